@@ -1,0 +1,3 @@
+package schemas
+
+//go:generate go -C ../tools run ./protogen ../schemas/proto perdure.proto ../schemas

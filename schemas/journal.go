@@ -1,0 +1,19 @@
+package schemas
+
+import "time"
+
+// Stored is an entry as a journal holds it.
+type Stored struct {
+	Seq   uint64    // sequence in the journal's stream, the position that an append is conditioned on
+	Time  time.Time // when the broker stored it, by the broker's clock
+	Ref   Ref       // the run that it belongs to
+	Entry *Entry
+}
+
+// An Outcome is the answer to a conditioned write. Invariant: Fenced implies
+// Seq == 0.
+type Outcome struct {
+	Seq    uint64 // of what was stored
+	Fenced bool   // the condition did not hold and it was not our own write that moved it
+	Head   Stored // when fenced: what is last now; Seq 0 if there is nothing
+}
