@@ -75,7 +75,7 @@ func FuzzRef(f *testing.F) {
 		if err != nil || got != ref {
 			t.Fatalf("ParseRef(%q) = %+v, %v; want %+v", ref.String(), got, err, ref)
 		}
-		for _, tok := range strings.Split(ref.String(), "/") {
+		for tok := range strings.SplitSeq(ref.String(), "/") {
 			if tok == "" || strings.ContainsAny(tok, ".*> \t\r\n\x00") {
 				t.Fatalf("%q has a part that is no subject token", ref.String())
 			}

@@ -1,0 +1,69 @@
+# `make` lists the targets. Everything but `check` needs Go, git and make only.
+
+GO    ?= go
+TOOL  := $(GO) tool -modfile=tools/go.mod
+# What `make bench` runs: S1,S2 for these two, empty for all.
+S     ?=
+# -tiny runs each scenario once, small: it shows that the benchmarks work.
+BENCH_FLAGS ?=
+# Flags of go test that are the same in `test` and `check`, so that what the
+# one has run the other takes from the cache.
+TEST_FLAGS ?= -timeout 20m
+# Succeeds where Go's race detector can be built: it needs a C compiler.
+HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 2>&1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint generate generated bench chaos clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: ## Kill an agent with SIGKILL in the middle of its work and watch it finish
+	@$(GO) run ./cmd/demo
+
+test: ## Run every test, with the race detector where a C compiler is found
+	@if $(HAS_RACE); then \
+		echo "make test: C compiler found: with -race"; \
+		CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...; \
+	else \
+		echo "make test: no C compiler found: without -race"; \
+		$(GO) test $(TEST_FLAGS) ./...; \
+	fi
+
+check: lint ## What CI runs: lint, then every test with the race detector, which it requires
+	@$(HAS_RACE) || { echo "make check: the race detector cannot be built: install a C compiler (gcc or clang), or use 'make lint' and 'make test'" >&2; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...
+	@echo "make check: ok"
+
+lint: generated ## Formatting, vet, fix, staticcheck, tidy, house rules, generated files; no other tests
+	@out=$$($(TOOL) gofumpt -l .); [ -z "$$out" ] || { printf 'not formatted, run gofumpt -w on them (CONTRIBUTING.md):\n%s\n' "$$out" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) fix -diff ./...
+	$(TOOL) staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) -C tools vet ./...
+	$(GO) -C tools tool staticcheck ./...
+	$(GO) -C tools mod tidy -diff
+	$(GO) test -count=1 -run '^Test(Layers|Foreign|Deps|Surface|House)' .
+
+generate: ## Write the generated files anew: needs Go only
+	$(GO) generate ./schemas
+
+generated: ## Fail if a generated file is not what `make generate` writes
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \
+	$(GO) -C tools run ./protogen ../schemas/proto perdure.proto "$$tmp" && \
+	$(GO) -C tools run ./protodoc ../schemas/proto perdure.proto "$$tmp/messages.md" && \
+	{ diff -u schemas/perdure.pb.go "$$tmp/perdure.pb.go" && diff -u docs/reference/messages.md "$$tmp/messages.md" || \
+	{ echo "generated files are not current: run 'make generate' and commit what it writes" >&2; exit 1; }; }
+
+bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that they run
+	@$(GO) run ./cmd/bench -s "$(S)" $(BENCH_FLAGS)
+
+chaos: ## Run the long forms of the tests named TestChaos: outages of half a minute
+	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; fi; \
+	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -v -run 'Chaos' ./...
+
+clean: ## Remove what the targets above leave behind, data directories included
+	rm -rf bin data perdure-data
+	find . -name '*.test' -type f -delete
+	find . -name '*.prof' -type f -delete
