@@ -1,0 +1,117 @@
+package durable
+
+import (
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A CallOption configures a message to another identity: [MessageID], and for
+// a call [Timeout].
+type CallOption interface{ applyCall(*callConfig) }
+
+type callConfig struct {
+	id      string
+	timeout time.Duration
+}
+
+// A MessageIDOption sets the ID of a message.
+type MessageIDOption struct{ id string }
+
+// MessageID sets the ID of the message, which is the ID of the run that it
+// causes: the same ID to the same key is the same run. The default is derived
+// from the sending run and the verb's number, or is the key for a workflow.
+func MessageID(id string) MessageIDOption { return MessageIDOption{id} }
+
+func (o MessageIDOption) applyCall(c *callConfig) { c.id = o.id }
+
+// ID returns the message ID.
+func (o MessageIDOption) ID() string { return o.id }
+
+// Call sends in to another identity and waits for its result: exactly one run
+// there, however often this one is replayed. The errors of the other side have
+// their codes here. A call back to an identity that waits for this very call
+// fails with [ErrCallCycle].
+func Call[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (Out, error) {
+	var zero Out
+	cfg := callOptions(opts)
+	f, err := message(ctx, (*runtime.Context).Call, to, in, cfg)
+	if err != nil {
+		return zero, err
+	}
+	fut := payloadFuture[Out](f)
+	if cfg.timeout <= 0 {
+		return fut.Result(ctx)
+	}
+	limit := After(ctx, cfg.timeout)
+	first, err := Select(ctx, fut, limit)
+	if err != nil {
+		return zero, err
+	}
+	if first == 1 {
+		return zero, Fail(ErrTimeout.Code, "no result of %s within %s; its run goes on", f.Ref(), cfg.timeout)
+	}
+	return fut.Result(ctx)
+}
+
+// CallAsync is [Call] as a future.
+func CallAsync[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (*Child[Out], error) {
+	return child[In, Out](ctx, (*runtime.Context).Call, to, in, opts)
+}
+
+// Start starts a run of another identity and goes on. The child has its
+// reference and, for who waits, its result.
+func Start[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (*Child[Out], error) {
+	return child[In, Out](ctx, (*runtime.Context).Start, to, in, opts)
+}
+
+// Send sends in to another identity; nobody waits for a result. It leaves when
+// this run next waits, or with its record, also if the handler fails. It
+// returns the reference of the run that it causes.
+func Send[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (schemas.Ref, error) {
+	f, err := message(ctx, (*runtime.Context).Send, to, in, callOptions(opts))
+	if err != nil {
+		return schemas.Ref{}, err
+	}
+	_, err = f.Outcome()
+	return f.Ref(), err
+}
+
+// A Child is a run of another identity that this one started.
+type Child[Out any] struct {
+	*Future[Out]
+	ref schemas.Ref
+}
+
+// Ref returns the child's reference kind/key/id.
+func (c *Child[Out]) Ref() schemas.Ref { return c.ref }
+
+func callOptions(opts []CallOption) (c callConfig) {
+	for _, o := range opts {
+		o.applyCall(&c)
+	}
+	return c
+}
+
+type sender = func(c *runtime.Context, name string, to runtime.Target, input *schemas.Payload) *runtime.Future
+
+func message[In, Out any](ctx Context, send sender, to Target[In, Out], in In, cfg callConfig) (*runtime.Future, error) {
+	target, err := to.Resolve(cfg.id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Encode(in)
+	if err != nil {
+		return nil, Fail(ErrInvalid.Code, "input of %s: %v", to.name, err)
+	}
+	return send(ctx.engine(), to.name.String(), target, p), nil
+}
+
+func child[In, Out any](ctx Context, send sender, to Target[In, Out], in In, opts []CallOption) (*Child[Out], error) {
+	f, err := message(ctx, send, to, in, callOptions(opts))
+	if err != nil {
+		return nil, err
+	}
+	return &Child[Out]{payloadFuture[Out](f), f.Ref()}, nil
+}

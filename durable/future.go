@@ -1,0 +1,120 @@
+package durable
+
+import (
+	"github.com/perdure/perdure/runtime"
+)
+
+// A Waitable is a future of any type, for [Select].
+type Waitable interface {
+	// Done reports whether the result is there.
+	Done() bool
+
+	future() *runtime.Future // seals the interface
+}
+
+// A Future is a result that may not be there yet: of [StepAsync], [Go],
+// [After], [Start] or [CallAsync].
+type Future[T any] struct {
+	f   *runtime.Future
+	get func(*runtime.Future) (T, error)
+}
+
+// Done reports whether the result is there.
+func (f *Future[T]) Done() bool { return f.f.Done() }
+
+func (f *Future[T]) future() *runtime.Future { return f.f }
+
+// Result waits for the result. It returns the error of ctx if that is cancelled
+// first.
+func (f *Future[T]) Result(ctx Context) (T, error) {
+	if _, err := ctx.engine().Wait(f.f); err != nil {
+		var zero T
+		return zero, err
+	}
+	return f.get(f.f)
+}
+
+// payloadFuture is a future whose result is recorded.
+func payloadFuture[T any](f *runtime.Future) *Future[T] {
+	return &Future[T]{f, func(f *runtime.Future) (T, error) {
+		p, err := f.Outcome()
+		if err != nil {
+			var zero T
+			return zero, err
+		}
+		return Decode[T](p)
+	}}
+}
+
+// Select waits until one of futures is done and returns its index: of the one
+// that was done first, as recorded. It returns the error of ctx if that is
+// cancelled before.
+func Select(ctx Context, futures ...Waitable) (int, error) {
+	fs := make([]*runtime.Future, len(futures))
+	for i, f := range futures {
+		fs[i] = f.future()
+	}
+	return ctx.engine().Wait(fs...)
+}
+
+// All waits for all futures and returns their results in order, or the first
+// error, as recorded, as soon as there is one.
+func All[T any](ctx Context, futures ...*Future[T]) ([]T, error) {
+	results := make([]T, len(futures))
+	err := eachDone(ctx, futures, func(i int, v T, err error) bool {
+		results[i] = v
+		return err == nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// Any waits for the first future that succeeds and returns its result. If none
+// does it returns the error of the last that failed; with no futures it is
+// [ErrInvalid].
+func Any[T any](ctx Context, futures ...*Future[T]) (T, error) {
+	var result T
+	found := false
+	err := eachDone(ctx, futures, func(_ int, v T, err error) bool {
+		if err == nil {
+			result, found = v, true
+		}
+		return !found
+	})
+	switch {
+	case found:
+		return result, nil
+	case err == nil:
+		err = Fail(ErrInvalid.Code, "Any of no futures; give it at least one")
+	}
+	return result, err
+}
+
+// eachDone calls then for futures in the order in which they are done, until it
+// returns false, and returns the last error of a future it called then for, or
+// that of ctx.
+func eachDone[T any](ctx Context, futures []*Future[T], then func(int, T, error) bool) error {
+	left := make([]*runtime.Future, len(futures))
+	index := make([]int, len(futures))
+	for i, f := range futures {
+		left[i], index[i] = f.f, i
+	}
+	var last error
+	for len(left) > 0 {
+		i, err := ctx.engine().Wait(left...)
+		if err != nil {
+			return err
+		}
+		at := index[i]
+		v, err := futures[at].get(left[i])
+		last = err
+		if !then(at, v, err) {
+			return err
+		}
+		left = append(left[:i], left[i+1:]...)
+		index = append(index[:i], index[i+1:]...)
+	}
+	return last
+}

@@ -1,0 +1,122 @@
+package durable
+
+import (
+	"context"
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A StepOption configures one step: [Retry], [Timeout], [Once].
+type StepOption interface{ applyStep(*runtime.StepOptions) }
+
+type stepOption func(*runtime.StepOptions)
+
+func (o stepOption) applyStep(s *runtime.StepOptions) { o(s) }
+
+// Retry makes a step's policy: at most attempts attempts, the first included,
+// with waits that begin at about backoff and double, up to a minute, half of
+// each wait random. The default is five attempts from 100 ms. A final error
+// ([Fail]) is never retried.
+func Retry(attempts int, backoff time.Duration) StepOption {
+	return stepOption(func(s *runtime.StepOptions) {
+		s.Retry = runtime.RetryPolicy{Attempts: max(attempts, 1), Backoff: backoff}
+	})
+}
+
+// Once marks a step that must not be repeated: its start is recorded before it
+// runs, it has one attempt, and if its process ends before its outcome is
+// recorded it fails with [ErrUnknownOutcome] instead of running again. It costs
+// one more append.
+func Once() StepOption {
+	return stepOption(func(s *runtime.StepOptions) { s.Once = true })
+}
+
+// OnceOrVerify is [Once] with a function that finds out, after a crash, what
+// became of the step: it returns the outcome, or an error.
+func OnceOrVerify[T any](verify func(context.Context) (T, error)) StepOption {
+	return stepOption(func(s *runtime.StepOptions) {
+		s.Once, s.IfUnknown = true, body(verify)
+	})
+}
+
+// A TimeoutOption bounds one attempt of a step, or the wait for a call.
+type TimeoutOption struct{ d time.Duration }
+
+// Timeout bounds one attempt of a [Step], whose context then ends, or the wait
+// of a [Call].
+func Timeout(d time.Duration) TimeoutOption { return TimeoutOption{d} }
+
+func (o TimeoutOption) applyStep(s *runtime.StepOptions) { s.Timeout = o.d }
+func (o TimeoutOption) applyCall(c *callConfig)          { c.timeout = o.d }
+
+func body[T any](fn func(context.Context) (T, error)) runtime.StepFunc {
+	return func(ctx context.Context) (*schemas.Payload, error) {
+		v, err := fn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p, err := Encode(v)
+		if err != nil {
+			return nil, Fail(ErrInvalid.Code, "the step's result cannot be recorded: %v", err)
+		}
+		return p, nil
+	}
+}
+
+func stepOptions(opts []StepOption) (s runtime.StepOptions) {
+	for _, o := range opts {
+		o.applyStep(&s)
+	}
+	return s
+}
+
+// Step runs fn and records its result; a replay returns the record and does not
+// run fn. A recorded step never runs again. One whose process dies before the
+// result is recorded does: give [IdempotencyKey] to the far side, or use [Once].
+//
+//	charge, err := durable.Step(ctx, "charge", func(ctx context.Context) (Charge, error) {
+//		return bank.Charge(ctx, order, durable.IdempotencyKey(ctx))
+//	}, durable.Retry(5, 200*time.Millisecond), durable.Timeout(10*time.Second))
+//
+// Wrong: a side effect outside a step happens again on every replay, and a
+// variable that fn sets is not set when it is not run; return the value.
+func Step[T any](ctx Context, name string, fn func(context.Context) (T, error), opts ...StepOption) (T, error) {
+	return StepAsync(ctx, name, fn, opts...).Result(ctx)
+}
+
+// StepAsync begins a step and goes on; the future has its result.
+func StepAsync[T any](ctx Context, name string, fn func(context.Context) (T, error), opts ...StepOption) *Future[T] {
+	return payloadFuture[T](ctx.engine().Step(name, body(fn), stepOptions(opts)))
+}
+
+// Map runs fn as one step for each item, at most limit at once (0: all), and
+// returns the results in the items' order, or the first error as soon as there
+// is one; steps that have not begun are then not begun.
+func Map[T, U any](ctx Context, name string, items []T, limit int, fn func(context.Context, T) (U, error), opts ...StepOption) ([]U, error) {
+	group := ctx.engine().Group()
+	o := stepOptions(opts)
+	results := make([]U, len(items))
+	var running []*runtime.Future
+	var index []int
+	for next := 0; next < len(items) || len(running) > 0; {
+		if next < len(items) && (limit <= 0 || len(running) < limit) {
+			item := items[next]
+			running = append(running, group.Step(name, body(func(ctx context.Context) (U, error) { return fn(ctx, item) }), o))
+			index = append(index, next)
+			next++
+			continue
+		}
+		i, err := group.Wait(running...)
+		if err != nil {
+			return nil, err
+		}
+		if results[index[i]], err = payloadFuture[U](running[i]).get(running[i]); err != nil {
+			return nil, err
+		}
+		running = append(running[:i], running[i+1:]...)
+		index = append(index[:i], index[i+1:]...)
+	}
+	return results, nil
+}

@@ -1,0 +1,213 @@
+package runtime
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	goruntime "runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// Info says which run a context belongs to.
+type Info struct {
+	Namespace string
+	Kind      string
+	Key       string
+	ID        string // of the run, which is the ID of the message that caused it
+	Method    string
+	Attempt   int       // how many owners the run has had, this one included
+	Started   time.Time // when the run began, by its journal
+	Parent    string    // reference of the run that caused it; empty for a client
+}
+
+// Ref returns the run's reference kind/key/id.
+func (i Info) Ref() schemas.Ref {
+	return schemas.Identity{Kind: schemas.Kind(i.Kind), Key: i.Key}.Run(schemas.RunID(i.ID))
+}
+
+// A Context is what a handler, or a branch of it, does durable things with. It
+// belongs to the goroutine that it was given to.
+type Context struct {
+	run    *run
+	co     *coroutine
+	scope  *scope
+	prefix string // "" or "7."
+	count  *int   // verbs issued below prefix
+	rand   *rand.Rand
+}
+
+// Info returns which run this is.
+func (c *Context) Info() Info { return c.run.info }
+
+// Now returns the time of the run's last recorded event: the same on every
+// replay, and no more than the run's last wait behind the clock.
+func (c *Context) Now() time.Time {
+	c.check()
+	return c.run.now
+}
+
+// Log returns a logger that says things once, however often they are replayed.
+func (c *Context) Log() *slog.Logger { return c.run.log }
+
+// NewID returns an ID that is unique and the same on every replay.
+func (c *Context) NewID() string {
+	c.check()
+	return DeriveID(c.run.info.Namespace, c.run.ref, "id", c.next())
+}
+
+// Rand returns a generator whose numbers are the same on every replay.
+func (c *Context) Rand() *rand.Rand {
+	c.check()
+	if c.rand == nil {
+		c.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.prefix)
+	}
+	return c.rand
+}
+
+// State returns the identity's state as it was when the run began, nil where
+// nothing was stored yet.
+func (c *Context) State() *schemas.Payload { return c.run.state }
+
+// SetState makes p the identity's state if the run completes. Empty data
+// deletes it.
+func (c *Context) SetState(p *schemas.Payload) {
+	c.check()
+	c.run.newState = p
+}
+
+// WithCancel returns a context of the same run whose verbs fail with
+// [ErrCancelled] once cancel is called.
+func (c *Context) WithCancel() (*Context, func()) {
+	c.check()
+	d := c.derive(newScope(c.scope))
+	return d, func() {
+		c.check()
+		d.scope.cancel(c.run, ErrCancelled)
+	}
+}
+
+// WithTimeout returns a context whose verbs fail with [ErrTimeout] after a
+// durable timer of d. cancel ends it early.
+func (c *Context) WithTimeout(d time.Duration) (*Context, func()) {
+	c.check()
+	child := c.derive(newScope(c.scope))
+	f := c.After("timeout", d)
+	f.onDone = func() {
+		if f.err == nil {
+			child.scope.cancel(c.run, ErrTimeout)
+		}
+	}
+	return child, func() {
+		c.check()
+		f.onDone = nil
+		f.cancel(c.run, ErrCancelled)
+		child.scope.cancel(c.run, ErrCancelled)
+	}
+}
+
+// WithoutCancel returns a context that the cancellation of the run does not
+// reach, to clean up with.
+func (c *Context) WithoutCancel() *Context {
+	c.check()
+	return c.derive(newScope(nil))
+}
+
+// Err returns why the context is cancelled, nil while it is not.
+func (c *Context) Err() error {
+	if c.scope.err == nil {
+		return nil
+	}
+	return c.scope.err
+}
+
+// Wait blocks until one of fs is done and returns the index of the one that
+// was done first. It returns the context's error if that is cancelled before;
+// steps of the cancelled context itself are waited for, since they were told
+// to stop and their outcome counts.
+func (c *Context) Wait(fs ...*Future) (int, error) {
+	for {
+		c.check()
+		best := -1
+		for i, f := range fs {
+			if f.run != c.run {
+				panic("perdure: a future of another run was waited for; a future belongs to the run that issued it")
+			}
+			if f.done && (best < 0 || f.order < fs[best].order) {
+				best = i
+			}
+		}
+		if best >= 0 {
+			return best, nil
+		}
+		if c.scope.err != nil && !slices.ContainsFunc(fs, (*Future).stopping) {
+			return -1, c.scope.err
+		}
+		c.park(fs)
+	}
+}
+
+// park blocks the coroutine until one of fs is done or the scope is cancelled.
+func (c *Context) park(fs []*Future) {
+	for _, f := range fs {
+		f.waiters = append(f.waiters, c.co)
+	}
+	c.scope.blocked = append(c.scope.blocked, c.co)
+	c.co.block()
+	c.scope.blocked = slices.DeleteFunc(c.scope.blocked, func(co *coroutine) bool { return co == c.co })
+	for _, f := range fs {
+		if !f.done {
+			f.waiters = slices.DeleteFunc(f.waiters, func(co *coroutine) bool { return co == c.co })
+		}
+	}
+}
+
+// Group returns a context for a verb made of several: its verbs are numbered
+// below the verb's own number.
+func (c *Context) Group() *Context {
+	c.check()
+	g := c.derive(c.scope)
+	g.prefix, g.count = c.next()+".", new(int)
+	return g
+}
+
+func (c *Context) derive(s *scope) *Context {
+	d := *c
+	d.scope = s
+	return &d
+}
+
+// next numbers a verb: "3" in the handler, "7.2" in the branch that is verb 7.
+func (c *Context) next() string {
+	*c.count++
+	return c.prefix + strconv.Itoa(*c.count)
+}
+
+// check keeps contexts where they belong.
+func (c *Context) check() {
+	if c.run.sched.unwinding {
+		goruntime.Goexit() // a deferred call of a handler that is being unwound
+	}
+	if c.run.sched.current != c.co {
+		panic("perdure: a durable verb was called outside its own handler or branch; inside a step or a goroutine use plain Go, and in a branch the context that the branch was given")
+	}
+}
+
+// issue makes a future known to the run.
+func (c *Context) issue(f *Future) *Future {
+	r := c.run
+	r.issues++
+	f.run, f.index, f.scope = r, r.issues, c.scope
+	if c.scope.err != nil { // nothing begins in a cancelled scope
+		f.done, f.err = true, c.scope.err
+		r.completions++
+		f.order = r.completions
+		return f
+	}
+	c.scope.add(f)
+	r.futures[f.path] = f
+	r.issued = append(r.issued, f)
+	return f
+}

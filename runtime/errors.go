@@ -1,0 +1,119 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// An Error is a failure that is recorded. It is the same on the first
+// execution, on every replay, and at the other end of a call: errors.Is
+// compares codes, so that a sentinel such as [ErrTimeout] matches wherever the
+// failure happened.
+type Error struct {
+	Code    string // a stable word that programs match, e.g. "sold_out"
+	Message string // what was asked, what was found, what to do next
+	Details string // free text for people, e.g. a stack
+	Final   bool   // no policy retries it
+}
+
+// Error returns the message, or the code where there is none.
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return e.Code
+	}
+	return e.Message
+}
+
+// Is reports whether target is an [*Error] of the same code.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// The engine's own failures. Each is matched by errors.Is, live, replayed and
+// across identities.
+var (
+	// ErrTimeout is returned when a deadline of WithTimeout, a step's Timeout or
+	// a caller's wait passed first.
+	ErrTimeout = &Error{Code: "timeout", Final: true}
+	// ErrCancelled is returned by every verb of a run, or of a scope of it, that
+	// was cancelled; clean up with WithoutCancel.
+	ErrCancelled = &Error{Code: "cancelled", Final: true}
+	// ErrNondeterministic stops a run whose code asks for something else than
+	// its journal holds; deploy code that agrees with the journal to resume it.
+	ErrNondeterministic = &Error{Code: "nondeterministic", Final: true}
+	// ErrFenced ends an execution whose identity another node has taken over;
+	// the run goes on there.
+	ErrFenced = &Error{Code: "fenced", Final: true}
+	// ErrNotFound is returned when a run, kind or method does not exist.
+	ErrNotFound = &Error{Code: "not_found", Final: true}
+	// ErrConflict is returned for a message ID that was used before with
+	// another input; use another ID, or ask for the run that exists.
+	ErrConflict = &Error{Code: "conflict", Final: true}
+	// ErrDenied is returned when the sender may not do what it asks for.
+	ErrDenied = &Error{Code: "denied", Final: true}
+	// ErrTooLarge is returned for a payload over the configured cap.
+	ErrTooLarge = &Error{Code: "too_large", Final: true}
+	// ErrInvalid is returned for an input that is malformed or fails its schema.
+	ErrInvalid = &Error{Code: "invalid", Final: true}
+	// ErrCallCycle is returned by a Call to an identity that waits for this very
+	// call: it could never be answered. Send instead, or call another key.
+	ErrCallCycle = &Error{Code: "call_cycle", Final: true}
+	// ErrPanic is returned when a step or a handler panicked; Details has the
+	// stack.
+	ErrPanic = &Error{Code: "panic"}
+	// ErrUnknownOutcome is returned by a step that must not be repeated, when
+	// its process ended before the outcome was recorded.
+	ErrUnknownOutcome = &Error{Code: "unknown_outcome", Final: true}
+	// ErrUnimplemented is returned for what this version does not have yet.
+	ErrUnimplemented = &Error{Code: "unimplemented", Final: true}
+	// ErrUnavailable is returned when no node answers.
+	ErrUnavailable = &Error{Code: "unavailable"}
+)
+
+// Errorf returns a final error of code with a message.
+func Errorf(code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Final: true}
+}
+
+// AsError returns err in the form that is recorded. An [*Error] in its chain
+// gives code, details and finality, the whole chain the message; any other
+// error has the code "error" and may be retried.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		if e.Message == "" && err == error(e) {
+			return e
+		}
+		return &Error{Code: e.Code, Message: err.Error(), Details: e.Details, Final: e.Final}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: ErrTimeout.Code, Message: err.Error()}
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: ErrCancelled.Code, Message: err.Error()}
+	}
+	return &Error{Code: "error", Message: err.Error()}
+}
+
+// EncodeError returns the recorded form of err, nil for nil.
+func EncodeError(err error) *schemas.Error {
+	e := AsError(err)
+	if e == nil {
+		return nil
+	}
+	return &schemas.Error{Code: e.Code, Message: e.Message, Details: e.Details, Final: e.Final}
+}
+
+// DecodeError returns the error that was recorded as e, or nil.
+func DecodeError(e *schemas.Error) error {
+	if e == nil {
+		return nil
+	}
+	return &Error{Code: e.Code, Message: e.Message, Details: e.Details, Final: e.Final}
+}

@@ -1,0 +1,210 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Task is a message that asks for a run.
+type Task struct {
+	Ref       schemas.Ref
+	Envelope  *schemas.Envelope
+	From      string    // the sender's trust domain
+	Published time.Time // by the broker's clock
+}
+
+// Run makes a task's run: it starts it, or finds that it was started or
+// finished before, and executes it to an ending. Messages for it are taken from
+// mail meanwhile. The caller keeps every message of the run until Finished or
+// Suspended.
+func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
+	first := !x.known
+	if first {
+		// A new identity needs no reading: the condition of its first append says
+		// that there is nothing. State may be left of records that were removed.
+		if err := x.readState(ctx); err != nil {
+			return ending(Restart, err)
+		}
+		if x.rev != 0 {
+			open, ok, end := x.Open(ctx)
+			if end != nil {
+				return end
+			}
+			if ok && open != t.Ref {
+				return &Ending{Kind: Behind, Open: open}
+			}
+			first = false
+		}
+	}
+	if !first && x.head != 0 {
+		last, ok, err := x.cfg.Journal.Last(ctx, t.Ref)
+		switch {
+		case err != nil:
+			return ending(Restart, fmt.Errorf("look up %s: %w", t.Ref, err))
+		case ok && last.Entry.GetRecord() != nil:
+			return &Ending{Kind: Finished, Record: last.Entry.GetRecord()}
+		case ok:
+			return x.Resume(ctx, t.Ref, mail)
+		}
+	}
+	started := &schemas.Started{
+		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashPayload(t.Envelope.GetPayload()),
+		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
+		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
+	}
+	e := newEntry()
+	if !x.claimed {
+		e.Events = append(e.Events, x.claim(1))
+	}
+	e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
+	if end := x.append(ctx, t.Ref, e); end != nil {
+		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
+			open, ok, end := x.Open(ctx) // it was no new identity after all
+			if end != nil {
+				return end
+			}
+			if ok && open != t.Ref {
+				return &Ending{Kind: Behind, Open: open}
+			}
+			return x.Run(ctx, t, mail)
+		}
+		return end
+	}
+	x.known, x.claimed = true, true
+	r := x.newRun(t.Ref)
+	if e.Events[0].GetClaimed() == nil {
+		r.timeline.claim(&schemas.Claimed{Node: x.cfg.Node}, e.GetAt()) // the claim of an earlier run stands
+		r.info.Attempt = 1
+	}
+	x.trace(ctx, r, started)
+	return x.execute(ctx, r, mail, e)
+}
+
+// Resume loads an open run, claims it if this lease has not yet, and executes
+// it from where its journal ends.
+func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *Ending {
+	entries, err := x.cfg.Journal.Load(ctx, ref)
+	if err != nil {
+		return ending(Restart, fmt.Errorf("load %s: %w", ref, err))
+	}
+	if len(entries) == 0 {
+		return ending(Restart, Errorf(ErrFenced.Code, "the journal of %s is gone", ref))
+	}
+	last := entries[len(entries)-1]
+	if rec := last.Entry.GetRecord(); rec != nil {
+		return &Ending{Kind: Finished, Record: rec}
+	}
+	if last.Seq != x.head {
+		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
+	}
+	if !x.claimed {
+		attempt := uint32(1)
+		for _, s := range entries {
+			for _, ev := range s.Entry.GetEvents() {
+				if ev.GetClaimed() != nil {
+					attempt++
+				}
+			}
+		}
+		e := newEntry(x.claim(attempt))
+		if end := x.append(ctx, ref, e); end != nil {
+			return end
+		}
+		x.claimed = true
+		entries = append(entries, schemas.Stored{Seq: x.head, Ref: ref, Entry: e})
+	}
+	r := x.newRun(ref)
+	s := startedOf(entries)
+	if s == nil {
+		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
+	}
+	x.trace(ctx, r, s)
+	for i, s := range entries {
+		if i == len(entries)-1 || onlyClaims(entries[i+1:]) {
+			r.log = r.loud // what the code says after the last recorded event is new
+		}
+		if err := applyEntry(r, s.Seq, s.Entry); err != nil {
+			return x.park(ctx, r, err)
+		}
+	}
+	r.confirm(entries)
+	return x.execute(ctx, r, mail, nil)
+}
+
+func (x *Executor) claim(attempt uint32) *schemas.Event {
+	return &schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: x.cfg.Node, Attempt: attempt, StateRevision: x.rev}}}
+}
+
+func (x *Executor) newRun(ref schemas.Ref) *run {
+	return newRun(ref, x.kind, x.cfg.Namespace, x.state.GetValue(), x.cfg.Log)
+}
+
+func startedOf(entries []schemas.Stored) *schemas.Started {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if st := e.GetStarted(); st != nil {
+				return st
+			}
+		}
+	}
+	return nil
+}
+
+// onlyClaims reports whether entries hold nothing that moves the run's code.
+func onlyClaims(entries []schemas.Stored) bool {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if e.GetClaimed() == nil && e.GetParked() == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// confirm marks the messages that the journal shows to be accepted: the next
+// entry is appended only after what the one before puts out is confirmed.
+func (r *run) confirm(entries []schemas.Stored) {
+	for i, s := range entries {
+		if onlyClaims(entries[i+1:]) {
+			return
+		}
+		for _, e := range s.Entry.GetEvents() {
+			for _, path := range []string{e.GetCalled().GetPath(), e.GetSent().GetPath()} {
+				if f := r.futures[path]; path != "" && f != nil {
+					f.msg.confirmed = true
+				}
+			}
+		}
+	}
+}
+
+// trace begins the span of this execution, if there is a tracer.
+func (x *Executor) trace(ctx context.Context, r *run, s *schemas.Started) {
+	r.ctx = ctx
+	if x.cfg.Tracer == nil {
+		return
+	}
+	r.info.Method = s.GetMethod()
+	r.ctx, r.endSpan = x.cfg.Tracer.Run(ctx, r.info, s.GetTrace())
+	r.trace = x.cfg.Tracer.Inject(r.ctx)
+}
+
+// park stops a run that the deployed code cannot continue. What it has is kept;
+// the reason is recorded once.
+func (x *Executor) park(ctx context.Context, r *run, err error) *Ending {
+	defer r.drop()
+	e := AsError(err)
+	if r.parked.GetReason() != e.Message {
+		entry := newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC, Reason: e.Message}}})
+		if end := x.append(ctx, r.ref, entry); end != nil {
+			return end
+		}
+	}
+	r.finishSpan(err)
+	return ending(Parked, err)
+}

@@ -1,0 +1,188 @@
+package runtime
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// Config is what the executors of a node share.
+type Config struct {
+	Namespace string
+	Node      string // its name, for people
+	Nonce     []byte // of this process's incarnation
+	Journal   Journal
+	States    States
+	Outbox    Outbox
+	Wakes     Wakes
+	Tracer    Tracer // nil: off
+	Log       *slog.Logger
+	// Retention is how long the record of a finished run is kept. Whoever has
+	// heard nothing from the store for half of it acts no more (P05).
+	Retention time.Duration
+	// SuspendAfter is how long a run waits in memory before it leaves it; also
+	// the nearest due time that is worth a stored wake-up.
+	SuspendAfter time.Duration
+	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
+	PayloadCap int64
+}
+
+// An EndingKind says how an execution ended.
+type EndingKind int
+
+const (
+	// Finished: the run's record is stored and its effects are confirmed.
+	Finished EndingKind = iota
+	// Suspended: a stored wake-up carries the run; its messages may be acknowledged.
+	Suspended
+	// Parked: the code that is deployed cannot go on; the run's messages stay.
+	Parked
+	// Behind: another run of the identity is open and goes first.
+	Behind
+	// Restart: the activation begins again from what is stored.
+	Restart
+	// Lost: the partition is, or may be, somebody else's; it is dropped.
+	Lost
+	// Stopped: the identity's state was changed by somebody else; nothing of it
+	// runs until an operator has looked.
+	Stopped
+)
+
+// An Ending is how an execution ended.
+type Ending struct {
+	Kind   EndingKind
+	Record *schemas.Record // Finished
+	Open   schemas.Ref     // Behind: the run that goes first
+	Err    error           // why, for people; nil for Finished and Suspended
+}
+
+func ending(kind EndingKind, err error) *Ending { return &Ending{Kind: kind, Err: err} }
+
+// An Executor runs the runs of one identity, one at a time, under one lease of
+// its partition. It is the identity's only writer in this process, and is used
+// by one goroutine at a time.
+type Executor struct {
+	cfg   *Config
+	id    schemas.Identity
+	kind  *Kind
+	lease Lease
+
+	known   bool   // head and state were read, or written, by this executor
+	head    uint64 // sequence of the identity's last entry, 0 for none
+	claimed bool   // Claimed was appended under this lease
+	state   *schemas.State
+	rev     uint64
+	counter uint64
+	contact time.Duration // when the store, or a message, last spoke to us, by elapsed
+}
+
+// NewExecutor returns an executor that knows nothing yet.
+func NewExecutor(cfg *Config, id schemas.Identity, kind *Kind, lease Lease) *Executor {
+	return &Executor{cfg: cfg, id: id, kind: kind, lease: lease, contact: elapsed()}
+}
+
+// Received notes that a message for the identity was just received.
+func (x *Executor) Received() { x.contact = elapsed() }
+
+// Open reads the identity's head, settles it if it is a record, and says which
+// run is open (P03). The ending is not nil if the executor may not go on.
+func (x *Executor) Open(ctx context.Context) (open schemas.Ref, ok bool, end *Ending) {
+	head, found, err := x.cfg.Journal.Head(ctx, x.id)
+	if err != nil {
+		return open, false, ending(Restart, fmt.Errorf("read the head of %s: %w", x.id, err))
+	}
+	x.contact = elapsed()
+	if head.Entry.GetEpoch() > x.lease.Epoch() {
+		return open, false, ending(Lost, Errorf(ErrFenced.Code, "%s belongs to epoch %d, this node has epoch %d", x.id, head.Entry.GetEpoch(), x.lease.Epoch()))
+	}
+	x.head = head.Seq
+	if err := x.readState(ctx); err != nil {
+		return open, false, ending(Restart, err)
+	}
+	x.known = true
+	if !found {
+		return open, false, nil
+	}
+	rec := head.Entry.GetRecord()
+	if rec == nil {
+		return head.Ref, true, nil
+	}
+	return open, false, x.settle(ctx, head.Ref, rec, head.Seq)
+}
+
+func (x *Executor) readState(ctx context.Context) error {
+	if !x.kind.Stateful {
+		return nil
+	}
+	v, rev, err := x.cfg.States.Get(ctx, x.id)
+	if err != nil {
+		return fmt.Errorf("read the state of %s: %w", x.id, err)
+	}
+	x.state, x.rev = v, rev
+	return nil
+}
+
+// stale is the check of P05: nothing is appended and nothing leaves when the
+// last word from the store is older than half the retention.
+func (x *Executor) stale() *Ending {
+	if age := elapsed() - x.contact; age > x.cfg.Retention/2 {
+		return ending(Lost, Errorf(ErrFenced.Code, "%s: nothing was heard from the store for %s, more than half the retention of %s", x.id, age, x.cfg.Retention))
+	}
+	if !x.lease.Valid() {
+		return ending(Lost, Errorf(ErrFenced.Code, "%s: the lease of its partition has lapsed", x.id))
+	}
+	return nil
+}
+
+// append stores an entry behind the identity's head, the only way in which
+// anything of it is stored. The ending is nil if it is.
+func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry) *Ending {
+	if end := x.stale(); end != nil {
+		return end
+	}
+	x.counter++
+	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.counter
+	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e)
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return ending(Stopped, err)
+	case err != nil:
+		return ending(Restart, fmt.Errorf("append to %s: %w", ref, err))
+	case out.Fenced && out.Head.Entry.GetEpoch() > e.Epoch:
+		return ending(Lost, Errorf(ErrFenced.Code, "%s was taken over in epoch %d", x.id, out.Head.Entry.GetEpoch()))
+	case out.Fenced && out.Head.Seq < x.head:
+		// the head moved back: records were removed, by their owner; are we it?
+		return ending(Lost, Errorf(ErrFenced.Code, "the last entry of %s was removed while this node held it", x.id))
+	case out.Fenced:
+		return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation did not write", x.id, out.Head.Seq))
+	}
+	x.contact, x.head = elapsed(), out.Seq
+	return nil
+}
+
+func newEntry(events ...*schemas.Event) *schemas.Entry {
+	return &schemas.Entry{At: time.Now().UnixNano(), Events: events}
+}
+
+// applyEntry makes what was just appended, or loaded, happen to a run.
+func applyEntry(r *run, seq uint64, e *schemas.Entry) error {
+	for _, ev := range e.GetEvents() {
+		if err := r.apply(seq, e.GetAt(), ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timerID names a wake-up: no other wait of the run, in whichever attempt, had
+// the same head.
+func (x *Executor) timerID() string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], x.head)
+	return idEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,149 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+	"golang.org/x/sync/errgroup"
+)
+
+// finish commits a run whose handler has returned. Result, state and outgoing
+// messages become true by one message, the record; its effects go out after
+// it, each of them idempotent, so that a crash in between is finished by
+// whoever owns the identity next, before its next run starts (P16).
+func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
+	for _, env := range mail.seal() {
+		if env.GetType() == schemas.Envelope_TASK && r.joins(env.GetReply()) {
+			r.joined = append(r.joined, env.GetReply())
+		}
+	}
+	rec := x.record(r)
+	e := newEntry()
+	e.Record = rec
+	if end := x.append(ctx, r.ref, e); end != nil {
+		return end
+	}
+	r.finishSpan(r.err)
+	if end := x.settle(ctx, r.ref, rec, x.head); end != nil {
+		return end
+	}
+	return &Ending{Kind: Finished, Record: rec}
+}
+
+func (x *Executor) record(r *run) *schemas.Record {
+	s := r.started
+	rec := &schemas.Record{
+		Status: schemas.Status_COMPLETED, Result: r.result,
+		Method: s.GetMethod(), InputHash: s.GetInputHash(), From: s.GetFrom(), Parent: s.GetParent(),
+		Published: s.GetPublished(), Started: r.info.Started.UnixNano(),
+		Claims: r.timeline.claims,
+	}
+	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.result.GetData())) > limit {
+		r.err = Errorf(ErrTooLarge.Code, "the result of %s has %d bytes; the cap is %d: store it elsewhere and return its name", r.ref, len(r.result.GetData()), limit)
+	}
+	if r.err != nil {
+		rec.Status, rec.Result, rec.Error = schemas.Status_FAILED, nil, EncodeError(r.err)
+		if errors.Is(r.err, ErrCancelled) && len(r.cancelled) > 0 {
+			rec.Status = schemas.Status_CANCELLED
+		}
+	} else if r.newState != nil && !bytes.Equal(r.newState.GetData(), r.state.GetData()) {
+		rec.StateChanged, rec.State, rec.StateRevision = true, r.newState, x.rev
+	}
+	now := time.Now().UnixNano()
+	for _, f := range r.issued { // sends that no entry has recorded yet
+		if f.kind == kindSend && !f.created {
+			env := f.msg.env
+			env.To = f.msg.to.Identity.String()
+			rec.Outbox = append(rec.Outbox, env)
+			r.timeline.done(f, now, nil)
+		}
+	}
+	rec.Steps, rec.StepCount = r.timeline.steps, r.timeline.count
+	for _, reply := range append([]*schemas.Reply{s.GetReply()}, r.joined...) {
+		if env := Answer(x.cfg.Namespace, r.ref, reply, rec); env != nil {
+			rec.Outbox = append(rec.Outbox, env)
+		}
+	}
+	rec.Suspended = r.suspended || len(rec.Claims) > 1
+	return rec
+}
+
+// Answer returns the message that tells a waiting run the result in a record,
+// nil if reply names none. The same run, waiter and result give the same
+// message ID.
+func Answer(namespace string, ref schemas.Ref, reply *schemas.Reply, rec *schemas.Record) *schemas.Envelope {
+	caller, err := schemas.ParseRef(reply.GetRun())
+	if err != nil {
+		return nil
+	}
+	return &schemas.Envelope{
+		Type: schemas.Envelope_RESULT, Id: DeriveID(namespace, ref, "result", reply.GetRun()+" "+reply.GetPath()),
+		To: caller.Identity.String(), Run: string(caller.ID), Path: reply.GetPath(),
+		Payload: rec.GetResult(), Error: rec.GetError(),
+	}
+}
+
+// settle makes the effects of a record true: state, outgoing messages, and no
+// wake-up left. Each may have been done before.
+func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Record, seq uint64) *Ending {
+	if end := x.stale(); end != nil {
+		return end
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(64)
+	var stopped error
+	if rec.GetStateChanged() && x.state.GetSequence() < seq {
+		v := &schemas.State{Value: rec.GetState(), Run: string(ref.ID), Sequence: seq}
+		g.Go(func() error {
+			out, err := x.cfg.States.Put(gctx, x.id, rec.GetStateRevision(), v)
+			if err != nil {
+				return fmt.Errorf("write the state of %s: %w", x.id, err)
+			}
+			if out.Fenced {
+				stopped = Errorf(ErrConflict.Code, "the state of %s is not the one that %s replaces (revision %d): something else wrote it; restore that value, or delete it", x.id, ref, rec.GetStateRevision())
+				return stopped
+			}
+			x.state, x.rev = v, out.Seq
+			return nil
+		})
+	}
+	for _, env := range rec.GetOutbox() {
+		g.Go(func() error { return x.sendOut(gctx, env) })
+	}
+	if rec.GetSuspended() {
+		g.Go(func() error { return x.cfg.Wakes.Cancel(gctx, ref) })
+	}
+	err := g.Wait()
+	switch {
+	case stopped != nil:
+		return ending(Stopped, stopped)
+	case err != nil:
+		return ending(Restart, fmt.Errorf("settle %s: %w", ref, err))
+	}
+	return nil
+}
+
+// sendOut sends a message of a record's outbox. One that can never be accepted,
+// because its kind does not exist, is given up, and said.
+func (x *Executor) sendOut(ctx context.Context, env *schemas.Envelope) error {
+	to, err := schemas.ParseIdentity(env.GetTo())
+	if err == nil {
+		err = x.cfg.Outbox.Send(ctx, to, env)
+	}
+	if errors.Is(err, ErrNotFound) || errors.Is(err, schemas.ErrInvalidName) {
+		x.cfg.Log.Error("a message cannot be delivered", "from", x.id.String(), "to", env.GetTo(), "error", err)
+		return nil
+	}
+	return err
+}
+
+func (r *run) finishSpan(err error) {
+	if r.endSpan != nil {
+		r.endSpan(err)
+		r.endSpan = nil
+	}
+}

@@ -1,0 +1,134 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// futureKind is what a future waits for. Its name is what a journal and a
+// timeline call it.
+type futureKind string
+
+const (
+	kindStep   futureKind = "step"
+	kindTimer  futureKind = "timer"
+	kindCall   futureKind = "call"
+	kindSend   futureKind = "send"
+	kindBranch futureKind = "branch"
+)
+
+// A Future is the result of a verb that was issued and may not be done. It
+// belongs to its run: only the run's own code may use it.
+type Future struct {
+	run   *run
+	kind  futureKind
+	path  string
+	name  string
+	index int // order of issue within the run
+	scope *scope
+
+	// Invariant: created and started tell what the journal holds of it besides
+	// its result; a branch is never created.
+	created bool // TimerCreated, Called or Sent
+	started bool // StepStarted
+	// live is set once this process has acted on it: the step runs, the timer is
+	// armed, the message is on its way.
+	live bool
+
+	done    bool
+	order   int // order of completion within the run, from 1
+	payload *schemas.Payload
+	value   any // of a branch
+	err     error
+	waiters []*coroutine
+	onDone  func()
+
+	step step      // kindStep
+	due  time.Time // kindTimer
+	wait time.Duration
+	msg  message // kindCall, kindSend
+}
+
+// step is what is needed to execute a step.
+type step struct {
+	fn     StepFunc
+	opts   StepOptions
+	cancel context.CancelFunc // while it runs
+	told   bool               // it is to stop
+}
+
+// message is what a call or a send puts out.
+type message struct {
+	to  schemas.Ref
+	env *schemas.Envelope
+	// confirmed is set where the journal shows that it was accepted before.
+	confirmed bool
+}
+
+// Done reports whether the result is there.
+func (f *Future) Done() bool { return f.done }
+
+// Ref returns the reference of the run that a call or a send started; the zero
+// value for other futures.
+func (f *Future) Ref() schemas.Ref { return f.msg.to }
+
+// Outcome returns the recorded result of a future that is done.
+func (f *Future) Outcome() (*schemas.Payload, error) { return f.payload, f.err }
+
+// Value returns what a branch returned.
+func (f *Future) Value() (any, error) { return f.value, f.err }
+
+// stopping reports whether the future is a step that was told to stop: it ends
+// by itself, with an outcome that counts.
+func (f *Future) stopping() bool { return f.kind == kindStep && f.step.told && !f.done }
+
+// complete makes the result known and wakes who waits for it, in the order in
+// which they began to wait.
+func (f *Future) complete(r *run, p *schemas.Payload, err error) {
+	if f.done {
+		return
+	}
+	r.completions++
+	f.done, f.order, f.payload, f.err = true, r.completions, p, err
+	delete(f.scope.futures, f)
+	for _, co := range f.waiters {
+		co.wake()
+	}
+	f.waiters = nil
+	if f.onDone != nil {
+		f.onDone()
+	}
+}
+
+// cancel is how a future of a cancelled scope ends.
+func (f *Future) cancel(r *run, err *Error) {
+	switch f.kind {
+	case kindStep:
+		f.step.told = true
+		if f.step.cancel != nil {
+			f.step.cancel()
+		}
+	case kindBranch: // it ends when its code has seen the cancellation
+	default:
+		f.complete(r, nil, err)
+	}
+}
+
+// inOrder returns futures in the order of issue, so that nothing depends on
+// the order of a map.
+func (r *run) inOrder(set map[*Future]struct{}) []*Future {
+	fs := make([]*Future, 0, len(set))
+	for f := range set {
+		fs = append(fs, f)
+	}
+	slices.SortFunc(fs, func(a, b *Future) int { return cmp.Compare(a.index, b.index) })
+	return fs
+}
+
+// Due returns when a timer is due, the zero time for other futures and for a
+// timer that was never recorded.
+func (f *Future) Due() time.Time { return f.due }

@@ -1,0 +1,69 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// Journal is what the engine needs of the store of runs. [runtimetest.TestJournal]
+// is its contract, executable.
+type Journal interface {
+	// Head returns the last entry of an identity, of whichever run, as the
+	// leader of the store has it. ok is false if there is none.
+	Head(ctx context.Context, id schemas.Identity) (head schemas.Stored, ok bool, err error)
+	// Last returns the last entry of one run.
+	Last(ctx context.Context, ref schemas.Ref) (last schemas.Stored, ok bool, err error)
+	// Load returns the entries of a run in order, only its record if it has one.
+	Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
+	// Append stores e as the next entry of a run if the last sequence of its
+	// whole identity is after (0: nothing). An entry with a record replaces the
+	// entries before it. An unknown outcome is resolved inside: an error means
+	// that ctx ended or that e cannot be stored, and whether it was is unknown.
+	Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error)
+}
+
+// States is what the engine needs of the store of identities' state.
+type States interface {
+	// Get returns the stored value and its revision, nil and 0 if there is none.
+	Get(ctx context.Context, id schemas.Identity) (v *schemas.State, rev uint64, err error)
+	// Put stores v if the revision is after. A value that names the same run or
+	// a later sequence counts as stored; any other is Fenced.
+	Put(ctx context.Context, id schemas.Identity, after uint64, v *schemas.State) (schemas.Outcome, error)
+}
+
+// Outbox sends messages to identities. Send returns when the message is
+// accepted; the same message ID sent again is harmless.
+type Outbox interface {
+	Send(ctx context.Context, to schemas.Identity, env *schemas.Envelope) error
+}
+
+// Wakes stores wake-ups of suspended runs.
+type Wakes interface {
+	// Set stores a wake-up, named by run and timer; one that exists is left.
+	Set(ctx context.Context, ref schemas.Ref, timer string, at time.Time, env *schemas.Envelope) error
+	// Cancel removes the wake-ups of a run.
+	Cancel(ctx context.Context, ref schemas.Ref) error
+}
+
+// Lease says whether this process may still act for a partition.
+type Lease interface {
+	// Epoch is constant for the lease's life.
+	Epoch() uint64
+	// Valid is false once the partition is, or may be, somebody else's.
+	Valid() bool
+	// Draining is closed when the partition is about to be given up: runs stop
+	// where they next wait, once their steps in flight have ended.
+	Draining() <-chan struct{}
+}
+
+// Tracer emits one trace through runs and steps. A nil Tracer costs nothing.
+type Tracer interface {
+	// Run begins the span of one execution of a run below the sender's trace.
+	Run(ctx context.Context, info Info, parent map[string]string) (context.Context, func(err error))
+	// Step begins the span of a step's execution; a replayed step has none.
+	Step(ctx context.Context, path, name string) (context.Context, func(attributes map[string]string, err error))
+	// Inject returns the W3C trace context of ctx.
+	Inject(ctx context.Context) map[string]string
+}

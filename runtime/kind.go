@@ -1,0 +1,96 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Handler is the code of a run. What it does must follow from its input and
+// from what ctx gives it: it is executed again from the start, with recorded
+// results, whenever its run moves to another process.
+type Handler func(ctx *Context, input *schemas.Payload) (*schemas.Payload, error)
+
+// A QueryFunc answers a question from a copy of an identity's state, which is
+// nil where nothing was stored yet. It runs outside any run, in no order with
+// respect to them, on whichever node is asked.
+type QueryFunc func(ctx context.Context, state, input *schemas.Payload) (*schemas.Payload, error)
+
+// A Method is one way to start a run of a kind.
+type Method struct {
+	Handler Handler
+	// Check validates an input before a run is started for it; nil accepts all.
+	Check func(input *schemas.Payload) error
+}
+
+// A Kind is code bound to a name: a workflow, a virtual actor or an agent.
+type Kind struct {
+	Name schemas.Kind
+	// Type is what people call it: "workflow", "actor" or "agent".
+	Type string
+	// OncePerKey makes the key the default message ID: one run a key while its
+	// record is kept, which is what a workflow wants.
+	OncePerKey bool
+	// Stateful says that its identities keep state between runs.
+	Stateful bool
+	Methods  map[string]Method // by method name; "" is the only method of a kind that has one
+	Queries  map[string]QueryFunc
+	// Errs is what is wrong with the definition; it is reported when a node is
+	// opened, for every kind at once.
+	Errs []error
+}
+
+// Validate returns everything that is wrong with k, joined.
+func (k *Kind) Validate() error {
+	errs := k.Errs
+	if err := k.Name.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if len(k.Methods) == 0 {
+		errs = append(errs, errors.New("it has no method; bind at least one handler"))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s %q: %w", k.Type, string(k.Name), errors.Join(errs...))
+}
+
+// Method returns the method of this name. An empty name is the kind's only
+// method. The error matches [ErrNotFound] and lists what exists.
+func (k *Kind) Method(name string) (Method, error) {
+	if m, ok := k.Methods[name]; ok {
+		return m, nil
+	}
+	if name == "" && len(k.Methods) == 1 {
+		for _, m := range k.Methods {
+			return m, nil
+		}
+	}
+	return Method{}, Errorf(ErrNotFound.Code, "%s %q has no method %q; it has %s", k.Type, string(k.Name), name, names(k.Methods))
+}
+
+// Query returns the query of this name. The error matches [ErrNotFound].
+func (k *Kind) Query(name string) (QueryFunc, error) {
+	if q, ok := k.Queries[name]; ok {
+		return q, nil
+	}
+	return nil, Errorf(ErrNotFound.Code, "%s %q has no query %q; it has %s", k.Type, string(k.Name), name, names(k.Queries))
+}
+
+// names lists the keys of m for a message.
+func names[V any](m map[string]V) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	var quoted []string
+	for _, n := range slices.Sorted(maps.Keys(m)) {
+		quoted = append(quoted, strconv.Quote(n))
+	}
+	return strings.Join(quoted, ", ")
+}

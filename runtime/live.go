@@ -1,0 +1,348 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+	"golang.org/x/sync/errgroup"
+)
+
+// A live run is a run with the executor's side of it: steps that run, timers
+// that are armed, calls that are out.
+type live struct {
+	*Executor
+	r     *run
+	mail  *Mailbox
+	steps int                // running
+	armed map[*Future]string // timers and calls that are waited for, by path
+}
+
+// execute moves a run from where it is to an ending: what its code asks for is
+// recorded, then put out; what happens is recorded, then made known to the
+// code. e is an entry that was appended and has not happened to the run yet, or
+// nil.
+func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry) *Ending {
+	stepCtx, cancel := context.WithCancel(r.ctx)
+	defer cancel() // ends steps that nobody waits for any more
+	defer r.drop()
+	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}}
+	r.log = r.loud
+	for {
+		if e != nil {
+			if err := applyEntry(r, x.head, e); err != nil {
+				return x.park(ctx, r, err)
+			}
+		}
+		if r.finished {
+			return x.finish(ctx, r, mail)
+		}
+		if l.draining() {
+			if l.steps == 0 {
+				return ending(Restart, errDraining)
+			}
+		} else if end := l.dispatch(ctx, stepCtx); end != nil {
+			return end
+		}
+		events := append(l.creations(), l.happened()...)
+		if len(events) == 0 {
+			if end := l.wait(ctx); end != nil {
+				return end
+			}
+			e = nil
+			continue
+		}
+		e = newEntry(events...)
+		if end := x.append(ctx, r.ref, e); end != nil {
+			return end
+		}
+	}
+}
+
+var errDraining = errors.New("the partition is being given up")
+
+func (l *live) draining() bool {
+	select {
+	case <-l.lease.Draining():
+		return true
+	default:
+		return false
+	}
+}
+
+// creations returns the events that must be stored before what the code has
+// asked for may be put out.
+func (l *live) creations() (events []*schemas.Event) {
+	now := time.Now()
+	for _, f := range l.r.issued {
+		if f.created || f.done && f.kind != kindSend {
+			continue
+		}
+		switch f.kind {
+		case kindStep:
+			f.live = true // started by this process: it may run
+			events = append(events, &schemas.Event{Kind: &schemas.Event_StepStarted{StepStarted: &schemas.StepStarted{Path: f.path, Name: f.name}}})
+		case kindTimer:
+			events = append(events, &schemas.Event{Kind: &schemas.Event_TimerCreated{TimerCreated: &schemas.TimerCreated{Path: f.path, Name: f.name, Due: now.Add(f.wait).UnixNano()}}})
+		case kindCall:
+			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{
+				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),
+			}}})
+		case kindSend:
+			events = append(events, &schemas.Event{Kind: &schemas.Event_Sent{Sent: &schemas.Sent{
+				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),
+			}}})
+		}
+	}
+	return events
+}
+
+// dispatch puts out everything that was asked for and is recorded as far as it
+// must be, and returns once the messages among it are accepted.
+func (l *live) dispatch(ctx, stepCtx context.Context) *Ending {
+	var rest []*Future
+	var out []*Future
+	for _, f := range l.r.issued {
+		switch {
+		case f.kind == kindBranch, f.done && f.kind != kindSend:
+		case f.kind == kindStep && f.step.opts.Once && !f.started && !f.step.told:
+			rest = append(rest, f)
+		case f.kind == kindStep:
+			if end := l.startStep(stepCtx, f); end != nil {
+				return end
+			}
+		case !f.created:
+			rest = append(rest, f)
+		case f.kind == kindTimer:
+			l.armed[f] = f.path
+		default:
+			if f.kind == kindCall {
+				l.armed[f] = f.path
+			}
+			if !f.msg.confirmed {
+				out = append(out, f)
+			}
+		}
+	}
+	l.r.issued = rest
+	return l.send(ctx, out)
+}
+
+func (l *live) send(ctx context.Context, out []*Future) *Ending {
+	if len(out) == 0 {
+		return nil
+	}
+	if end := l.stale(); end != nil {
+		return end
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(64)
+	for _, f := range out {
+		g.Go(func() error {
+			if err := l.cfg.Outbox.Send(gctx, f.msg.to.Identity, f.msg.env); err != nil {
+				return fmt.Errorf("send to %s: %w", f.msg.to, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return l.unsent(out, err)
+	}
+	return nil
+}
+
+// unsent is what becomes of messages that were not accepted. A message that can
+// never be accepted is the call's failure; anything else begins again.
+func (l *live) unsent(out []*Future, err error) *Ending {
+	if e := AsError(err); e.Code == ErrNotFound.Code || e.Code == ErrTooLarge.Code {
+		for _, f := range out {
+			if f.kind == kindCall && !f.done {
+				l.mail.Put(&schemas.Envelope{Type: schemas.Envelope_RESULT, Path: f.path, Error: EncodeError(e)})
+			}
+		}
+		l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "error", e.Message)
+		return nil
+	}
+	return ending(Restart, err)
+}
+
+// startStep runs a step's body on a goroutine of its own. One that must not be
+// repeated and was started by another process is not run: its policy decides.
+func (l *live) startStep(ctx context.Context, f *Future) *Ending {
+	if end := l.stale(); end != nil {
+		return end
+	}
+	body := f.step.fn
+	switch {
+	case f.step.told:
+		body = func(context.Context) (*schemas.Payload, error) { return nil, f.scope.err }
+	case f.step.opts.Once && !f.live:
+		if body = f.step.opts.IfUnknown; body == nil {
+			body = func(context.Context) (*schemas.Payload, error) {
+				return nil, Errorf(ErrUnknownOutcome.Code, "step %s %q was started by a process that ended before its outcome was recorded, and must not be repeated; find out what happened, then run it again under another ID", f.path, f.name)
+			}
+		}
+	}
+	f.live = true
+	info := &StepContext{
+		Info: l.r.info, Path: f.path, Name: f.name,
+		IdempotencyKey: DeriveID(l.cfg.Namespace, l.r.ref, "step", f.path),
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	f.step.cancel = func() { cancel(f.scope.err) }
+	l.steps++
+	go func() {
+		defer cancel(nil)
+		ev := f.execute(ctx, info, l.cfg.Tracer, body)
+		if limit := l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
+			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
+			ev.Result = nil
+		}
+		l.mail.putStep(stepDone{f, ev})
+	}()
+	return nil
+}
+
+// happened returns the events of what has happened since it was last asked.
+func (l *live) happened() (events []*schemas.Event) {
+	mail, steps := l.mail.take()
+	for _, d := range steps {
+		l.steps--
+		events = append(events, &schemas.Event{Kind: &schemas.Event_StepCompleted{StepCompleted: d.event}})
+	}
+	now := time.Now()
+	for _, env := range mail {
+		l.contact = elapsed()
+		switch env.GetType() {
+		case schemas.Envelope_WAKE:
+			if due := time.Unix(0, env.GetDue()); due.After(now) {
+				now = due // due times are the broker's: its clock says that it is time
+			}
+		case schemas.Envelope_CANCEL:
+			if !l.r.cancelled[env.GetId()] {
+				l.r.cancelled[env.GetId()] = true
+				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage()}}})
+			}
+		case schemas.Envelope_RESULT:
+			f := l.r.futures[env.GetPath()]
+			if f == nil || f.kind != kindCall || f.done || l.armed[f] == "" {
+				continue // it was given up, or came before
+			}
+			delete(l.armed, f)
+			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
+		case schemas.Envelope_TASK:
+			if reply := env.GetReply(); l.r.joins(reply) {
+				events = append(events, &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: reply}}})
+			}
+		}
+	}
+	for _, f := range l.inDueOrder() {
+		if f.due.After(now) {
+			break
+		}
+		delete(l.armed, f)
+		events = append(events, &schemas.Event{Kind: &schemas.Event_TimerFired{TimerFired: &schemas.TimerFired{Path: f.path}}})
+	}
+	return events
+}
+
+// joins reports whether a reply address is one that the run does not know.
+func (r *run) joins(reply *schemas.Reply) bool {
+	if reply == nil {
+		return false
+	}
+	same := func(o *schemas.Reply) bool {
+		return o.GetRun() == reply.GetRun() && o.GetPath() == reply.GetPath()
+	}
+	return !same(r.started.GetReply()) && !slices.ContainsFunc(r.joined, same)
+}
+
+func (l *live) inDueOrder() (fs []*Future) {
+	for f := range l.armed {
+		if f.kind == kindTimer && !f.done {
+			fs = append(fs, f)
+		}
+	}
+	slices.SortFunc(fs, func(a, b *Future) int {
+		if c := a.due.Compare(b.due); c != 0 {
+			return c
+		}
+		return a.index - b.index
+	})
+	return fs
+}
+
+// wait returns when something has happened, or ends the execution: the run
+// suspends when it has waited long, and longer is to come.
+func (l *live) wait(ctx context.Context) *Ending {
+	for f := range l.armed {
+		if f.done {
+			delete(l.armed, f)
+		}
+	}
+	var due time.Time
+	d := time.Duration(-1)
+	if fs := l.inDueOrder(); len(fs) > 0 {
+		due = fs[0].due
+		d = max(time.Until(due), 0)
+	}
+	suspends := l.steps == 0 && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
+	if suspends {
+		d = l.cfg.SuspendAfter
+	}
+	var fired <-chan time.Time
+	if d >= 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		fired = t.C
+	}
+	draining := l.lease.Draining()
+	if l.draining() {
+		draining = nil // known: what is waited for is the end of the steps
+	}
+	select {
+	case <-l.mail.notify:
+		return nil
+	case <-draining:
+		return nil
+	case <-fired:
+		if suspends {
+			return l.suspend(ctx, due)
+		}
+		return nil
+	case <-ctx.Done():
+		return ending(Restart, context.Cause(ctx))
+	}
+}
+
+// backstop is when a run that waits for results alone is looked at again.
+const backstop = time.Hour
+
+// suspend stores the wake-up, then the event, in that order (P12): at every
+// moment some stored message carries the run.
+func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
+	if end := l.stale(); end != nil {
+		return end
+	}
+	if due.IsZero() {
+		due = time.Now().Add(backstop)
+	}
+	timer := l.timerID()
+	env := &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: timer, Run: string(l.r.ref.ID), Path: timer, Due: due.UnixNano()}
+	l.r.suspended = true
+	if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {
+		return ending(Restart, fmt.Errorf("store the wake-up of %s: %w", l.r.ref, err))
+	}
+	if !l.mail.sealIfEmpty() {
+		return nil
+	}
+	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano()}}})
+	if end := l.append(ctx, l.r.ref, e); end != nil {
+		return end
+	}
+	l.r.finishSpan(nil)
+	return ending(Suspended, nil)
+}

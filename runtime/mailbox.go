@@ -1,0 +1,78 @@
+package runtime
+
+import (
+	"sync"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Mailbox takes messages for a run from its host, and reports of its steps,
+// to the one goroutine that executes it. Putting never blocks.
+type Mailbox struct {
+	mu     sync.Mutex
+	mail   []*schemas.Envelope
+	steps  []stepDone
+	sealed bool
+	notify chan struct{} // holds a token while there is something
+}
+
+// NewMailbox returns an empty mailbox.
+func NewMailbox() *Mailbox { return &Mailbox{notify: make(chan struct{}, 1)} }
+
+// Put adds a message for the run: a result, a wake-up, a cancellation, or its
+// own task again. It returns false once the execution has taken its last: the
+// message is for whatever comes after the ending.
+func (m *Mailbox) Put(env *schemas.Envelope) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sealed {
+		return false
+	}
+	m.mail = append(m.mail, env)
+	m.signal()
+	return true
+}
+
+func (m *Mailbox) putStep(d stepDone) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.steps = append(m.steps, d)
+	m.signal()
+}
+
+func (m *Mailbox) signal() {
+	select {
+	case m.notify <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mail, steps := m.mail, m.steps
+	m.mail, m.steps = nil, nil
+	return mail, steps
+}
+
+// sealIfEmpty seals a mailbox that holds nothing, so that a message that comes
+// while the run suspends is not acknowledged unread.
+func (m *Mailbox) sealIfEmpty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.mail)+len(m.steps) > 0 {
+		return false
+	}
+	m.sealed = true
+	return true
+}
+
+// seal returns what is left, and takes no more.
+func (m *Mailbox) seal() []*schemas.Envelope {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sealed = true
+	mail := m.mail
+	m.mail, m.steps = nil, nil
+	return mail
+}

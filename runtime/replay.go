@@ -1,0 +1,133 @@
+package runtime
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// apply makes one recorded event happen to the run, then lets its code go on
+// until it waits again. It is a function of the run and the event alone: it is
+// called with what the journal holds when a run is loaded, and with what has
+// just been appended while it is live. An event that the code has not asked for
+// is a mismatch, and the error says what was recorded and what was asked for.
+func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
+	r.now = time.Unix(0, at).UTC()
+	var err error
+	switch k := e.GetKind().(type) {
+	case *schemas.Event_Claimed:
+		r.info.Attempt = int(k.Claimed.GetAttempt())
+		r.timeline.claim(k.Claimed, at)
+	case *schemas.Event_Started:
+		r.begin(k.Started)
+	case *schemas.Event_StepStarted:
+		err = r.expect(kindStep, k.StepStarted.GetPath(), k.StepStarted.GetName(), func(f *Future) { f.started = true })
+	case *schemas.Event_StepCompleted:
+		s := k.StepCompleted
+		err = r.expect(kindStep, s.GetPath(), s.GetName(), func(f *Future) {
+			r.timeline.step(s, at)
+			f.complete(r, s.GetResult(), DecodeError(s.GetError()))
+		})
+	case *schemas.Event_TimerCreated:
+		t := k.TimerCreated
+		err = r.expect(kindTimer, t.GetPath(), t.GetName(), func(f *Future) { f.created, f.due = true, time.Unix(0, t.GetDue()) })
+	case *schemas.Event_TimerFired:
+		err = r.expect(kindTimer, k.TimerFired.GetPath(), "", func(f *Future) {
+			r.timeline.done(f, at, nil)
+			f.complete(r, nil, nil)
+		})
+	case *schemas.Event_Called:
+		m := k.Called
+		err = r.expectMessage(kindCall, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash())
+	case *schemas.Event_Sent:
+		m := k.Sent
+		if err = r.expectMessage(kindSend, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash()); err == nil {
+			r.timeline.done(r.futures[m.GetPath()], at, nil)
+		}
+	case *schemas.Event_CallReturned:
+		c := k.CallReturned
+		err = r.expect(kindCall, c.GetPath(), "", func(f *Future) {
+			e := DecodeError(c.GetError())
+			r.timeline.done(f, at, e)
+			f.complete(r, c.GetResult(), e)
+		})
+	case *schemas.Event_CancelRequested:
+		r.cancelled[k.CancelRequested.GetId()] = true
+		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
+	case *schemas.Event_Joined:
+		r.joined = append(r.joined, k.Joined.GetReply())
+	case *schemas.Event_Suspended:
+		r.suspended = true
+	case *schemas.Event_Parked:
+		r.parked = k.Parked
+	default:
+		err = Errorf(ErrNondeterministic.Code, "entry %d of the journal has an event that this build does not know; deploy the build that wrote it, or a newer one", seq)
+	}
+	if err != nil {
+		return err
+	}
+	if !r.finished {
+		r.sched.run()
+	}
+	return nil
+}
+
+func cancelMessage(c *schemas.CancelRequested) string {
+	if c.GetReason() == "" {
+		return "the run was cancelled"
+	}
+	return "the run was cancelled: " + c.GetReason()
+}
+
+// expect finds what the code asked for at a path and applies then to it, unless
+// it is over already: a step that a batch recorded after the cancellation of
+// its scope, or after the handler returned.
+func (r *run) expect(kind futureKind, path, name string, then func(*Future)) error {
+	f := r.futures[path]
+	switch {
+	case f == nil && r.finished:
+		return mismatch(path, recorded(kind, name), "nothing more: it has returned")
+	case f == nil:
+		return mismatch(path, recorded(kind, name), "nothing there")
+	case f.kind != kind, name != "" && f.name != name:
+		return mismatch(path, recorded(kind, name), recorded(f.kind, f.name))
+	}
+	if !r.finished && (!f.done || f.kind == kindSend) {
+		then(f)
+	}
+	return nil
+}
+
+func (r *run) expectMessage(kind futureKind, path, name, to, method string, hash []byte) error {
+	return r.expectErr(kind, path, name, func(f *Future) error {
+		if got := f.msg.to.String(); got != to || f.msg.env.GetMethod() != method {
+			return mismatch(path, fmt.Sprintf("%s to %s %s", kind, to, method), fmt.Sprintf("%s to %s %s", kind, got, f.msg.env.GetMethod()))
+		}
+		if !bytes.Equal(hash, HashPayload(f.msg.env.GetPayload())) {
+			return mismatch(path, fmt.Sprintf("%s to %s", kind, to), "the same with another input")
+		}
+		f.created = true
+		return nil
+	})
+}
+
+func (r *run) expectErr(kind futureKind, path, name string, then func(*Future) error) error {
+	var inner error
+	if err := r.expect(kind, path, name, func(f *Future) { inner = then(f) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+func recorded(kind futureKind, name string) string {
+	if name == "" {
+		return string(kind)
+	}
+	return fmt.Sprintf("%s %q", kind, name)
+}
+
+func mismatch(path, was, asked string) error {
+	return Errorf(ErrNondeterministic.Code, "number %s: the journal has %s, the code asks for %s; deploy code that agrees with the journal, and the run goes on", path, was, asked)
+}

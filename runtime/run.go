@@ -1,0 +1,101 @@
+package runtime
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A run is one execution of a run in memory: what its code has asked for, and
+// what has happened to it. It is moved by [run.apply] alone, event by event,
+// from the journal and live in the same way.
+type run struct {
+	ref     schemas.Ref
+	info    Info
+	log     *slog.Logger
+	quiet   *slog.Logger // while it replays
+	loud    *slog.Logger
+	sched   *scheduler
+	root    *scope
+	chain   []string          // identities that wait for this run
+	trace   map[string]string // for what it sends
+	ctx     context.Context   // of its steps
+	endSpan func(error)       // nil without a tracer
+
+	kind     *Kind
+	started  *schemas.Started
+	now      time.Time
+	state    *schemas.Payload // as the run found it
+	newState *schemas.Payload // nil: as it was
+
+	futures     map[string]*Future // by path
+	issued      []*Future          // not looked at by the executor yet, in order
+	issues      int
+	completions int
+
+	finished bool
+	result   *schemas.Payload
+	err      error
+
+	cancelled map[string]bool // message IDs of the requests
+	joined    []*schemas.Reply
+	suspended bool
+	parked    *schemas.Parked
+	timeline  timeline
+}
+
+func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payload, log *slog.Logger) *run {
+	r := &run{
+		ref: ref, kind: kind, state: state,
+		info:    Info{Namespace: namespace, Kind: string(ref.Kind), Key: ref.Key, ID: string(ref.ID)},
+		sched:   newScheduler(),
+		root:    newScope(nil),
+		futures: map[string]*Future{}, cancelled: map[string]bool{},
+		quiet: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(127)})),
+		loud:  log.With("run", ref.String()),
+		ctx:   context.Background(),
+	}
+	r.log = r.quiet
+	return r
+}
+
+// begin starts the handler. It blocks at its first verb when begin returns.
+func (r *run) begin(s *schemas.Started) {
+	r.started = s
+	r.info.Method, r.info.Parent, r.info.Started = s.GetMethod(), s.GetParent(), r.now
+	r.chain = s.GetChain()
+	if r.trace == nil {
+		r.trace = s.GetTrace()
+	}
+	end := func(p *schemas.Payload, err error) {
+		if !r.finished {
+			r.finished, r.result, r.err = true, p, err
+		}
+	}
+	m, err := r.kind.Method(s.GetMethod())
+	if err == nil && m.Check != nil {
+		if err = m.Check(s.GetInput()); err != nil {
+			err = Errorf(ErrInvalid.Code, "input of %s: %v", r.ref, err)
+		}
+	}
+	if err != nil {
+		end(nil, err)
+		return
+	}
+	c := &Context{run: r, scope: r.root, count: new(int)}
+	c.co = r.sched.spawn(func() { end(m.Handler(c, s.GetInput())) }, func(e *Error) { end(nil, e) })
+}
+
+// drop ends the code of a run that goes on elsewhere, or is over.
+func (r *run) drop() {
+	r.finishSpan(ErrFenced)
+	for _, f := range r.futures {
+		if f.step.cancel != nil {
+			f.step.cancel()
+		}
+	}
+	r.sched.unwind()
+}

@@ -1,0 +1,178 @@
+package runtime
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A StepFunc is the body of a step: any Go code. Its context ends when the step
+// is to stop, and carries what [StepFrom] returns.
+type StepFunc func(ctx context.Context) (*schemas.Payload, error)
+
+// StepOptions configure a step. The zero value is the default of each.
+type StepOptions struct {
+	Retry   RetryPolicy
+	Timeout time.Duration // of one attempt; 0: none
+	// Once marks a step that must not be repeated: its start is recorded and
+	// waited for, and it has one attempt. If its outcome is unknown, because
+	// its process ended, IfUnknown decides.
+	Once bool
+	// IfUnknown finds out the outcome of a Once step that may have happened. If
+	// it is nil the step fails with [ErrUnknownOutcome].
+	IfUnknown StepFunc
+}
+
+// A StepContext is what a step's body knows of itself.
+type StepContext struct {
+	Info Info
+	Path string // the step's number within the run, e.g. "7.1"
+	Name string
+	// IdempotencyKey is the same for every attempt of this step, in whichever
+	// process: give it to the far side, which can make the effect happen once.
+	IdempotencyKey string
+
+	mu         sync.Mutex
+	attributes map[string]string
+}
+
+// Annotate records key with value in the run's timeline, e.g. tokens used.
+func (s *StepContext) Annotate(key, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attributes == nil {
+		s.attributes = map[string]string{}
+	}
+	s.attributes[key] = value
+}
+
+// take returns the attributes; what a body that outlived its step adds later
+// goes nowhere.
+func (s *StepContext) take() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.attributes
+	s.attributes = nil
+	return m
+}
+
+type stepKey struct{}
+
+// StepFrom returns what the body of a step knows of itself; ok is false outside
+// a step.
+func StepFrom(ctx context.Context) (s *StepContext, ok bool) {
+	s, ok = ctx.Value(stepKey{}).(*StepContext)
+	return s, ok
+}
+
+// Step issues a side effect whose result is recorded once. The name is for
+// people and for the check of replays; it need not be unique.
+func (c *Context) Step(name string, fn StepFunc, opts StepOptions) *Future {
+	c.check()
+	return c.issue(&Future{kind: kindStep, path: c.next(), name: name, step: step{fn: fn, opts: opts}})
+}
+
+// stepDone is what the goroutine of a step reports to the executor.
+type stepDone struct {
+	future *Future
+	event  *schemas.StepCompleted
+}
+
+// execute runs the body with its policy and returns the event to record. It
+// returns early if a body ignores that its context ended.
+func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, body StepFunc) *schemas.StepCompleted {
+	began := time.Now()
+	ctx = context.WithValue(ctx, stepKey{}, info)
+	end := func(map[string]string, error) {}
+	if tracer != nil {
+		ctx, end = tracer.Step(ctx, f.path, f.name)
+	}
+	ev := &schemas.StepCompleted{Path: f.path, Name: f.name}
+	var err error
+	for attempt := 1; ; attempt++ {
+		ev.Attempts = uint32(attempt)
+		ev.Result, err = attemptStep(ctx, body, f.step.opts.Timeout)
+		if err == nil {
+			break
+		}
+		e := AsError(err)
+		wait, again := f.step.opts.Retry.next(attempt, e)
+		if !again || f.step.opts.Once || ctx.Err() != nil {
+			break
+		}
+		if !sleep(ctx, wait) {
+			break
+		}
+	}
+	if err != nil {
+		ev.Result, ev.Error = nil, EncodeError(err)
+	}
+	ev.Took = int64(time.Since(began))
+	ev.Attributes = info.take()
+	end(ev.Attributes, err)
+	return ev
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// stopGrace is how long a body may take to return once its context has ended.
+const stopGrace = 5 * time.Second
+
+// attemptStep calls the body once. A body that does not return within the
+// grace time after its context ended is left behind: its goroutine ends when
+// it does, and what it returns is dropped.
+func attemptStep(ctx context.Context, body StepFunc, timeout time.Duration) (*schemas.Payload, error) {
+	cancel := context.CancelFunc(func() {})
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + timeout.String()})
+	}
+	defer cancel()
+	type outcome struct {
+		p   *schemas.Payload
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		o.err = &Error{Code: ErrPanic.Code, Message: "the step left its goroutine by runtime.Goexit; return an error instead"}
+		defer func() {
+			if v := recover(); v != nil {
+				o = outcome{err: panicError(v, debug.Stack())}
+			}
+			done <- o
+		}()
+		p, err := body(ctx)
+		o = outcome{p, err}
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+	case <-ctx.Done():
+		grace := time.NewTimer(stopGrace)
+		defer grace.Stop()
+		select {
+		case o = <-done:
+		case <-grace.C:
+			o.err = context.Cause(ctx)
+		}
+	}
+	if o.err != nil && ctx.Err() != nil && AsError(o.err).Code != ErrPanic.Code {
+		// what the body made of the end of its context says less than its cause
+		if cause := AsError(context.Cause(ctx)); !AsError(o.err).Final {
+			o.err = &Error{Code: cause.Code, Message: cause.Error(), Details: o.err.Error(), Final: cause.Final}
+		}
+	}
+	return o.p, o.err
+}

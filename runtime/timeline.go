@@ -1,0 +1,91 @@
+package runtime
+
+import (
+	"github.com/perdure/perdure/schemas"
+)
+
+// maxTimeline is how many steps a record keeps of its run, so that it stays
+// small; the rest are counted.
+const maxTimeline = 1000
+
+// A timeline is what people are shown of a run: it goes into the record, where
+// the journal's events are gone.
+type timeline struct {
+	claims []*schemas.TimelineClaim
+	steps  []*schemas.TimelineStep
+	count  uint64
+}
+
+func (t *timeline) claim(c *schemas.Claimed, at int64) {
+	t.claims = append(t.claims, &schemas.TimelineClaim{Node: c.GetNode(), At: at, Replayed: t.count})
+}
+
+func (t *timeline) add(s *schemas.TimelineStep) {
+	t.count++
+	if len(t.steps) < maxTimeline {
+		s.Claim = uint32(max(len(t.claims)-1, 0))
+		t.steps = append(t.steps, s)
+	}
+}
+
+func (t *timeline) step(s *schemas.StepCompleted, at int64) {
+	t.add(&schemas.TimelineStep{
+		Path: s.GetPath(), Name: s.GetName(), Kind: string(kindStep), At: at, Took: s.GetTook(),
+		Attempts: s.GetAttempts(), Error: s.GetError().GetCode(), Attributes: s.GetAttributes(),
+	})
+}
+
+func (t *timeline) done(f *Future, at int64, err error) {
+	s := &schemas.TimelineStep{Path: f.path, Name: f.name, Kind: string(f.kind), At: at}
+	if err != nil {
+		s.Error = AsError(err).Code
+	}
+	t.add(s)
+}
+
+// Timeline returns what the entries of a run that has no record yet say of it,
+// in the form of the record that it will have, and its status. It runs no code.
+func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
+	rec, status := &schemas.Record{}, schemas.Status_QUEUED
+	var t timeline
+	kinds := map[string]*Future{}
+	for _, s := range entries {
+		if r := s.Entry.GetRecord(); r != nil {
+			return r, r.GetStatus()
+		}
+		at := s.Entry.GetAt()
+		for _, e := range s.Entry.GetEvents() {
+			status = schemas.Status_RUNNING
+			switch k := e.GetKind().(type) {
+			case *schemas.Event_Claimed:
+				t.claim(k.Claimed, at)
+			case *schemas.Event_Started:
+				st := k.Started
+				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
+				rec.Published, rec.Started = st.GetPublished(), at
+			case *schemas.Event_StepCompleted:
+				t.step(k.StepCompleted, at)
+			case *schemas.Event_TimerCreated:
+				kinds[k.TimerCreated.GetPath()] = &Future{kind: kindTimer, path: k.TimerCreated.GetPath(), name: k.TimerCreated.GetName()}
+			case *schemas.Event_TimerFired:
+				if f := kinds[k.TimerFired.GetPath()]; f != nil {
+					t.done(f, at, nil)
+				}
+			case *schemas.Event_Called:
+				kinds[k.Called.GetPath()] = &Future{kind: kindCall, path: k.Called.GetPath(), name: k.Called.GetName()}
+			case *schemas.Event_CallReturned:
+				if f := kinds[k.CallReturned.GetPath()]; f != nil {
+					t.done(f, at, DecodeError(k.CallReturned.GetError()))
+				}
+			case *schemas.Event_Sent:
+				t.done(&Future{kind: kindSend, path: k.Sent.GetPath(), name: k.Sent.GetName()}, at, nil)
+			case *schemas.Event_Suspended:
+				status = schemas.Status_SUSPENDED
+			case *schemas.Event_Parked:
+				status = k.Parked.GetStatus()
+			}
+		}
+	}
+	rec.Claims, rec.Steps, rec.StepCount = t.claims, t.steps, t.count
+	return rec, status
+}
