@@ -30,25 +30,18 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 			return ending(Restart, err)
 		}
 		if x.rev != 0 {
-			open, ok, end := x.Open(ctx)
-			if end != nil {
+			if end := x.Open(ctx); end != nil && end.Open != t.Ref {
 				return end
-			}
-			if ok && open != t.Ref {
-				return &Ending{Kind: Behind, Open: open}
 			}
 			first = false
 		}
 	}
 	if !first && x.head != 0 {
-		last, ok, err := x.cfg.Journal.Last(ctx, t.Ref)
-		switch {
-		case err != nil:
-			return ending(Restart, fmt.Errorf("look up %s: %w", t.Ref, err))
-		case ok && last.Entry.GetRecord() != nil:
-			return &Ending{Kind: Finished, Record: last.Entry.GetRecord()}
-		case ok:
-			return x.Resume(ctx, t.Ref, mail)
+		if end := x.Find(ctx, t.Ref); end != nil {
+			if end.Kind == Behind {
+				return x.Resume(ctx, t.Ref, mail)
+			}
+			return end
 		}
 	}
 	started := &schemas.Started{
@@ -63,12 +56,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
 	if end := x.append(ctx, t.Ref, e); end != nil {
 		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
-			open, ok, end := x.Open(ctx) // it was no new identity after all
-			if end != nil {
+			// it was no new identity after all
+			if end := x.Open(ctx); end != nil && end.Open != t.Ref {
 				return end
-			}
-			if ok && open != t.Ref {
-				return &Ending{Kind: Behind, Open: open}
 			}
 			return x.Run(ctx, t, mail)
 		}
@@ -96,7 +86,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	}
 	last := entries[len(entries)-1]
 	if rec := last.Entry.GetRecord(); rec != nil {
-		return &Ending{Kind: Finished, Record: rec}
+		return &Ending{Kind: Finished, Found: true, Record: rec, Hash: rec.GetInputHash()}
 	}
 	if last.Seq != x.head {
 		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
@@ -57,7 +58,10 @@ const (
 type Ending struct {
 	Kind   EndingKind
 	Record *schemas.Record // Finished
+	Found  bool            // Finished: the record was there before, nothing was executed
 	Open   schemas.Ref     // Behind: the run that goes first
+	Asleep bool            // Behind: it is suspended, and waits for a message
+	Hash   []byte          // Finished, Suspended: of the run's input
 	Err    error           // why, for people; nil for Finished and Suspended
 }
 
@@ -78,41 +82,71 @@ type Executor struct {
 	state   *schemas.State
 	rev     uint64
 	counter uint64
-	contact time.Duration // when the store, or a message, last spoke to us, by elapsed
+	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed
 }
 
 // NewExecutor returns an executor that knows nothing yet.
 func NewExecutor(cfg *Config, id schemas.Identity, kind *Kind, lease Lease) *Executor {
-	return &Executor{cfg: cfg, id: id, kind: kind, lease: lease, contact: elapsed()}
+	x := &Executor{cfg: cfg, id: id, kind: kind, lease: lease}
+	x.Received()
+	return x
 }
 
-// Received notes that a message for the identity was just received.
-func (x *Executor) Received() { x.contact = elapsed() }
+// Received notes that a message for the identity was just received. Any
+// goroutine may call it.
+func (x *Executor) Received() { x.contact.Store(int64(elapsed())) }
 
 // Open reads the identity's head, settles it if it is a record, and says which
-// run is open (P03). The ending is not nil if the executor may not go on.
-func (x *Executor) Open(ctx context.Context) (open schemas.Ref, ok bool, end *Ending) {
+// run is open (P03): nil is none, any ending but Behind says why the executor
+// may not go on.
+func (x *Executor) Open(ctx context.Context) *Ending {
 	head, found, err := x.cfg.Journal.Head(ctx, x.id)
 	if err != nil {
-		return open, false, ending(Restart, fmt.Errorf("read the head of %s: %w", x.id, err))
+		return ending(Restart, fmt.Errorf("read the head of %s: %w", x.id, err))
 	}
-	x.contact = elapsed()
+	x.Received()
 	if head.Entry.GetEpoch() > x.lease.Epoch() {
-		return open, false, ending(Lost, Errorf(ErrFenced.Code, "%s belongs to epoch %d, this node has epoch %d", x.id, head.Entry.GetEpoch(), x.lease.Epoch()))
+		return ending(Lost, Errorf(ErrFenced.Code, "%s belongs to epoch %d, this node has epoch %d", x.id, head.Entry.GetEpoch(), x.lease.Epoch()))
 	}
 	x.head = head.Seq
 	if err := x.readState(ctx); err != nil {
-		return open, false, ending(Restart, err)
+		return ending(Restart, err)
 	}
 	x.known = true
 	if !found {
-		return open, false, nil
+		return nil
 	}
 	rec := head.Entry.GetRecord()
 	if rec == nil {
-		return head.Ref, true, nil
+		events := head.Entry.GetEvents()
+		return &Ending{Kind: Behind, Open: head.Ref, Asleep: len(events) > 0 && events[len(events)-1].GetSuspended() != nil}
 	}
-	return open, false, x.settle(ctx, head.Ref, rec, head.Seq)
+	return x.settle(ctx, head.Ref, rec, head.Seq)
+}
+
+// Known reports whether the executor has read or written the identity's head.
+func (x *Executor) Known() bool { return x.known }
+
+// Find looks a run up that is not open: Finished if it has a record, which is
+// settled; nil if there is none; Restart if the identity has moved on without
+// this executor, so that the record may not be settled (P16).
+func (x *Executor) Find(ctx context.Context, ref schemas.Ref) *Ending {
+	last, ok, err := x.cfg.Journal.Last(ctx, ref)
+	switch {
+	case err != nil:
+		return ending(Restart, fmt.Errorf("look up %s: %w", ref, err))
+	case !ok:
+		return nil
+	}
+	x.Received()
+	rec := last.Entry.GetRecord()
+	switch {
+	case last.Seq > x.head:
+		return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation does not know", x.id, last.Seq))
+	case rec == nil:
+		return &Ending{Kind: Behind, Open: ref}
+	}
+	return &Ending{Kind: Finished, Found: true, Record: rec, Hash: rec.GetInputHash()}
 }
 
 func (x *Executor) readState(ctx context.Context) error {
@@ -130,7 +164,7 @@ func (x *Executor) readState(ctx context.Context) error {
 // stale is the check of P05: nothing is appended and nothing leaves when the
 // last word from the store is older than half the retention.
 func (x *Executor) stale() *Ending {
-	if age := elapsed() - x.contact; age > x.cfg.Retention/2 {
+	if age := elapsed() - time.Duration(x.contact.Load()); age > x.cfg.Retention/2 {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s: nothing was heard from the store for %s, more than half the retention of %s", x.id, age, x.cfg.Retention))
 	}
 	if !x.lease.Valid() {
@@ -161,7 +195,8 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 	case out.Fenced:
 		return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation did not write", x.id, out.Head.Seq))
 	}
-	x.contact, x.head = elapsed(), out.Seq
+	x.Received()
+	x.head = out.Seq
 	return nil
 }
 

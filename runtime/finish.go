@@ -17,7 +17,7 @@ import (
 // whoever owns the identity next, before its next run starts (P16).
 func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 	for _, env := range mail.seal() {
-		if env.GetType() == schemas.Envelope_TASK && r.joins(env.GetReply()) {
+		if r.joins(env) {
 			r.joined = append(r.joined, env.GetReply())
 		}
 	}
@@ -31,7 +31,7 @@ func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 	if end := x.settle(ctx, r.ref, rec, x.head); end != nil {
 		return end
 	}
-	return &Ending{Kind: Finished, Record: rec}
+	return &Ending{Kind: Finished, Record: rec, Hash: rec.GetInputHash()}
 }
 
 func (x *Executor) record(r *run) *schemas.Record {

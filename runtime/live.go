@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -215,7 +216,6 @@ func (l *live) happened() (events []*schemas.Event) {
 	}
 	now := time.Now()
 	for _, env := range mail {
-		l.contact = elapsed()
 		switch env.GetType() {
 		case schemas.Envelope_WAKE:
 			if due := time.Unix(0, env.GetDue()); due.After(now) {
@@ -234,8 +234,8 @@ func (l *live) happened() (events []*schemas.Event) {
 			delete(l.armed, f)
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
 		case schemas.Envelope_TASK:
-			if reply := env.GetReply(); l.r.joins(reply) {
-				events = append(events, &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: reply}}})
+			if l.r.joins(env) {
+				events = append(events, &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: env.GetReply()}}})
 			}
 		}
 	}
@@ -249,9 +249,11 @@ func (l *live) happened() (events []*schemas.Event) {
 	return events
 }
 
-// joins reports whether a reply address is one that the run does not know.
-func (r *run) joins(reply *schemas.Reply) bool {
-	if reply == nil {
+// joins reports whether the run's task, sent again, has a waiter that the run
+// does not know. With another input it is not this run's task.
+func (r *run) joins(env *schemas.Envelope) bool {
+	reply := env.GetReply()
+	if env.GetType() != schemas.Envelope_TASK || reply == nil || !bytes.Equal(HashPayload(env.GetPayload()), r.started.GetInputHash()) {
 		return false
 	}
 	same := func(o *schemas.Reply) bool {
@@ -344,5 +346,5 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 		return end
 	}
 	l.r.finishSpan(nil)
-	return ending(Suspended, nil)
+	return &Ending{Kind: Suspended, Hash: l.r.started.GetInputHash()}
 }
