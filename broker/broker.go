@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A Broker is a connection to NATS with everything of one namespace on it.
+// Its methods may be called by many goroutines at once.
+type Broker struct {
+	cfg     Config
+	names   Names
+	created time.Time
+
+	embedded *embedded // nil on an external server
+	link     *link
+	mux      *mux
+	pub      *publisher
+	js       jetstream.JetStream
+
+	inbox, runs, state, cluster *reader
+	blobs                       jetstream.ObjectStore
+
+	closing  sync.Once
+	closeErr error
+}
+
+// Open embeds a NATS server or connects to one, and makes sure that the
+// namespace is there. It returns when reads and writes work. Its errors match
+// the sentinels of this package.
+func Open(ctx context.Context, cfg Config) (*Broker, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	b := &Broker{cfg: cfg}
+	if err := b.open(ctx); err != nil {
+		return nil, fmt.Errorf("open broker: %w", errors.Join(err, b.Close()))
+	}
+	return b, nil
+}
+
+func (b *Broker) open(ctx context.Context) (err error) {
+	if b.cfg.embedded() {
+		if b.embedded, err = startEmbedded(ctx, &b.cfg); err != nil {
+			return err
+		}
+	}
+	nc, err := connect(ctx, &b.cfg, b.embedded)
+	if err != nil {
+		return err
+	}
+	b.link = newLink(nc)
+	if b.mux, err = newMux(b.link); err != nil {
+		return err
+	}
+	b.pub = &publisher{b.link, b.mux}
+	if b.js, err = jetstream.New(nc); err != nil {
+		return fmt.Errorf("set up JetStream: %w", err)
+	}
+	p := &provisioner{b.pub, b.js, &b.cfg}
+	if b.names, err = p.provision(ctx); err != nil {
+		return err
+	}
+	for r, stream := range map[**reader]string{
+		&b.inbox: b.names.InboxStream(), &b.runs: b.names.RunsStream(),
+		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
+	} {
+		*r = &reader{publisher: b.pub, stream: stream}
+		info, err := (*r).info(ctx, "")
+		if err != nil {
+			return fmt.Errorf("look up stream %s: %w", stream, err)
+		}
+		(*r).direct = info.Config.Replicas == 1
+		if *r == b.inbox {
+			b.created = info.Created
+		}
+	}
+	if b.blobs, err = b.js.ObjectStore(ctx, b.names.BlobBucket()); err != nil {
+		return fmt.Errorf("look up object store %s: %w", b.names.BlobBucket(), err)
+	}
+	return nil
+}
+
+// Close ends every wait with [ErrClosed], closes the connection unless it is
+// the caller's, stops an embedded server, waits until it has stopped, and
+// releases its directory. It may be called again.
+func (b *Broker) Close() error {
+	b.closing.Do(func() { b.closeErr = b.close() })
+	return b.closeErr
+}
+
+func (b *Broker) close() error {
+	if b.link != nil {
+		b.link.close()
+		if b.mux != nil {
+			b.mux.close()
+		}
+		if b.cfg.Conn == nil {
+			b.link.nc.Close()
+		}
+	}
+	if b.embedded != nil {
+		return b.embedded.stop()
+	}
+	return nil
+}
+
+// Namespace returns the namespace.
+func (b *Broker) Namespace() string { return b.names.ns }
+
+// Names returns the builder of the namespace's subjects.
+func (b *Broker) Names() Names { return b.names }
+
+// Partitions returns the number of partitions of the namespace.
+func (b *Broker) Partitions() uint32 { return b.names.partitions }
+
+// Embedded reports whether the NATS server runs in this process.
+func (b *Broker) Embedded() bool { return b.cfg.embedded() }
+
+// Durability returns the level that is in force.
+func (b *Broker) Durability() Durability { return b.cfg.Durability }
+
+// ClientURL returns where other programs reach the NATS server, such as
+// nats://127.0.0.1:4222; empty when it takes in-process connections only.
+func (b *Broker) ClientURL() string {
+	if b.cfg.embedded() {
+		return b.embedded.url()
+	}
+	return b.link.nc.ConnectedUrlRedacted()
+}
+
+// Conn returns the connection to NATS.
+func (b *Broker) Conn() *nats.Conn { return b.link.nc }
+
+// Created returns when the inbox stream was created, by the server's clock.
+// Run IDs are made from it where a message has none (P21).
+func (b *Broker) Created() time.Time { return b.created }
+
+// Reconnected receives after every reconnect. Its capacity is 1 and it
+// coalesces, so it serves one receiver.
+func (b *Broker) Reconnected() <-chan struct{} { return b.link.reconnected }
+
+// MaxMessage returns how many bytes of one journal entry fit: half of the
+// server's limit of a message (P18).
+func (b *Broker) MaxMessage() int64 { return b.link.nc.MaxPayload() / 2 }
+
+// ClockSkew returns the broker's clock minus ours, measured by the time that
+// the leader of the cluster bucket's stream puts in an answer; the error of
+// the measure is half of the round trip.
+func (b *Broker) ClockSkew(ctx context.Context) (time.Duration, error) {
+	sent := time.Now()
+	info, err := b.cluster.info(ctx, "")
+	if err != nil {
+		return 0, fmt.Errorf("measure the broker's clock: %w", err)
+	}
+	if info.Now.IsZero() {
+		return 0, fmt.Errorf("measure the broker's clock: %w: the server's answer has no time", ErrIncompatible)
+	}
+	return info.Now.Sub(sent.Add(time.Since(sent) / 2)), nil
+}

@@ -1,0 +1,129 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+)
+
+// Defaults of a [Config].
+const (
+	DefaultNamespace       = "perdure"
+	DefaultPartitions      = 64
+	DefaultDuplicateWindow = 2 * time.Second
+	DefaultPayloadCap      = 64 << 20 // bytes
+)
+
+// Config says which NATS to use and how. The zero value plus Dir embeds a
+// server in that directory.
+type Config struct {
+	// Namespace isolates streams, buckets and subjects: a token of letters,
+	// digits, '-' and '_'. Empty means "perdure".
+	Namespace string
+
+	// Dir is the data directory of the embedded server, which runs when
+	// neither URL nor Conn is set. It is created when it does not exist, and
+	// belongs to one process at a time.
+	Dir string
+	// Listen is where the embedded server accepts other clients, HOST:PORT;
+	// port 0 chooses a free one. Empty: in-process only, no port is opened.
+	Listen string
+
+	// URL names the external NATS servers, comma separated.
+	URL string
+	// Options are credentials, TLS and the like for URL.
+	Options []nats.Option
+	// Conn is the caller's own connection, used instead of URL. It must be
+	// made with nats.ReconnectBufSize(-1) and nats.MaxReconnects(-1), and is
+	// not closed by [Broker.Close].
+	Conn *nats.Conn
+
+	// Durability says what an acknowledged write survives. On an external
+	// server Disk and Process mean what that server does; Quorum means at
+	// least three replicas.
+	Durability Durability
+	// Replicas of each stream; 0 means 1, or 3 for Quorum.
+	Replicas int
+	// Partitions is fixed when the namespace is created; 0 means what the
+	// namespace has, or 64 for a new one.
+	Partitions uint32
+	// DuplicateWindow is how long the inbox remembers message IDs. Keep it at
+	// seconds: the journal drops repeats. 0 means 2 s.
+	DuplicateWindow time.Duration
+	// PayloadCap is the largest payload in bytes, stored by reference or not;
+	// 0 means 64 MiB.
+	PayloadCap int64
+	// Logger receives warnings of the embedded server and of the connection;
+	// nil means slog.Default().
+	Logger *slog.Logger
+	// ClientOnly creates nothing: the namespace must exist.
+	ClientOnly bool
+	// Fault is called before and after each write of a run, for crash tests.
+	// nil in production.
+	Fault func(FaultPoint)
+}
+
+// validate fills in defaults and returns the first thing that is wrong.
+func (c *Config) validate() error {
+	if c.Namespace == "" {
+		c.Namespace = DefaultNamespace
+	}
+	if err := schemas.Kind(c.Namespace).Validate(); err != nil {
+		return fmt.Errorf("namespace: %w", err)
+	}
+	if c.Durability < Disk || c.Durability > Quorum {
+		return fmt.Errorf("durability %v is unknown; use Disk, Process or Quorum", c.Durability)
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 1
+		if c.Durability == Quorum {
+			c.Replicas = 3
+		}
+	}
+	if c.Replicas < 1 || c.Replicas > 5 {
+		return fmt.Errorf("replicas: %d asked for; NATS holds 1 to 5", c.Replicas)
+	}
+	if c.Durability == Quorum && c.Replicas < 3 {
+		return fmt.Errorf("durability quorum needs at least 3 replicas, and %d are asked for", c.Replicas)
+	}
+	if c.embedded() {
+		if c.Dir == "" {
+			return fmt.Errorf("no NATS server is named; set Dir to embed one, or URL to use yours")
+		}
+		if c.Replicas > 1 {
+			return fmt.Errorf("an embedded server holds 1 replica, and %d are asked for; use URL with a NATS cluster", c.Replicas)
+		}
+		if c.Listen != "" {
+			if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+				return fmt.Errorf("listen address %q is not HOST:PORT: %w", c.Listen, err)
+			}
+		}
+	} else if c.Dir != "" || c.Listen != "" {
+		return fmt.Errorf("a data directory or a listen address is set together with an external NATS; set one or the other")
+	}
+	if c.URL != "" && c.Conn != nil {
+		return fmt.Errorf("both a URL and a connection are set; set one")
+	}
+	if c.DuplicateWindow == 0 {
+		c.DuplicateWindow = DefaultDuplicateWindow
+	}
+	if c.DuplicateWindow < 100*time.Millisecond {
+		return fmt.Errorf("duplicate window %v is too short; NATS remembers 100ms and more", c.DuplicateWindow)
+	}
+	if c.PayloadCap == 0 {
+		c.PayloadCap = DefaultPayloadCap
+	}
+	if c.PayloadCap < 0 {
+		return fmt.Errorf("payload cap %d is negative", c.PayloadCap)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+func (c *Config) embedded() bool { return c.URL == "" && c.Conn == nil }

@@ -1,0 +1,92 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// How a connection is made and kept.
+const (
+	reconnectWait   = 100 * time.Millisecond
+	reconnectJitter = 50 * time.Millisecond
+	pingInterval    = 5 * time.Second // two missed pings end a connection
+)
+
+// connectOptions are those that the guarantees rest on: nothing is buffered
+// while the connection is down (P05), and it is sought for ever.
+func connectOptions(cfg *Config) []nats.Option {
+	log := cfg.Logger
+	return []nats.Option{
+		nats.Name("perdure " + cfg.Namespace),
+		nats.ReconnectBufSize(-1),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("connection to NATS lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connection to NATS is back", "server", nc.ConnectedUrlRedacted())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			log.Warn("nats: "+err.Error(), "subject", subject)
+		}),
+	}
+}
+
+// connect returns the connection that cfg asks for.
+func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) {
+	if cfg.Conn != nil {
+		return cfg.Conn, checkConn(cfg.Conn)
+	}
+	opts := connectOptions(cfg)
+	url := cfg.URL
+	if e != nil {
+		url = ""
+		opts = append(opts, nats.InProcessServer(e.srv))
+	} else {
+		opts = append(opts, cfg.Options...)
+		// After the caller's: these are not for choice.
+		opts = append(opts, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(false))
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		opts = append(opts, nats.Timeout(max(min(time.Until(deadline), 5*time.Second), time.Millisecond)))
+	}
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		if e != nil {
+			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
+		}
+		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL, the credentials and that the server runs", cfg.URL, err)
+	}
+	return nc, nil
+}
+
+// checkConn refuses a caller's connection that would break a guarantee.
+func checkConn(nc *nats.Conn) error {
+	if nc.Opts.ReconnectBufSize >= 0 {
+		return fmt.Errorf("%w: the connection has a reconnect buffer, which would publish what is no longer true; make it with nats.ReconnectBufSize(-1)", ErrIncompatible)
+	}
+	if nc.Opts.MaxReconnect >= 0 {
+		return fmt.Errorf("%w: the connection gives up after %d reconnects; make it with nats.MaxReconnects(-1)", ErrIncompatible, nc.Opts.MaxReconnect)
+	}
+	if nc.IsClosed() {
+		return fmt.Errorf("%w: the connection is closed", ErrIncompatible)
+	}
+	return nil
+}
+
+func addrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

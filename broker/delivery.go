@@ -1,0 +1,199 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// A Delivery is a message of the inbox, decoded.
+type Delivery struct {
+	Seq         uint64    // in the inbox stream
+	ConsumerSeq uint64    // of this delivery, within the feed; 0 if it was read
+	Published   time.Time // when the broker accepted it, by the broker's clock
+	From        string    // the sender's trust domain
+	To          schemas.Identity
+	Partition   schemas.Partition
+	// Envelope is what is sent; nil when Bad is set. The name of a foreign
+	// signal is its Method.
+	Envelope *schemas.Envelope
+	// Bad says why the message cannot be decoded and what its sender can do.
+	Bad error
+	// NoID says that the publisher gave no ID, and Envelope.Id was made from
+	// the message's sequence.
+	NoID bool
+	// Timer is set on a fired schedule: what [Schedules.Set] called it. It is
+	// the Envelope's ID, too.
+	Timer string
+	// Subject, Headers and Data are the message as it is stored.
+	Subject string
+	Headers map[string][]string
+	Data    []byte
+
+	ack string // the subject on which it is acknowledged
+}
+
+// delivery decodes a message of the inbox stream.
+func (b *Broker) delivery(m message) Delivery {
+	d := Delivery{Seq: m.seq, Published: m.time, Subject: m.subject, Headers: m.header, Data: m.data}
+	if err := b.address(&d); err != nil {
+		d.Bad = err
+		return d
+	}
+	var err error
+	switch h := m.header; {
+	case h.Get(HeaderEnvelope) != "":
+		err = b.decodeEnvelope(&d, h)
+	case h.Get(HeaderSignal) != "":
+		err = b.foreignSignal(&d, h)
+	default:
+		err = b.foreignTask(&d, h)
+	}
+	if err == nil {
+		err = d.qualify()
+	}
+	if err != nil {
+		d.Envelope, d.Bad = nil, err
+	}
+	return d
+}
+
+// address reads sender, identity and partition off the subject. Where the
+// identity is invalid, To is as near to it as can be said.
+func (b *Broker) address(d *Delivery) error {
+	t, err := b.names.parseIn(d.Subject)
+	if err != nil {
+		return err
+	}
+	d.From, d.To = t.from, schemas.Identity{Kind: schemas.Kind(t.kind), Key: t.key}
+	if d.Partition, err = schemas.ParsePartition(t.partition); err != nil {
+		return err
+	}
+	id, err := b.names.identity(d.Subject, t.partition, t.kind, t.key)
+	if err != nil {
+		return err
+	}
+	d.To = id
+	if err := schemas.Kind(d.From).Validate(); err != nil {
+		return fmt.Errorf("sender's domain: %w", err)
+	}
+	return nil
+}
+
+// decodeEnvelope reads a message of another Perdure program.
+func (b *Broker) decodeEnvelope(d *Delivery, h nats.Header) error {
+	if v := h.Get(HeaderEnvelope); v != envelopeVersion {
+		return fmt.Errorf("envelope version %q is unknown: this node reads %s; upgrade it, or send the input as JSON without %s", v, envelopeVersion, HeaderEnvelope)
+	}
+	env := &schemas.Envelope{}
+	if err := proto.Unmarshal(d.Data, env); err != nil {
+		return fmt.Errorf("body is not an envelope: %w; send the input as JSON without %s", err, HeaderEnvelope)
+	}
+	if _, known := schemas.Envelope_Type_name[int32(env.Type)]; !known || env.Type == schemas.Envelope_TYPE_UNSPECIFIED {
+		return fmt.Errorf("envelope type %v is unknown to this node; upgrade it", env.Type)
+	}
+	d.Envelope = env
+	// Only a sender of the local domain is believed to be a schedule: its
+	// permissions allow it to be anything.
+	if s := h.Get(hdrScheduler); s != "" && d.From == LocalDomain {
+		id, timer, err := b.names.ParseTimer(s)
+		if err != nil {
+			return fmt.Errorf("schedule: %w", err)
+		}
+		if id != d.To {
+			return fmt.Errorf("%w: schedule %s fired at %v", schemas.ErrInvalidName, s, d.To)
+		}
+		d.Timer, env.Id = timer, timer
+	}
+	return nil
+}
+
+// foreignTask reads a task of a publisher that is not Perdure: a JSON body.
+func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
+	body, err := jsonBody(d.Data)
+	if err != nil {
+		return fmt.Errorf("%w; send the input as JSON", err)
+	}
+	d.Envelope = &schemas.Envelope{
+		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod),
+		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
+	}
+	d.Envelope.Id, d.NoID = b.foreignID(d.Seq, h)
+	return nil
+}
+
+// foreignSignal reads a signal of a publisher that is not Perdure.
+func (b *Broker) foreignSignal(d *Delivery, h nats.Header) error {
+	run := h.Get(HeaderRun)
+	if run == "" {
+		return fmt.Errorf("signal %q names no run; set %s to the run's ID", h.Get(HeaderSignal), HeaderRun)
+	}
+	body, err := jsonBody(d.Data)
+	if err != nil {
+		return fmt.Errorf("%w; send the signal's value as JSON", err)
+	}
+	d.Envelope = &schemas.Envelope{
+		Type: schemas.Envelope_SIGNAL, Method: h.Get(HeaderSignal), Run: run,
+		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
+	}
+	d.Envelope.Id, d.NoID = b.foreignID(d.Seq, h)
+	return nil
+}
+
+// foreignID is the ID of a foreign message (P21).
+func (b *Broker) foreignID(seq uint64, h nats.Header) (id string, made bool) {
+	for _, k := range []string{HeaderID, hdrMsgID} {
+		if id := h.Get(k); id != "" {
+			return id, false
+		}
+	}
+	return strconv.FormatInt(b.created.UnixNano(), 36) + "-" + strconv.FormatUint(seq, 10), true
+}
+
+// qualify checks the message's ID and, for a sender of another domain, puts
+// the domain before it, so that no domain can take another's IDs.
+func (d *Delivery) qualify() error {
+	env := d.Envelope
+	if env.Id == "" {
+		return errors.New("message has no ID; set one")
+	}
+	if d.From != LocalDomain {
+		env.Id = d.From + ":" + env.Id
+	}
+	if err := schemas.RunID(env.Id).Validate(); err != nil {
+		return fmt.Errorf("message ID: %w", err)
+	}
+	return nil
+}
+
+// jsonBody returns the JSON value of a body; an empty body is null.
+func jsonBody(data []byte) ([]byte, error) {
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return []byte("null"), nil
+	}
+	if !json.Valid(data) {
+		return nil, fmt.Errorf("body %.40q is not JSON", data)
+	}
+	return data, nil
+}
+
+// traceOf copies the trace context out of a message's headers.
+func traceOf(h nats.Header) map[string]string {
+	var trace map[string]string
+	for _, k := range traceHeaders {
+		if v := h.Get(k); v != "" {
+			if trace == nil {
+				trace = make(map[string]string, len(traceHeaders))
+			}
+			trace[k] = v
+		}
+	}
+	return trace
+}

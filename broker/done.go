@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+)
+
+// Done carries the notices that runs have ended. They are core NATS and may be
+// missed: a waiter watches first, then reads the run, and reads it again every
+// few seconds (P23).
+type Done struct {
+	b *Broker
+}
+
+// Done returns the done notices of the namespace.
+func (b *Broker) Done() *Done { return &Done{b} }
+
+// Notify publishes the notice of a run to whoever watches. An error means that
+// nobody gets it.
+func (d *Done) Notify(ref schemas.Ref, body []byte) error {
+	if err := d.b.link.nc.Publish(d.b.names.Done(ref), body); err != nil {
+		return fmt.Errorf("notify of the end of %v: %w", ref, err)
+	}
+	return nil
+}
+
+// watchMax is how many notices a watch holds: a run ends once, and is told
+// again after a crash.
+const watchMax = 16
+
+// A Watch receives the notices of one run.
+type Watch struct {
+	ref    schemas.Ref
+	sub    *nats.Subscription
+	msgs   chan *nats.Msg
+	closed <-chan struct{}
+}
+
+// Watch begins to watch a run. When it returns, the server has seen the
+// subscription: every later notice is received.
+func (d *Done) Watch(ctx context.Context, ref schemas.Ref) (*Watch, error) {
+	w := &Watch{ref: ref, msgs: make(chan *nats.Msg, watchMax), closed: d.b.link.closed}
+	var err error
+	if w.sub, err = d.b.link.nc.ChanSubscribe(d.b.names.Done(ref), w.msgs); err != nil {
+		return nil, fmt.Errorf("watch for the end of %v: %w", ref, err)
+	}
+	if err := flush(ctx, d.b.link.nc); err != nil {
+		w.Stop()
+		return nil, fmt.Errorf("watch for the end of %v: %w", ref, err)
+	}
+	return w, nil
+}
+
+// Next returns the body of the next notice.
+func (w *Watch) Next(ctx context.Context) ([]byte, error) {
+	select {
+	case m := <-w.msgs:
+		return m.Data, nil
+	case <-w.closed:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the end of %v: %w", w.ref, ctx.Err())
+	}
+}
+
+// Stop ends the watch. It may be called again.
+func (w *Watch) Stop() { _ = w.sub.Unsubscribe() } // it fails only where it has ended
+
+// flush waits until the server has seen everything sent so far.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, requestWait)
+		defer cancel()
+	}
+	err := nc.FlushWithContext(ctx)
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// readyWait is how long one look at a starting server takes.
+const readyWait = 10 * time.Millisecond
+
+// An embedded is a NATS server inside this process, with its data directory.
+type embedded struct {
+	srv  *server.Server
+	lock *dirLock
+}
+
+// startEmbedded locks cfg.Dir and starts a server in it. It returns when the
+// server takes connections.
+func startEmbedded(ctx context.Context, cfg *Config) (*embedded, error) {
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{lock: lock}
+	if err := e.start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, e.stop())
+	}
+	return e, nil
+}
+
+func (e *embedded) start(ctx context.Context, cfg *Config) error {
+	o := &server.Options{
+		ServerName: "perdure-" + cfg.Namespace,
+		DontListen: cfg.Listen == "",
+		NoSigs:     true,
+		JetStream:  true,
+		StoreDir:   cfg.Dir,
+		// The disk is the limit: a limit below it would refuse the products
+		// of schedules, which then never fire again (P13).
+		JetStreamMaxStore:      1 << 60,
+		JetStreamMaxMemory:     1 << 40,
+		DisableJetStreamBanner: true,
+	}
+	cfg.Durability.apply(o)
+	if cfg.Listen != "" {
+		host, port, err := net.SplitHostPort(cfg.Listen)
+		if err != nil {
+			return fmt.Errorf("listen address %q is not HOST:PORT: %w", cfg.Listen, err)
+		}
+		if o.Host, o.Port, err = claimPort(host, port); err != nil {
+			return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		}
+	}
+	srv, err := server.NewServer(o)
+	if err != nil {
+		return fmt.Errorf("configure the embedded NATS server: %w", err)
+	}
+	e.srv = srv
+	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+	srv.Start()
+	for !srv.ReadyForConnections(readyWait) {
+		if !srv.Running() {
+			return fmt.Errorf("start the embedded NATS server in %s: it stopped; its warnings say why", cfg.Dir)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("start the embedded NATS server in %s: %w", cfg.Dir, ctx.Err())
+		}
+	}
+	if !srv.JetStreamEnabled() {
+		return fmt.Errorf("start the embedded NATS server in %s: %w: its warnings say why", cfg.Dir, ErrDirUnusable)
+	}
+	return nil
+}
+
+// claimPort finds out whether a port can be listened on before the server
+// tries, since the server can only say so in its log. Port 0 becomes a free one.
+func claimPort(host, port string) (string, int, error) {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", 0, fmt.Errorf("port %q is not a number up to 65535", port)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		if addrInUse(err) {
+			return "", 0, fmt.Errorf("%w; choose another port or stop the program that has it", ErrPortInUse)
+		}
+		return "", 0, err
+	}
+	n := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return "", 0, err
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	return host, n, nil
+}
+
+// url is where other programs reach the server; empty when nowhere.
+func (e *embedded) url() string {
+	addr, ok := e.srv.Addr().(*net.TCPAddr)
+	if !ok || addr == nil {
+		return ""
+	}
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
+
+// stop shuts the server down, waits for it, and releases the directory.
+func (e *embedded) stop() error {
+	if e.srv != nil {
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+	}
+	if err := e.lock.release(); err != nil {
+		return fmt.Errorf("release %s: %w", filepath.Base(e.lock.file.Name()), err)
+	}
+	return nil
+}
+
+// serverLog hands the server's warnings and errors to slog, and drops the
+// rest.
+type serverLog struct{ log *slog.Logger }
+
+func (l serverLog) Warnf(format string, v ...any)  { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l serverLog) Noticef(string, ...any)         {}
+func (l serverLog) Debugf(string, ...any)          {}
+func (l serverLog) Tracef(string, ...any)          {}

@@ -1,0 +1,159 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// An Inbox is the work queue of messages to identities. A message stays in it
+// until it is acknowledged, whatever happens to whom it was delivered.
+type Inbox struct {
+	b *Broker
+}
+
+// Inbox returns the inbox of the namespace.
+func (b *Broker) Inbox() *Inbox { return &Inbox{b} }
+
+// Accepted says that a message is stored: from now on it is handled, whatever
+// is killed.
+type Accepted struct {
+	// Seq is its sequence in the inbox stream. For a duplicate it is that of
+	// the message which came first.
+	Seq uint64
+	// Duplicate says that a message of this ID was stored within the
+	// duplicate window.
+	Duplicate bool
+}
+
+// Publish sends env to an identity as a sender of trust domain from. It
+// returns when the message is stored; while that is unknown the message is
+// sent again with the same ID (P21). An error means that ctx ended, with the
+// outcome unknown, that a name is invalid, or that the message is larger than
+// the server takes ([ErrTooLarge]).
+func (i *Inbox) Publish(ctx context.Context, from string, to schemas.Identity, env *schemas.Envelope) (Accepted, error) {
+	msg, err := i.b.envelope(i.b.names.TaskSubject(from, to), env)
+	if err == nil {
+		err = errors.Join(schemas.Kind(from).Validate(), to.Validate())
+	}
+	if err != nil {
+		return Accepted{}, fmt.Errorf("send message %q to %v: %w", env.Id, to, err)
+	}
+	msg.Header[hdrMsgID] = []string{messageID(from, to, env)}
+	i.b.before(opSend, msg.Subject)
+	ack, err := i.b.publishRetrying(ctx, msg)
+	if err != nil {
+		return Accepted{}, fmt.Errorf("send message %q to %v: %w", env.Id, to, err)
+	}
+	if !ack.duplicate {
+		i.b.after(opSend, msg.Subject)
+	}
+	return Accepted{ack.seq, ack.duplicate}, nil
+}
+
+// envelope makes the message whose body is env.
+func (b *Broker) envelope(subject string, env *schemas.Envelope) (*nats.Msg, error) {
+	if err := schemas.RunID(env.Id).Validate(); err != nil {
+		return nil, fmt.Errorf("message ID: %w", err)
+	}
+	data, err := proto.Marshal(env)
+	if err != nil {
+		return nil, fmt.Errorf("encode envelope: %w", err)
+	}
+	return &nats.Msg{Subject: subject, Data: data, Header: envelopeHeaders(env.Trace)}, nil
+}
+
+// messageID is what JetStream deduplicates by, over all subjects of the inbox:
+// so it names the whole reference. Types other than tasks have one part more,
+// and never collide with a task.
+func messageID(from string, to schemas.Identity, env *schemas.Envelope) string {
+	id := from + "/" + to.String() + "/" + schemas.EncodeToken(env.Id)
+	if env.Type == schemas.Envelope_TASK {
+		return id
+	}
+	return id + "/" + strings.ToLower(env.Type.String())
+}
+
+// publishRetrying publishes a message that has no condition.
+func (b *Broker) publishRetrying(ctx context.Context, msg *nats.Msg) (ack, error) {
+	pause := retryWait
+	for {
+		a, err := b.pub.publish(ctx, msg)
+		if r := refused(err); r == nil || !r.inFlight() {
+			return a, err
+		}
+		if err := b.link.pause(ctx, jitter(pause)); err != nil {
+			return ack{}, unknown(msg.Subject, err)
+		}
+		pause = min(2*pause, retryWaitMax)
+	}
+}
+
+// Read reads a waiting message again; ok is false when it is there no more.
+func (i *Inbox) Read(ctx context.Context, seq uint64) (d Delivery, ok bool, err error) {
+	m, ok, err := i.b.inbox.get(ctx, query{Seq: seq})
+	if err != nil {
+		return Delivery{}, false, fmt.Errorf("read inbox message %d: %w", seq, err)
+	}
+	if !ok {
+		return Delivery{}, false, nil
+	}
+	return i.b.delivery(m), true, nil
+}
+
+// Last returns the sequence of the last message that the inbox stored.
+func (i *Inbox) Last(ctx context.Context) (uint64, error) {
+	info, err := i.b.inbox.info(ctx, "")
+	if err != nil {
+		return 0, fmt.Errorf("read the inbox's last sequence: %w", err)
+	}
+	return info.State.Last, nil
+}
+
+// Pending returns up to limit messages of an identity that are not
+// acknowledged, in order; all for a limit of 0.
+func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]Delivery, error) {
+	var out []Delivery
+	for m, err := range i.b.inbox.scan(ctx, i.b.names.InSubject("*", id), 0) {
+		if err != nil {
+			return nil, fmt.Errorf("list the waiting messages of %v: %w", id, err)
+		}
+		out = append(out, i.b.delivery(m))
+		if len(out) == limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Dead stores a copy of d in the stream of dead letters, with what it was and
+// why it is there in its headers. It may be called again for the same
+// message, which is stored once. It does not acknowledge d.
+func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error {
+	kind, key := "unknown", "unknown"
+	if t, err := i.b.names.parseIn(d.Subject); err == nil {
+		kind, key = t.kind, t.key
+	}
+	h := nats.Header{}
+	for k, v := range d.Headers {
+		// The server's own would be obeyed again.
+		if !strings.HasPrefix(k, "Nats-") {
+			h[k] = v
+		}
+	}
+	h[hdrMsgID] = []string{"dead/" + strconv.FormatUint(d.Seq, 10)}
+	h[HeaderSubject] = []string{d.Subject}
+	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
+	h[HeaderCode], h[HeaderReason] = []string{code}, []string{reason}
+	msg := &nats.Msg{Subject: i.b.names.deadSubject(kind, key), Header: h, Data: d.Data}
+	if _, err := i.b.publishRetrying(ctx, msg); err != nil {
+		return fmt.Errorf("store dead letter of inbox message %d: %w", d.Seq, err)
+	}
+	return nil
+}

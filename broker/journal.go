@@ -1,0 +1,184 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// A Journal stores what happened in runs. Every append is conditioned on the
+// last entry of the whole identity (P01): whoever appended last is the only
+// one who can go on.
+type Journal struct {
+	b *Broker
+}
+
+// Journal returns the journals of the namespace.
+func (b *Broker) Journal() *Journal { return &Journal{b} }
+
+// An appendMsg is a message with its headers, used again.
+type appendMsg struct {
+	msg         nats.Msg
+	seq, filter [1]string
+}
+
+var appendMsgs = sync.Pool{New: func() any {
+	m := &appendMsg{}
+	m.msg.Header = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}
+	return m
+}}
+
+var rollupSubject = []string{"sub"}
+
+// Append stores e as the next entry of the run, if the last entry of its
+// identity has sequence after (0: the identity has none). A record, which is
+// the run's last entry, replaces the run's entries in the same write.
+//
+// An unknown outcome is resolved here (P04): the same bytes are sent again
+// until they are acknowledged or refused, and a refusal is compared with the
+// head that the leader has. Fenced means that another entry than e is last:
+// nothing more may be appended on what the caller knew. An error means that
+// ctx ended, with the outcome unknown, or that the entry cannot be stored.
+// The caller appends one entry of an identity at a time.
+func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return schemas.Outcome{}, fmt.Errorf("encode entry of %v: %w", ref, err)
+	}
+	b, op := j.b, opAppend
+	m := appendMsgs.Get().(*appendMsg)
+	m.msg.Subject, m.msg.Data = b.names.RunSubject(ref), data
+	m.seq[0], m.filter[0] = strconv.FormatUint(after, 10), b.names.FenceFilter(ref.Identity)
+	if e.Record != nil {
+		op = opCommit
+		m.msg.Header[hdrRollup] = rollupSubject
+	}
+	defer func() {
+		delete(m.msg.Header, hdrRollup)
+		m.msg.Data = nil
+		appendMsgs.Put(m)
+	}()
+	b.before(op, m.msg.Subject)
+	out, err := j.append(ctx, ref, after, e, &m.msg)
+	if err != nil {
+		return out, fmt.Errorf("append entry %d to %v after %d: %w", e.Counter, ref, after, err)
+	}
+	if !out.Fenced {
+		b.after(op, m.msg.Subject)
+	}
+	return out, nil
+}
+
+func (j *Journal) append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, msg *nats.Msg) (schemas.Outcome, error) {
+	pause := retryWait
+	for {
+		ack, err := j.b.pub.publish(ctx, msg)
+		if err == nil {
+			return schemas.Outcome{Seq: ack.seq}, nil
+		}
+		if r := refused(err); r == nil || !r.fenced() && !r.inFlight() {
+			return schemas.Outcome{}, err
+		}
+		head, ok, err := j.Head(ctx, ref.Identity)
+		switch {
+		case errors.Is(err, ErrIncompatible) && head.Seq != after:
+			return schemas.Outcome{Fenced: true, Head: head}, nil
+		case err != nil:
+			return schemas.Outcome{}, err
+		case ok && written(head.Entry, e):
+			return schemas.Outcome{Seq: head.Seq}, nil
+		case head.Seq != after:
+			return schemas.Outcome{Fenced: true, Head: head}, nil
+		}
+		// The head is as it was: the refusal was of the moment (10164).
+		if err := j.b.link.pause(ctx, jitter(pause)); err != nil {
+			return schemas.Outcome{}, unknown(msg.Subject, err)
+		}
+		pause = min(2*pause, retryWaitMax)
+	}
+}
+
+// written reports whether two entries are of the same write.
+func written(a, b *schemas.Entry) bool {
+	return a.Counter == b.Counter && bytes.Equal(a.Nonce, b.Nonce)
+}
+
+// Head returns the last entry of an identity, of whatever run, as the leader
+// has it; ok is false when there is none.
+func (j *Journal) Head(ctx context.Context, id schemas.Identity) (h schemas.Stored, ok bool, err error) {
+	m, ok, err := j.b.runs.get(ctx, query{LastBy: j.b.names.FenceFilter(id)})
+	if err == nil && ok {
+		h, err = j.stored(m)
+	}
+	if err != nil {
+		return h, false, fmt.Errorf("read the head of %v: %w", id, err)
+	}
+	return h, ok, nil
+}
+
+// Last returns the last entry of one run, as the leader has it; ok is false
+// when there is none.
+func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (s schemas.Stored, ok bool, err error) {
+	m, ok, err := j.b.runs.get(ctx, query{LastBy: j.b.names.RunSubject(ref)})
+	if err == nil && ok {
+		s, err = j.stored(m)
+	}
+	if err != nil {
+		return s, false, fmt.Errorf("read the last entry of %v: %w", ref, err)
+	}
+	return s, ok, nil
+}
+
+// Load returns the entries of a run in order; none when the run is unknown.
+// It begins at the run's record if there is one: what a roll-up has not yet
+// removed below it does not count (P19).
+func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	var entries []schemas.Stored
+	for m, err := range j.b.runs.scan(ctx, j.b.names.RunSubject(ref), 0) {
+		var s schemas.Stored
+		if err == nil {
+			s, err = j.stored(m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load %v: %w", ref, err)
+		}
+		if s.Entry.Record != nil {
+			entries = entries[:0]
+		}
+		entries = append(entries, s)
+	}
+	return entries, nil
+}
+
+// Delete removes the entry at seq (P16); one that is not there is not an
+// error.
+func (j *Journal) Delete(ctx context.Context, seq uint64) error {
+	if err := j.b.runs.deleteMessage(ctx, seq); err != nil {
+		return fmt.Errorf("delete journal entry %d: %w", seq, err)
+	}
+	return nil
+}
+
+// stored decodes a message of the journal's stream. With an error, Seq, Time
+// and, where it can be read, Ref are set all the same.
+func (j *Journal) stored(m message) (schemas.Stored, error) {
+	s := schemas.Stored{Seq: m.seq, Time: m.time}
+	ref, err := j.b.names.ParseRun(m.subject)
+	if err != nil {
+		return s, fmt.Errorf("%w: journal entry %d: %w", ErrIncompatible, m.seq, err)
+	}
+	s.Ref = ref
+	e := &schemas.Entry{}
+	if err := proto.Unmarshal(m.data, e); err != nil {
+		return s, fmt.Errorf("%w: journal entry %d of %v is not an entry: %w", ErrIncompatible, m.seq, ref, err)
+	}
+	s.Entry = e
+	return s, nil
+}

@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A link is the connection to NATS and what is known of its health. NATS
+// replays nothing after a reconnect, so whoever waits for an answer also
+// waits for the loss of the connection.
+type link struct {
+	nc *nats.Conn
+	// reconnected receives after every reconnect; capacity 1, coalescing.
+	reconnected chan struct{}
+	// closed is closed by close.
+	closed chan struct{}
+
+	mu         sync.Mutex
+	up         chan struct{} // Invariant: closed while connected
+	lost       chan struct{} // Invariant: closed when the connection it began with is gone
+	reconnects uint64        // as of the last look
+
+	status chan nats.Status
+	done   chan struct{} // closed when watch has returned
+}
+
+func newLink(nc *nats.Conn) *link {
+	l := &link{
+		nc:          nc,
+		reconnected: make(chan struct{}, 1),
+		closed:      make(chan struct{}),
+		up:          make(chan struct{}),
+		lost:        make(chan struct{}),
+		status:      nc.StatusChanged(),
+		done:        make(chan struct{}),
+	}
+	close(l.up)
+	l.reconnects = nc.Stats().Reconnects
+	l.look()
+	go l.watch()
+	return l
+}
+
+// watch is owned by the link; it ends when close removes the listener.
+func (l *link) watch() {
+	defer close(l.done)
+	for range l.status {
+		l.look()
+	}
+}
+
+// look compares the connection with what was last known of it. It does not
+// rely on having seen every change of status.
+func (l *link) look() {
+	connected, reconnects := l.nc.IsConnected(), l.nc.Stats().Reconnects
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again := reconnects != l.reconnects
+	l.reconnects = reconnects
+	if !connected || again {
+		closeOnce(l.lost)
+	}
+	if !connected {
+		if isClosed(l.up) {
+			l.up = make(chan struct{})
+		}
+		return
+	}
+	if isClosed(l.lost) {
+		l.lost = make(chan struct{})
+		closeOnce(l.up)
+		select {
+		case l.reconnected <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// session returns a channel that is closed when the present connection is
+// lost.
+func (l *link) session() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
+}
+
+// connected waits until there is a connection.
+func (l *link) connected(ctx context.Context) error {
+	l.mu.Lock()
+	up := l.up
+	l.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	default:
+	}
+	select {
+	case <-up:
+		return nil
+	case <-l.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the connection to NATS: %w", ctx.Err())
+	}
+}
+
+// pause waits for d, or until ctx or the link ends.
+func (l *link) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-l.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close ends every wait. It does not close the connection.
+func (l *link) close() {
+	l.mu.Lock()
+	closeOnce(l.closed)
+	closeOnce(l.lost)
+	l.mu.Unlock()
+	l.nc.RemoveStatusListener(l.status)
+	<-l.done
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func closeOnce(c chan struct{}) {
+	if !isClosed(c) {
+		close(c)
+	}
+}

@@ -1,0 +1,252 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// layoutVersion is of the streams and subjects; it is in the namespace's record.
+const layoutVersion = 1
+
+// namespaceKey is the key of the namespace's record in the cluster bucket.
+const namespaceKey = "namespace"
+
+// deadWindow is how long the stream of dead letters remembers what it holds,
+// so that a message that could not be acknowledged is not put there twice.
+const deadWindow = 24 * time.Hour
+
+// markerTTL is how long the cluster bucket keeps the mark of an expired key,
+// by which a watch sees it.
+const markerTTL = time.Minute
+
+// streams describes every stream of a namespace but the object store's.
+// Inbox streams have no limits and no age: they would drop accepted tasks or
+// refuse the products of schedules (P13).
+func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
+	base := func(name, what string, subjects ...string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Description: "Perdure: " + what, Subjects: subjects,
+			Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+			MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
+			AllowRollup: true, AllowDirect: true,
+		}
+	}
+	inbox := base(n.InboxStream(), "messages to identities, and their schedules", n.taskFilter(), n.timersFilter())
+	inbox.Retention = jetstream.WorkQueuePolicy
+	inbox.Duplicates = cfg.DuplicateWindow
+	inbox.AllowMsgSchedules = true
+	inbox.SubjectTransform = &jetstream.SubjectTransformConfig{Source: n.taskFilter(), Destination: n.taskTransform()}
+
+	runs := base(n.RunsStream(), "journals of runs", n.runsFilter())
+	runs.Duplicates = DefaultDuplicateWindow // journals carry no message IDs
+
+	dead := base(n.DeadStream(), "messages that could not be handled", n.deadFilter())
+	dead.Duplicates = deadWindow
+
+	state := base("KV_"+n.StateBucket(), "state of identities", "$KV."+n.StateBucket()+".>")
+	state.MaxMsgsPerSubject, state.Discard, state.DenyDelete = 1, jetstream.DiscardNew, true
+
+	cluster := base("KV_"+n.ClusterBucket(), "members and owners", n.clusterPrefix()+">")
+	cluster.MaxMsgsPerSubject, cluster.Discard, cluster.DenyDelete = 1, jetstream.DiscardNew, true
+	cluster.AllowMsgTTL, cluster.SubjectDeleteMarkerTTL = true, markerTTL
+	return []jetstream.StreamConfig{cluster, inbox, runs, dead, state}
+}
+
+// A provisioner creates and verifies what a namespace needs. Everything it
+// does may be repeated, and done by two nodes at once.
+type provisioner struct {
+	*publisher
+	js  jetstream.JetStream
+	cfg *Config
+}
+
+// provision makes sure that the namespace is there and as this version needs
+// it, and returns its names.
+func (p *provisioner) provision(ctx context.Context) (Names, error) {
+	if err := p.jetstream(ctx); err != nil {
+		return Names{}, err
+	}
+	want := p.cfg.Partitions
+	if want == 0 {
+		want = DefaultPartitions
+	}
+	names, err := NewNames(p.cfg.Namespace, want)
+	if err != nil {
+		return Names{}, err
+	}
+	// The cluster bucket first: its record fixes what the others depend on.
+	if err := p.stream(ctx, names.streams(p.cfg)[0]); err != nil {
+		return Names{}, err
+	}
+	record, err := p.record(ctx, names)
+	if err != nil {
+		return Names{}, err
+	}
+	if record.Version != layoutVersion {
+		return Names{}, fmt.Errorf("open namespace %s: %w: its layout is version %d, this program knows %d; use the program that made it", names.ns, ErrIncompatible, record.Version, layoutVersion)
+	}
+	if p.cfg.Partitions != 0 && record.Partitions != p.cfg.Partitions {
+		return Names{}, fmt.Errorf("open namespace %s: %w: it has %d, which never changes, and %d are asked for; ask for %[3]d or use another namespace", names.ns, ErrPartitions, record.Partitions, p.cfg.Partitions)
+	}
+	if names, err = NewNames(p.cfg.Namespace, record.Partitions); err != nil {
+		return Names{}, fmt.Errorf("open namespace %s: %w: its record: %w", p.cfg.Namespace, ErrIncompatible, err)
+	}
+	for _, sc := range names.streams(p.cfg)[1:] {
+		if err := p.stream(ctx, sc); err != nil {
+			return Names{}, err
+		}
+	}
+	return names, p.objects(ctx, names)
+}
+
+// jetstream waits for JetStream: a server or a cluster that has just started
+// takes a moment.
+func (p *provisioner) jetstream(ctx context.Context) error {
+	const patience = 3 * time.Second
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := p.request(short, "$JS.API.INFO", struct{}{}, nil)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrClosed) || ctx.Err() != nil:
+		return err
+	case errors.Is(err, ErrNoJetStream), errors.Is(err, errNoResponders), short.Err() != nil:
+		return fmt.Errorf("open namespace %s: %w at %s: enable it in the server's configuration and for the account: %w", p.cfg.Namespace, ErrNoJetStream, p.link.nc.ConnectedUrlRedacted(), err)
+	}
+	return err
+}
+
+// stream creates a stream or verifies the one that is there.
+func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) error {
+	if !p.cfg.ClientOnly {
+		err := p.request(ctx, "$JS.API.STREAM.CREATE."+want.Name, want, nil)
+		if e := refused(err); err != nil && (e == nil || e.Code != codeStreamNameInUse) {
+			return fmt.Errorf("create stream %s: %w", want.Name, err)
+		}
+	}
+	var have struct {
+		Config jetstream.StreamConfig `json:"config"`
+	}
+	err := p.request(ctx, "$JS.API.STREAM.INFO."+want.Name, struct{}{}, &have)
+	if errors.Is(err, ErrNoNamespace) {
+		return fmt.Errorf("open namespace %s: %w: NATS has no stream %s; start a node of the namespace first", p.cfg.Namespace, ErrNoNamespace, want.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", want.Name, err)
+	}
+	if what := differs(have.Config, want, p.cfg); what != "" {
+		return fmt.Errorf("open namespace %s: %w: stream %s %s; change it, or use another namespace", p.cfg.Namespace, ErrIncompatible, want.Name, what)
+	}
+	return nil
+}
+
+// differs says in what a stream fails the guarantees; empty for in nothing.
+// What only an operator cares about (placement, compression, more replicas)
+// may differ.
+func differs(have, want jetstream.StreamConfig, cfg *Config) string {
+	slices.Sort(have.Subjects)
+	slices.Sort(want.Subjects)
+	switch {
+	case !slices.Equal(have.Subjects, want.Subjects):
+		return fmt.Sprintf("has the subjects %v in place of %v", have.Subjects, want.Subjects)
+	case have.Retention != want.Retention:
+		return fmt.Sprintf("has retention %v in place of %v", have.Retention, want.Retention)
+	case have.Storage != want.Storage:
+		return fmt.Sprintf("is stored in %v in place of %v", have.Storage, want.Storage)
+	case have.PersistMode != jetstream.DefaultPersistMode:
+		return fmt.Sprintf("has persist mode %v, which loses acknowledged messages", have.PersistMode)
+	case have.MaxAge != 0 || have.MaxMsgs > 0 || have.MaxBytes > 0:
+		return "has a limit of age, messages or bytes, which loses acknowledged messages"
+	case have.MaxMsgsPerSubject != want.MaxMsgsPerSubject && max(have.MaxMsgsPerSubject, want.MaxMsgsPerSubject) > 0:
+		return fmt.Sprintf("keeps %d messages a subject in place of %d", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	case have.Discard != want.Discard:
+		return fmt.Sprintf("discards %v in place of %v", have.Discard, want.Discard)
+	case have.NoAck || have.Sealed || have.Mirror != nil || len(have.Sources) > 0:
+		return "is sealed, a mirror, has sources or acknowledges nothing"
+	case want.AllowMsgSchedules && !have.AllowMsgSchedules:
+		return "has no message schedules (nats-server 2.12 has them)"
+	case want.AllowMsgTTL && (!have.AllowMsgTTL || have.SubjectDeleteMarkerTTL == 0):
+		return "has no message TTLs with delete markers"
+	case !have.AllowRollup || !have.AllowDirect:
+		return "does not allow roll-ups or direct gets"
+	case cfg.Durability == Quorum && have.Replicas < 3:
+		return fmt.Sprintf("has %d replicas, and durability quorum needs 3", have.Replicas)
+	}
+	return differsTransform(have.SubjectTransform, want.SubjectTransform)
+}
+
+func differsTransform(have, want *jetstream.SubjectTransformConfig) string {
+	switch {
+	case have == nil && want == nil:
+		return ""
+	case have == nil || want == nil || *have != *want:
+		a, _ := json.Marshal(have)
+		b, _ := json.Marshal(want)
+		return fmt.Sprintf("has the subject transform %s in place of %s", a, b)
+	}
+	return ""
+}
+
+// record returns the namespace's record, and makes it first where there is
+// none.
+func (p *provisioner) record(ctx context.Context, names Names) (*schemas.Namespace, error) {
+	r := &reader{publisher: p.publisher, stream: "KV_" + names.ClusterBucket()}
+	subject := names.clusterPrefix() + namespaceKey
+	for {
+		m, ok, err := r.get(ctx, query{LastBy: subject})
+		if err != nil {
+			return nil, fmt.Errorf("read the record of namespace %s: %w", names.ns, err)
+		}
+		if ok {
+			record := &schemas.Namespace{}
+			if err := proto.Unmarshal(m.data, record); err != nil {
+				return nil, fmt.Errorf("read the record of namespace %s: %w: %w", names.ns, ErrIncompatible, err)
+			}
+			return record, nil
+		}
+		if p.cfg.ClientOnly {
+			return nil, fmt.Errorf("open namespace %s: %w: it has no record; start a node of the namespace first", names.ns, ErrNoNamespace)
+		}
+		data, err := proto.Marshal(&schemas.Namespace{Version: layoutVersion, Partitions: names.partitions, Created: time.Now().UnixNano()})
+		if err != nil {
+			return nil, fmt.Errorf("encode the record of namespace %s: %w", names.ns, err)
+		}
+		msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{hdrExpectedSeq: {"0"}}}
+		if _, err := p.publish(ctx, msg); err != nil && (refused(err) == nil || !refused(err).fenced() && !refused(err).inFlight()) {
+			return nil, fmt.Errorf("store the record of namespace %s: %w", names.ns, err)
+		}
+		// Stored, or another node was first: the stored one counts.
+	}
+}
+
+// objects creates or looks up the object store of large payloads.
+func (p *provisioner) objects(ctx context.Context, names Names) error {
+	_, err := p.js.ObjectStore(ctx, names.BlobBucket())
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrBucketNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("look up object store %s: %w", names.BlobBucket(), err)
+	}
+	if p.cfg.ClientOnly {
+		return fmt.Errorf("open namespace %s: %w: NATS has no object store %s", names.ns, ErrNoNamespace, names.BlobBucket())
+	}
+	_, err = p.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: names.BlobBucket(), Description: "Perdure: large payloads",
+		Storage: jetstream.FileStorage, Replicas: p.cfg.Replicas,
+	})
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("create object store %s: %w", names.BlobBucket(), err)
+	}
+	return nil
+}

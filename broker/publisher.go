@@ -1,0 +1,156 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// How long a publish waits for its acknowledgement before the same bytes are
+// sent again; it doubles up to the maximum, so that an overloaded server is
+// not asked ever more.
+const (
+	ackWait    = 2 * time.Second
+	ackWaitMax = 15 * time.Second
+)
+
+// How long a publish that nobody took waits before it is sent again: a stream
+// has no leader for seconds when one of its servers dies.
+const (
+	retryWait    = 10 * time.Millisecond
+	retryWaitMax = 500 * time.Millisecond
+)
+
+// A publisher stores messages in streams. It is the hot path of a run: one
+// allocation of a reply subject and none of a subscription per publish.
+type publisher struct {
+	link *link
+	mux  *mux
+}
+
+// An ack is what a stream says of a message that it stored.
+type ack struct {
+	seq       uint64
+	duplicate bool
+}
+
+// publish sends msg until the stream acknowledges or refuses it, or ctx ends.
+// While the outcome is unknown (no answer, nobody listening, connection lost)
+// the same bytes with the same condition are sent again (P04): a condition or
+// a message ID must make that harmless. The error is a *refusal, matches
+// [ErrTooLarge] or [ErrClosed], or says that ctx ended with the outcome
+// unknown. publish owns msg until it returns, and sets its Reply.
+func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
+	w := p.mux.register()
+	defer p.mux.forget(w)
+	msg.Reply = w.reply
+	wait, pause := ackWait, retryWait
+	for {
+		answer, err := p.try(ctx, w, msg, wait)
+		if err == nil {
+			a, refusal, perr := parseAck(answer.Data)
+			if perr != nil {
+				return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, perr)
+			}
+			if refusal == nil {
+				return a, nil
+			}
+			if !refusal.temporary() {
+				return ack{}, refusal
+			}
+			err = refusal
+		}
+		switch {
+		case errors.Is(err, errNoAnswer):
+			wait = min(2*wait, ackWaitMax)
+			continue
+		case errors.Is(err, errLost):
+			if err := p.link.connected(ctx); err != nil {
+				return ack{}, unknown(msg.Subject, err)
+			}
+		case errors.Is(err, errNoResponders), refused(err) != nil:
+		default:
+			return ack{}, err
+		}
+		if perr := p.link.pause(ctx, jitter(pause)); perr != nil {
+			return ack{}, unknown(msg.Subject, fmt.Errorf("%w (last: %w)", perr, err))
+		}
+		pause = min(2*pause, retryWaitMax)
+	}
+}
+
+// try sends msg once and waits for one answer.
+func (p *publisher) try(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (*nats.Msg, error) {
+	lost := p.link.session()
+	if err := p.link.nc.PublishMsg(msg); err != nil {
+		switch {
+		case errors.Is(err, nats.ErrMaxPayload):
+			return nil, fmt.Errorf("%w: message of %d bytes on %s; the server takes %d: store the payload by reference",
+				ErrTooLarge, len(msg.Data), msg.Subject, p.link.nc.MaxPayload())
+		case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
+			p.link.look()
+			return nil, errLost
+		case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+			return nil, ErrClosed
+		}
+		return nil, fmt.Errorf("publish on %s: %w", msg.Subject, err)
+	}
+	answer, err := p.mux.receive(ctx, w, lost, wait)
+	if err != nil && ctx.Err() != nil {
+		return nil, unknown(msg.Subject, ctx.Err())
+	}
+	return answer, err
+}
+
+// unknown says that a publish ended without an answer.
+func unknown(subject string, err error) error {
+	return fmt.Errorf("publish on %s: outcome unknown: %w", subject, err)
+}
+
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+
+var (
+	errorField     = []byte(`"error"`)
+	seqField       = []byte(`"seq":`)
+	duplicateField = []byte(`"duplicate":`)
+)
+
+// parseAck reads a publish acknowledgement. The common form, {"stream":"S",
+// "seq":7}, is read without decoding JSON.
+func parseAck(data []byte) (ack, *refusal, error) {
+	if !bytes.Contains(data, errorField) && !bytes.Contains(data, duplicateField) {
+		if i := bytes.Index(data, seqField); i >= 0 {
+			var seq uint64
+			for _, c := range bytes.TrimLeft(data[i+len(seqField):], " ") {
+				if c < '0' || c > '9' {
+					break
+				}
+				seq = seq*10 + uint64(c-'0')
+			}
+			if seq > 0 {
+				return ack{seq: seq}, nil, nil
+			}
+		}
+	}
+	var v struct {
+		Seq       uint64   `json:"seq"`
+		Duplicate bool     `json:"duplicate"`
+		Error     *refusal `json:"error"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return ack{}, nil, fmt.Errorf("%w: %.60q is not an acknowledgement of JetStream: %w", ErrIncompatible, data, err)
+	}
+	if v.Error != nil {
+		return ack{}, v.Error, nil
+	}
+	if v.Seq == 0 {
+		return ack{}, nil, fmt.Errorf("%w: %.60q is not an acknowledgement of JetStream", ErrIncompatible, data)
+	}
+	return ack{v.Seq, v.Duplicate}, nil, nil
+}

@@ -1,0 +1,238 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// requestWait is how long one try of a JetStream request waits.
+const requestWait = 5 * time.Second
+
+// request asks a JetStream API subject until something answers, and decodes
+// the answer into out. It is for requests that may be repeated. The error is
+// a *refusal, [ErrClosed], or says that ctx ended.
+func (p *publisher) request(ctx context.Context, subject string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode request %s: %w", subject, err)
+	}
+	msg, err := p.ask(ctx, subject, body)
+	if err != nil {
+		return err
+	}
+	var head struct {
+		Error *refusal `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &head); err != nil {
+		return fmt.Errorf("%w: answer to %s: %w", ErrIncompatible, subject, err)
+	}
+	if head.Error != nil {
+		return head.Error
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(msg.Data, out); err != nil {
+		return fmt.Errorf("%w: answer to %s: %w", ErrIncompatible, subject, err)
+	}
+	return nil
+}
+
+// ask sends body until one answer comes that is not a temporary refusal.
+func (p *publisher) ask(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	w := p.mux.register()
+	defer p.mux.forget(w)
+	msg := &nats.Msg{Subject: subject, Reply: w.reply, Data: body}
+	pause := retryWait
+	for {
+		answer, err := p.try(ctx, w, msg, requestWait)
+		if err == nil {
+			if !temporaryAnswer(answer.Data) {
+				return answer, nil
+			}
+			err = errNoResponders
+		}
+		switch {
+		case errors.Is(err, errLost):
+			if err := p.link.connected(ctx); err != nil {
+				return nil, fmt.Errorf("request %s: %w", subject, err)
+			}
+		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders):
+		default:
+			return nil, err
+		}
+		if perr := p.link.pause(ctx, jitter(pause)); perr != nil {
+			return nil, fmt.Errorf("request %s: %w (last: %w)", subject, perr, err)
+		}
+		pause = min(2*pause, retryWaitMax)
+	}
+}
+
+// temporaryAnswer reports whether data is a refusal of a server that cannot
+// answer at the moment.
+func temporaryAnswer(data []byte) bool {
+	if len(data) == 0 || len(data) > 512 {
+		return false
+	}
+	var head struct {
+		Error *refusal `json:"error"`
+	}
+	if json.Unmarshal(data, &head) != nil || head.Error == nil {
+		return false
+	}
+	e := head.Error
+	return e.temporary() && e.Code != codeNotEnabled && e.Code != codeNotEnabledAccount
+}
+
+// A message is one as a stream holds it.
+type message struct {
+	subject string
+	seq     uint64
+	time    time.Time
+	header  nats.Header
+	data    []byte
+}
+
+// fromDirect reads an answer to a direct get.
+func fromDirect(m *nats.Msg) (message, error) {
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return message{}, fmt.Errorf("%w: direct get without a sequence: %w", ErrIncompatible, err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return message{}, fmt.Errorf("%w: direct get without a time: %w", ErrIncompatible, err)
+	}
+	return message{subject: m.Header.Get("Nats-Subject"), seq: seq, time: at, header: m.Header, data: m.Data}, nil
+}
+
+// A query selects one message of a stream.
+type query struct {
+	Seq    uint64 `json:"seq,omitempty"`
+	LastBy string `json:"last_by_subj,omitempty"`
+	NextBy string `json:"next_by_subj,omitempty"`
+}
+
+// A reader reads one stream.
+type reader struct {
+	*publisher
+	stream string
+	// direct says that the stream has one replica, so that a direct get is as
+	// good as an answer of the leader, and faster. With more, a direct get
+	// may be answered by a follower that is behind.
+	direct bool
+}
+
+// get returns the message that q selects, as the stream's leader has it; ok
+// is false when there is none.
+func (r *reader) get(ctx context.Context, q query) (m message, ok bool, err error) {
+	if r.direct {
+		return r.getDirect(ctx, q)
+	}
+	var answer struct {
+		Message struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Header  []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+	}
+	err = r.request(ctx, "$JS.API.STREAM.MSG.GET."+r.stream, q, &answer)
+	if e := refused(err); e != nil && e.Code == codeMessageNotFound {
+		return message{}, false, nil
+	}
+	if err != nil {
+		return message{}, false, err
+	}
+	v := answer.Message
+	m = message{subject: v.Subject, seq: v.Seq, time: v.Time, data: v.Data}
+	if len(v.Header) > 0 {
+		if m.header, err = nats.DecodeHeadersMsg(v.Header); err != nil {
+			return message{}, false, fmt.Errorf("%w: headers of message %d of %s: %w", ErrIncompatible, v.Seq, r.stream, err)
+		}
+	}
+	return m, true, nil
+}
+
+func (r *reader) getDirect(ctx context.Context, q query) (message, bool, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return message{}, false, fmt.Errorf("encode direct get: %w", err)
+	}
+	answer, err := r.ask(ctx, "$JS.API.DIRECT.GET."+r.stream, body)
+	if err != nil {
+		return message{}, false, err
+	}
+	switch status := answer.Header.Get("Status"); status {
+	case "":
+		m, err := fromDirect(answer)
+		return m, err == nil, err
+	case "404":
+		return message{}, false, nil
+	default:
+		return message{}, false, fmt.Errorf("%w: direct get from %s answered %s %s", ErrIncompatible, r.stream, status, answer.Header.Get("Description"))
+	}
+}
+
+// deleteMessage removes one message by its sequence; one that is not there is
+// not an error.
+func (r *reader) deleteMessage(ctx context.Context, seq uint64) error {
+	err := r.request(ctx, "$JS.API.STREAM.MSG.DELETE."+r.stream, map[string]any{"seq": seq, "no_erase": true}, nil)
+	if e := refused(err); e != nil && (e.Code == codeMessageNotFound || e.Code == codeSequenceNotFound) {
+		return nil
+	} else if e != nil && e.Code == codeDeleteFailed {
+		// Which is also said of a message that is not there.
+		if _, ok, gerr := r.get(ctx, query{Seq: seq}); gerr == nil && !ok {
+			return nil
+		}
+	}
+	return err
+}
+
+// A streamInfo is the part of a stream's description that is used here.
+type streamInfo struct {
+	Config struct {
+		Replicas int `json:"num_replicas"`
+	} `json:"config"`
+	Created time.Time `json:"created"`
+	Now     time.Time `json:"ts"` // by the clock of the stream's leader
+	State   struct {
+		Messages uint64            `json:"messages"`
+		Last     uint64            `json:"last_seq"`
+		Subjects map[string]uint64 `json:"subjects"`
+	} `json:"state"`
+}
+
+// info describes the stream; subjects is a filter of the subjects to list,
+// none when empty. It reads every page of them.
+func (r *reader) info(ctx context.Context, subjects string) (streamInfo, error) {
+	in := map[string]any{}
+	if subjects != "" {
+		in["subjects_filter"] = subjects
+	}
+	all := map[string]uint64{}
+	for {
+		var v struct {
+			streamInfo
+			Total int `json:"total"`
+		}
+		in["offset"] = len(all)
+		if err := r.request(ctx, "$JS.API.STREAM.INFO."+r.stream, in, &v); err != nil {
+			return streamInfo{}, err
+		}
+		for s, n := range v.State.Subjects {
+			all[s] = n
+		}
+		if subjects == "" || len(v.State.Subjects) == 0 || len(all) >= v.Total {
+			v.State.Subjects = all
+			return v.streamInfo, nil
+		}
+	}
+}
