@@ -54,9 +54,10 @@ type pkg struct {
 	XTestGoFiles, XTestImports []string
 }
 
-// packages lists the packages of the module, once.
+// packages lists the packages of the module, once; -e: those that do not build
+// too, which is for the compiler to report.
 var packages = sync.OnceValues(func() (ps []pkg, err error) {
-	cmd := exec.Command("go", "list", "-json=Name,ImportPath,Dir,GoFiles,Imports,TestGoFiles,TestImports,XTestGoFiles,XTestImports", "./...")
+	cmd := exec.Command("go", "list", "-e", "-json=Name,ImportPath,Dir,GoFiles,Imports,TestGoFiles,TestImports,XTestGoFiles,XTestImports", "./...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -286,3 +286,40 @@ func TestDeps(t *testing.T) {
 		golden(t, filepath.Join("testdata", "deps", name+".txt"), strings.Join(deps, "\n")+"\n")
 	}
 }
+
+// TestLayersTable holds the table of CONTRIBUTING.md to the map.
+func TestLayersTable(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 {
+			continue
+		}
+		name := func(s string) string { return strings.Trim(strings.TrimSpace(s), "`/") }
+		from := name(cells[1])
+		if from == "root" {
+			from = ""
+		} else if _, ok := layers[from]; !ok {
+			continue
+		}
+		told[from] = []string{}
+		for cell := range strings.SplitSeq(cells[2], ",") {
+			switch to := name(cell); to {
+			case "nothing":
+			case "root":
+				told[from] = append(told[from], "")
+			default:
+				told[from] = append(told[from], to)
+			}
+		}
+	}
+	for from, allowed := range layers {
+		if !slices.Equal(told[from], allowed) {
+			t.Errorf("CONTRIBUTING.md: %q may import %q, the map says %q", from, told[from], allowed)
+		}
+	}
+}
