@@ -67,8 +67,16 @@ func (b *Broker) open(ctx context.Context) (err error) {
 	if b.names, err = p.provision(ctx); err != nil {
 		return err
 	}
+	b.inbox = &reader{publisher: b.pub, stream: b.names.InboxStream()}
+	if len(b.cfg.Kinds) > 0 {
+		info, err := b.inbox.info(ctx, "")
+		if err != nil {
+			return fmt.Errorf("look up stream %s: %w", b.inbox.stream, err)
+		}
+		b.inbox.direct, b.created = info.Config.Replicas == 1, info.Created
+	}
 	for r, stream := range map[**reader]string{
-		&b.inbox: b.names.InboxStream(), &b.runs: b.names.RunsStream(),
+		&b.runs: b.names.RunsStream(),
 		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
 	} {
 		*r = &reader{publisher: b.pub, stream: stream}
@@ -77,9 +85,6 @@ func (b *Broker) open(ctx context.Context) (err error) {
 			return fmt.Errorf("look up stream %s: %w", stream, err)
 		}
 		(*r).direct = info.Config.Replicas == 1
-		if *r == b.inbox {
-			b.created = info.Created
-		}
 	}
 	if b.blobs, err = b.js.ObjectStore(ctx, b.names.BlobBucket()); err != nil {
 		return fmt.Errorf("look up object store %s: %w", b.names.BlobBucket(), err)

@@ -51,6 +51,11 @@ type Config struct {
 	// Partitions is fixed when the namespace is created; 0 means what the
 	// namespace has, or 64 for a new one.
 	Partitions uint32
+	// Pool names the group of nodes that host the same kinds; empty means
+	// "default". A kind belongs to one pool.
+	Pool string
+	// Kinds are what this node hosts; none for a client.
+	Kinds []schemas.Kind
 	// DuplicateWindow is how long the inbox remembers message IDs. Keep it at
 	// seconds: the journal drops repeats. 0 means 2 s.
 	DuplicateWindow time.Duration
@@ -74,6 +79,12 @@ func (c *Config) validate() error {
 	}
 	if err := schemas.Kind(c.Namespace).Validate(); err != nil {
 		return fmt.Errorf("namespace: %w", err)
+	}
+	if c.Pool == "" {
+		c.Pool = DefaultPool
+	}
+	if err := schemas.Kind(c.Pool).Validate(); err != nil {
+		return fmt.Errorf("pool: %w", err)
 	}
 	if c.Durability < Disk || c.Durability > Quorum {
 		return fmt.Errorf("durability %v is unknown; use Disk, Process or Quorum", c.Durability)

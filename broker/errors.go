@@ -48,6 +48,12 @@ var (
 	// ErrPartitionTaken is returned by [Inbox.Take] when the partition has a
 	// consumer of this or a higher epoch. Re-read the owner key.
 	ErrPartitionTaken = errors.New("partition is taken")
+	// ErrUnknownKind is returned by [Inbox.Publish] when no node of the
+	// namespace has ever hosted the kind. Nothing was stored. Start a node that
+	// hosts it, or correct the name.
+	ErrUnknownKind = errors.New("unknown kind")
+	// ErrKindTaken is returned by [Open] when a kind belongs to another pool.
+	ErrKindTaken = errors.New("kind belongs to another pool")
 	// ErrTooLarge is returned by writes of more bytes than the server or
 	// [Config.PayloadCap] accepts. Nothing was stored.
 	ErrTooLarge = errors.New("too large")
@@ -76,6 +82,7 @@ const (
 	codeConsumerNotFound   = 10014
 	codeStreamNotFound     = 10059
 	codeStreamNameInUse    = 10058
+	codeSubjectOverlap     = 10065
 	codeMessageNotFound    = 10037
 	codeSequenceNotFound   = 10043
 	codeMessageTooLarge    = 10054

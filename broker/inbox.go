@@ -35,8 +35,9 @@ type Accepted struct {
 // Publish sends env to an identity as a sender of trust domain from. It
 // returns when the message is stored; while that is unknown the message is
 // sent again with the same ID (P21). An error means that ctx ended, with the
-// outcome unknown, that a name is invalid, or that the message is larger than
-// the server takes ([ErrTooLarge]).
+// outcome unknown, that a name is invalid, that nobody hosts the kind
+// ([ErrUnknownKind]), or that the message is larger than the server takes
+// ([ErrTooLarge]).
 func (i *Inbox) Publish(ctx context.Context, from string, to schemas.Identity, env *schemas.Envelope) (Accepted, error) {
 	msg, err := i.b.envelope(i.b.names.TaskSubject(from, to), env)
 	if err == nil {
@@ -47,7 +48,10 @@ func (i *Inbox) Publish(ctx context.Context, from string, to schemas.Identity, e
 	}
 	msg.Header[hdrMsgID] = []string{messageID(from, to, env)}
 	i.b.before(opSend, msg.Subject)
-	ack, err := i.b.publishRetrying(ctx, msg)
+	ack, err := i.b.publishRetrying(ctx, msg, func(ctx context.Context) error {
+		_, err := i.b.streamOf(ctx, msg.Subject)
+		return err
+	})
 	if err != nil {
 		return Accepted{}, fmt.Errorf("send message %q to %v: %w", env.Id, to, err)
 	}
@@ -81,10 +85,10 @@ func messageID(from string, to schemas.Identity, env *schemas.Envelope) string {
 }
 
 // publishRetrying publishes a message that has no condition.
-func (b *Broker) publishRetrying(ctx context.Context, msg *nats.Msg) (ack, error) {
+func (b *Broker) publishRetrying(ctx context.Context, msg *nats.Msg, nobody func(context.Context) error) (ack, error) {
 	pause := retryWait
 	for {
-		a, err := b.pub.publish(ctx, msg)
+		a, err := b.pub.publishTo(ctx, msg, nobody)
 		if r := refused(err); r == nil || !r.inFlight() {
 			return a, err
 		}
@@ -119,8 +123,12 @@ func (i *Inbox) Last(ctx context.Context) (uint64, error) {
 // Pending returns up to limit messages of an identity that are not
 // acknowledged, in order; all for a limit of 0.
 func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]Delivery, error) {
+	inbox, err := i.b.inboxOf(ctx, id.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("list the waiting messages of %v: %w", id, err)
+	}
 	var out []Delivery
-	for m, err := range i.b.inbox.scan(ctx, i.b.names.InSubject("*", id), 0) {
+	for m, err := range inbox.scan(ctx, i.b.names.InSubject("*", id), 0) {
 		if err != nil {
 			return nil, fmt.Errorf("list the waiting messages of %v: %w", id, err)
 		}
@@ -152,7 +160,7 @@ func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error
 	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
 	h[HeaderCode], h[HeaderReason] = []string{code}, []string{reason}
 	msg := &nats.Msg{Subject: i.b.names.deadSubject(kind, key), Header: h, Data: d.Data}
-	if _, err := i.b.publishRetrying(ctx, msg); err != nil {
+	if _, err := i.b.publishRetrying(ctx, msg, nil); err != nil {
 		return fmt.Errorf("store dead letter of inbox message %d: %w", d.Seq, err)
 	}
 	return nil

@@ -132,7 +132,7 @@ func (l *link) close() {
 	<-l.done
 }
 
-func isClosed(c chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true

@@ -27,6 +27,7 @@ const LocalDomain = "local"
 type Names struct {
 	ns         string
 	partitions uint32
+	pool       string
 }
 
 // NewNames returns the names of namespace ns with a number of partitions. The
@@ -38,7 +39,7 @@ func NewNames(ns string, partitions uint32) (Names, error) {
 	if partitions == 0 {
 		return Names{}, errors.New("a namespace has at least 1 partition, and 0 are asked for")
 	}
-	return Names{ns, partitions}, nil
+	return Names{ns: ns, partitions: partitions, pool: DefaultPool}, nil
 }
 
 // Namespace returns the namespace.
@@ -53,7 +54,7 @@ func (n Names) Partition(id schemas.Identity) schemas.Partition {
 }
 
 // InboxStream, RunsStream and DeadStream name the streams.
-func (n Names) InboxStream() string { return n.ns + "_INBOX" }
+func (n Names) InboxStream() string { return n.ns + "_INBOX_" + n.pool }
 
 // RunsStream names the stream of the journals.
 func (n Names) RunsStream() string { return n.ns + "_RUNS" }
@@ -137,7 +138,9 @@ func (n Names) timerPrefix(id schemas.Identity) string {
 }
 
 // TimerSubject is where a schedule is stored; timer is made by [TimerID].
-func (n Names) TimerSubject(id schemas.Identity, timer string) string { return n.timerPrefix(id) + timer }
+func (n Names) TimerSubject(id schemas.Identity, timer string) string {
+	return n.timerPrefix(id) + timer
+}
 
 // timersFilter matches every schedule.
 func (n Names) timersFilter() string { return n.ns + ".timer.*.*.*.*.*" }

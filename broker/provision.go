@@ -28,24 +28,33 @@ const deadWindow = 24 * time.Hour
 // by which a watch sees it.
 const markerTTL = time.Minute
 
-// streams describes every stream of a namespace but the object store's.
-// Inbox streams have no limits and no age: they would drop accepted tasks or
-// refuse the products of schedules (P13).
-func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
-	base := func(name, what string, subjects ...string) jetstream.StreamConfig {
-		return jetstream.StreamConfig{
-			Name: name, Description: "Perdure: " + what, Subjects: subjects,
-			Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
-			MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
-			AllowRollup: true, AllowDirect: true,
-		}
+// baseStream is what all streams of a namespace have in common.
+func baseStream(cfg *Config, name, what string, subjects ...string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Description: "Perdure: " + what, Subjects: subjects,
+		Storage: jetstream.FileStorage, Replicas: cfg.Replicas,
+		MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
+		AllowRollup: true, AllowDirect: true,
 	}
-	inbox := base(n.InboxStream(), "messages to identities, and their schedules", n.taskFilter(), n.timersFilter())
+}
+
+// inbox describes the inbox stream of the pool, without its subjects. It has no
+// limits and no age: it would drop accepted tasks or refuse the products of
+// schedules (P13).
+func (n Names) inbox(cfg *Config) jetstream.StreamConfig {
+	inbox := baseStream(cfg, n.InboxStream(), "messages to identities of pool "+n.pool+", and their schedules")
 	inbox.Retention = jetstream.WorkQueuePolicy
 	inbox.Duplicates = cfg.DuplicateWindow
 	inbox.AllowMsgSchedules = true
 	inbox.SubjectTransform = &jetstream.SubjectTransformConfig{Source: n.taskFilter(), Destination: n.taskTransform()}
+	return inbox
+}
 
+// streams describes the streams that all pools share.
+func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
+	base := func(name, what string, subjects ...string) jetstream.StreamConfig {
+		return baseStream(cfg, name, what, subjects...)
+	}
 	runs := base(n.RunsStream(), "journals of runs", n.runsFilter())
 	runs.Duplicates = DefaultDuplicateWindow // journals carry no message IDs
 
@@ -58,7 +67,7 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	cluster := base("KV_"+n.ClusterBucket(), "members and owners", n.clusterPrefix()+">")
 	cluster.MaxMsgsPerSubject, cluster.Discard, cluster.DenyDelete = 1, jetstream.DiscardNew, true
 	cluster.AllowMsgTTL, cluster.SubjectDeleteMarkerTTL = true, markerTTL
-	return []jetstream.StreamConfig{cluster, inbox, runs, dead, state}
+	return []jetstream.StreamConfig{cluster, runs, dead, state}
 }
 
 // A provisioner creates and verifies what a namespace needs. Everything it
@@ -67,6 +76,12 @@ type provisioner struct {
 	*publisher
 	js  jetstream.JetStream
 	cfg *Config
+}
+
+func (p *provisioner) names(partitions uint32) (Names, error) {
+	n, err := NewNames(p.cfg.Namespace, partitions)
+	n.pool = p.cfg.Pool
+	return n, err
 }
 
 // provision makes sure that the namespace is there and as this version needs
@@ -79,7 +94,7 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	if want == 0 {
 		want = DefaultPartitions
 	}
-	names, err := NewNames(p.cfg.Namespace, want)
+	names, err := p.names(want)
 	if err != nil {
 		return Names{}, err
 	}
@@ -97,11 +112,16 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	if p.cfg.Partitions != 0 && record.Partitions != p.cfg.Partitions {
 		return Names{}, fmt.Errorf("open namespace %s: %w: it has %d, which never changes, and %d are asked for; ask for %[3]d or use another namespace", names.ns, ErrPartitions, record.Partitions, p.cfg.Partitions)
 	}
-	if names, err = NewNames(p.cfg.Namespace, record.Partitions); err != nil {
+	if names, err = p.names(record.Partitions); err != nil {
 		return Names{}, fmt.Errorf("open namespace %s: %w: its record: %w", p.cfg.Namespace, ErrIncompatible, err)
 	}
 	for _, sc := range names.streams(p.cfg)[1:] {
 		if err := p.stream(ctx, sc); err != nil {
+			return Names{}, err
+		}
+	}
+	if len(p.cfg.Kinds) > 0 {
+		if err := p.inbox(ctx, names); err != nil {
 			return Names{}, err
 		}
 	}
@@ -157,7 +177,7 @@ func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 	slices.Sort(have.Subjects)
 	slices.Sort(want.Subjects)
 	switch {
-	case !slices.Equal(have.Subjects, want.Subjects):
+	case want.Subjects != nil && !slices.Equal(have.Subjects, want.Subjects):
 		return fmt.Sprintf("has the subjects %v in place of %v", have.Subjects, want.Subjects)
 	case have.Retention != want.Retention:
 		return fmt.Sprintf("has retention %v in place of %v", have.Retention, want.Retention)

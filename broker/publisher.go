@@ -47,6 +47,12 @@ type ack struct {
 // [ErrTooLarge] or [ErrClosed], or says that ctx ended with the outcome
 // unknown. publish owns msg until it returns, and sets its Reply.
 func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
+	return p.publishTo(ctx, msg, nil)
+}
+
+// publishTo is publish; nobody is asked, when nothing listens on the subject,
+// whether that is final: its error is then returned.
+func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(context.Context) error) (ack, error) {
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	msg.Reply = w.reply
@@ -74,7 +80,13 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 			if err := p.link.connected(ctx); err != nil {
 				return ack{}, unknown(msg.Subject, err)
 			}
-		case errors.Is(err, errNoResponders), refused(err) != nil:
+		case errors.Is(err, errNoResponders):
+			if nobody != nil {
+				if err := nobody(ctx); err != nil {
+					return ack{}, err
+				}
+			}
+		case refused(err) != nil:
 		default:
 			return ack{}, err
 		}

@@ -97,6 +97,11 @@ func (s *Schedules) Cancel(ctx context.Context, id schemas.Identity, prefix stri
 	return nil
 }
 
+// CancelRun removes the timers of a run that have not fired.
+func (s *Schedules) CancelRun(ctx context.Context, ref schemas.Ref) error {
+	return s.Cancel(ctx, ref.Identity, schemas.EncodeToken(string(ref.ID)))
+}
+
 // Pending returns the timers of an identity that have not fired, sorted.
 func (s *Schedules) Pending(ctx context.Context, id schemas.Identity) ([]string, error) {
 	prefix := s.b.names.timerPrefix(id)

@@ -1,0 +1,162 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// followIdle is how long the server keeps the consumer of a follower that is
+// gone.
+const followIdle = time.Minute
+
+// lookAgain is how long a follower that has not caught up waits for the next
+// message before it asks whether there is one: the last may have expired.
+const lookAgain = 250 * time.Millisecond
+
+// follow yields the last message of every subject that matches filter, then,
+// once, a message without a subject as the mark that it has caught up, then
+// every new message. It keeps on over lost connections and consumers, and
+// ends with an error when ctx or the broker ends.
+func (r *reader) follow(ctx context.Context, filter string) iter.Seq2[message, error] {
+	return func(yield func(message, error) bool) {
+		f := &follower{reader: r, filter: filter, yield: yield}
+		pause := retryWait
+		for {
+			last := f.last
+			err := f.run(ctx)
+			if f.done {
+				return
+			}
+			if ctx.Err() != nil || !errors.Is(err, ErrGap) && !errors.Is(err, ErrConsumerGone) {
+				yield(message{}, err)
+				return
+			}
+			if f.last != last {
+				pause = retryWait
+			}
+			if r.link.pause(ctx, jitter(pause)) == nil {
+				pause = min(2*pause, retryWaitMax)
+			}
+		}
+	}
+}
+
+// A follower is the state of one follow, over all of its consumers.
+type follower struct {
+	*reader
+	filter   string
+	yield    func(message, error) bool
+	last     uint64 // stream sequence of the last message yielded
+	begun    bool   // one consumer has told how much there is
+	caughtUp bool
+	done     bool // yield wanted no more
+}
+
+// run follows by one consumer until that is lost.
+func (f *follower) run(ctx context.Context) error {
+	lost := f.link.session()
+	name := "follow-" + rand.Text()
+	pending, err := f.create(ctx, name)
+	if err != nil {
+		return err
+	}
+	p, err := f.newPuller(name, lost)
+	if err != nil {
+		return err
+	}
+	defer f.release(name, p)
+	if pending == 0 && !f.mark() {
+		return nil
+	}
+	for {
+		m, err := f.next(ctx, p)
+		switch {
+		case errors.Is(err, errIdle):
+			if pending, err := f.pending(ctx, name); err != nil {
+				return err
+			} else if pending == 0 && !f.mark() {
+				return nil
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		f.last = m.seq
+		if !f.yield(m.message, nil) {
+			f.done = true
+			return nil
+		}
+		if m.pending == 0 && !f.mark() {
+			return nil
+		}
+	}
+}
+
+// errIdle says that no message came for lookAgain.
+var errIdle = errors.New("no message came")
+
+func (f *follower) next(ctx context.Context, p *puller) (pulled, error) {
+	if f.caughtUp {
+		return p.next(ctx)
+	}
+	short, cancel := context.WithTimeout(ctx, lookAgain)
+	defer cancel()
+	m, err := p.next(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		return m, errIdle
+	}
+	return m, err
+}
+
+// mark yields once that everything there was has been yielded.
+func (f *follower) mark() bool {
+	if f.caughtUp {
+		return true
+	}
+	f.caughtUp = true
+	f.done = !f.yield(message{}, nil)
+	return !f.done
+}
+
+// create makes a consumer that begins where the last one ended, and returns
+// how many messages it has.
+func (f *follower) create(ctx context.Context, name string) (uint64, error) {
+	config := map[string]any{
+		"name": name, "filter_subject": f.filter,
+		"ack_policy": "none", "replay_policy": "instant", "deliver_policy": "last_per_subject",
+		"inactive_threshold": followIdle, "mem_storage": true, "num_replicas": 1,
+	}
+	if f.last > 0 {
+		// In the order of sequences: a subject that was not yielded has its
+		// last message behind the last one that was.
+		config["deliver_policy"], config["opt_start_seq"] = "by_start_sequence", f.last+1
+	}
+	var info struct {
+		Pending uint64 `json:"num_pending"`
+	}
+	err := f.request(ctx, "$JS.API.CONSUMER.CREATE."+f.stream+"."+name, map[string]any{
+		"stream_name": f.stream, "action": "create", "config": config,
+	}, &info)
+	if err != nil {
+		return 0, fmt.Errorf("follow %s: %w", f.filter, err)
+	}
+	return info.Pending, nil
+}
+
+func (f *follower) pending(ctx context.Context, name string) (uint64, error) {
+	var info struct {
+		Pending uint64 `json:"num_pending"`
+	}
+	err := f.request(ctx, "$JS.API.CONSUMER.INFO."+f.stream+"."+name, struct{}{}, &info)
+	return info.Pending, err
+}
+
+// release ends a consumer. The server would do so by itself, after followIdle.
+func (f *follower) release(name string, p *puller) {
+	p.stop()
+	_ = f.link.nc.Publish("$JS.API.CONSUMER.DELETE."+f.stream+"."+name, nil)
+}

@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// Walk yields the entries of a partition in the order of the stream, from
+// sequence from on: at least all that were acknowledged when it began and are
+// still there. After an error it ends.
+func (j *Journal) Walk(ctx context.Context, p schemas.Partition, from uint64) iter.Seq2[schemas.Stored, error] {
+	return func(yield func(schemas.Stored, error) bool) {
+		for m, err := range j.b.runs.scan(ctx, j.b.names.runFilter(p), from) {
+			var s schemas.Stored
+			if err == nil {
+				s, err = j.stored(m)
+			}
+			if err != nil {
+				yield(s, fmt.Errorf("walk the journals of partition %v: %w", p, err))
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A Followed is an entry that [Journal.Follow] yields.
+type Followed struct {
+	schemas.Stored
+	// CaughtUp marks, without an entry, that the last entry of every run has
+	// been yielded.
+	CaughtUp bool
+}
+
+// Follow yields the last entry of every run, then once a mark that it has
+// caught up, then every new entry: what an index of runs is built from. It
+// keeps on over lost connections; an entry may come twice. An entry that
+// cannot be read is yielded with an error, and Follow goes on; with the error
+// of ctx or [ErrClosed] it ends. What is deleted is not told.
+func (j *Journal) Follow(ctx context.Context) iter.Seq2[Followed, error] {
+	return func(yield func(Followed, error) bool) {
+		for m, err := range j.b.runs.follow(ctx, j.b.names.runsFilter()) {
+			if err != nil {
+				yield(Followed{}, fmt.Errorf("follow the journals: %w", err))
+				return
+			}
+			if m.subject == "" {
+				if !yield(Followed{CaughtUp: true}, nil) {
+					return
+				}
+				continue
+			}
+			s, err := j.stored(m)
+			if !yield(Followed{Stored: s}, err) {
+				return
+			}
+		}
+	}
+}
