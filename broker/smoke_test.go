@@ -13,7 +13,7 @@ func TestSmoke(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	t0 := time.Now()
-	b, err := broker.Open(ctx, broker.Config{Dir: t.TempDir(), Durability: broker.Disk})
+	b, err := broker.Open(ctx, broker.Config{Dir: t.TempDir(), Durability: broker.Disk, Kinds: []schemas.Kind{"weather", "wf", "stock"}})
 	if err != nil {
 		t.Fatal(err)
 	}
