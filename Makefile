@@ -13,7 +13,7 @@ TEST_FLAGS ?= -timeout 20m
 HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint generate generated bench chaos clean
+.PHONY: help demo test check race lint generate generated bench chaos clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,13 +27,15 @@ test: ## Run every test, with the race detector where a C compiler is found
 		CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...; \
 	else \
 		echo "make test: no C compiler found: without -race"; \
-		$(GO) test $(TEST_FLAGS) ./...; \
+		CGO_ENABLED=0 $(GO) test $(TEST_FLAGS) ./...; \
 	fi
 
-check: lint ## What CI runs: lint, then every test with the race detector, which it requires
-	@$(HAS_RACE) || { echo "make check: the race detector cannot be built: install a C compiler (gcc or clang), or use 'make lint' and 'make test'" >&2; exit 1; }
+check: race lint ## What CI runs: lint, then every test with the race detector, which it requires
 	CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...
 	@echo "make check: ok"
+
+race:
+	@$(HAS_RACE) || { echo "make check: the race detector cannot be built: install a C compiler (gcc or clang), or use 'make lint' and 'make test'" >&2; exit 1; }
 
 lint: generated ## Formatting, vet, fix, staticcheck, tidy, house rules, generated files; no other tests
 	@out=$$($(TOOL) gofumpt -l .); [ -z "$$out" ] || { printf 'not formatted, run gofumpt -w on them (CONTRIBUTING.md):\n%s\n' "$$out" >&2; exit 1; }
@@ -60,7 +62,7 @@ bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that th
 	@$(GO) run ./cmd/bench -s "$(S)" $(BENCH_FLAGS)
 
 chaos: ## Run the long forms of the tests named TestChaos: outages of half a minute
-	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; fi; \
+	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; \
 	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -v -run 'Chaos' ./...
 
 clean: ## Remove what the targets above leave behind, data directories included
