@@ -117,10 +117,14 @@ func (s *surface) document(fset *token.FileSet, d ast.Decl) {
 				need(spec.Name, spec.Name.Name, docs...)
 				if i, ok := spec.Type.(*ast.InterfaceType); ok {
 					for _, m := range i.Methods.List {
+						docs := []*ast.CommentGroup{m.Doc, m.Comment}
+						if len(i.Methods.List) == 1 { // the type's comment is the only method's too
+							docs = append(docs, spec.Doc, d.Doc)
+						}
 						for _, id := range m.Names { // none: an embedded interface
 							if id.IsExported() {
 								s.methods++
-								need(id, spec.Name.Name+"."+id.Name, m.Doc, m.Comment)
+								need(id, spec.Name.Name+"."+id.Name, docs...)
 							}
 						}
 					}
@@ -295,6 +299,9 @@ type Bare interface {
 	fmt.Stringer
 }
 
+// One is told with its method.
+type One interface{ Do() }
+
 // M is a method.
 func (t *T[K]) M(a int) error {
 	return nil
@@ -309,7 +316,7 @@ type bare struct{}
 // F does.
 func F() { return }
 `
-	want := `// 8 names, 4 methods
+	want := `// 9 names, 5 methods
 
 const (
 	First = iota
@@ -330,6 +337,8 @@ type Bare interface {
 	fmt.Stringer
 	// contains filtered or unexported methods
 }
+
+type One interface{ Do() }
 
 type T[K any] struct {
 	A int
@@ -352,7 +361,7 @@ func (T[K]) Untold()
 		"x.go:18:5: Untold has no doc comment",
 		"x.go:33:6: Bare has no doc comment",
 		"x.go:34:2: Bare.Close has no doc comment",
-		"x.go:46:13: T.Untold has no doc comment",
+		"x.go:49:13: T.Untold has no doc comment",
 	}
 	if !slices.Equal(s.undocumented, undocumented) {
 		t.Errorf("undocumented: %q, want %q", s.undocumented, undocumented)
