@@ -329,3 +329,20 @@ func TestHouseRepository(t *testing.T) {
 		}
 	}
 }
+
+// TestHouseWalk finds files that the walk of a task names and that are gone.
+func TestHouseWalk(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile("`([a-z/_]+\\.go)`").FindAllSubmatch(text, -1)
+	if len(files) < 9 {
+		t.Errorf("CONTRIBUTING.md names %d files, want one for each hop at least", len(files))
+	}
+	for _, f := range files {
+		if _, err := os.Stat(string(f[1])); err != nil {
+			t.Errorf("CONTRIBUTING.md names a file that is not there: %v", err)
+		}
+	}
+}
