@@ -1,0 +1,267 @@
+package runtimetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// An activation is one identity in one process: it executes its runs one after
+// another and acknowledges their messages.
+type activation struct {
+	p      *Process
+	id     schemas.Identity
+	kind   *runtime.Kind
+	notify chan struct{}
+
+	mu   sync.Mutex
+	msgs []*received // received, not acknowledged
+	mail *runtime.Mailbox
+	ref  schemas.Ref // that mail is for
+}
+
+// A received is a message that an activation holds.
+type received struct {
+	*message
+	given bool // to the execution
+}
+
+func (a *activation) receive(msg *message) {
+	a.mu.Lock()
+	m := &received{message: msg}
+	m.given = a.mail != nil && m.ref == a.ref && a.mail.Put(m.env)
+	a.msgs = append(a.msgs, m)
+	a.mu.Unlock()
+	select {
+	case a.notify <- struct{}{}:
+	default:
+	}
+}
+
+func (a *activation) run() {
+	for a.await(func(*received) bool { return true }) && a.serve(runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)) {
+		pause(a.p.ctx) // whatever was in the way may be gone
+	}
+}
+
+func pause(ctx context.Context) {
+	t := time.NewTimer(time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (a *activation) held() []*received {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.msgs)
+}
+
+// serve executes runs with one executor and reports whether there is to be
+// another. A task that is first is run without reading the head before.
+func (a *activation) serve(x *runtime.Executor) (again bool) {
+	var open schemas.Ref // not the zero value: the run that goes first
+	var asleep bool      // it waits for a message
+	if msgs := a.held(); a.first(msgs) == nil || len(msgs) > 1 {
+		switch end := x.Open(a.p.ctx); {
+		case end == nil:
+		case end.Kind == runtime.Behind:
+			open, asleep = end.Open, end.Asleep
+		default:
+			return a.ended(end, schemas.Ref{})
+		}
+	}
+	for {
+		var end *runtime.Ending
+		ref := open
+		if open != (schemas.Ref{}) {
+			if asleep && !a.await(func(m *received) bool { return m.ref == open }) {
+				return false
+			}
+			end = a.execute(open, nil, func(mail *runtime.Mailbox) *runtime.Ending { return x.Resume(a.p.ctx, open, mail) })
+		} else {
+			m, wrong := a.next(x)
+			if wrong != nil {
+				return a.ended(wrong, schemas.Ref{})
+			}
+			if m == nil {
+				return false
+			}
+			ref = m.ref
+			t := runtime.Task{Ref: m.ref, Envelope: m.env, From: "local", Published: time.Now()}
+			end = a.execute(ref, m, func(mail *runtime.Mailbox) *runtime.Ending { return x.Run(a.p.ctx, t, mail) })
+		}
+		switch end.Kind {
+		case runtime.Finished:
+			open, asleep = schemas.Ref{}, false
+			if err := a.finished(ref, end); err != nil || a.p.w.Passivate {
+				return true
+			}
+		case runtime.Suspended:
+			open, asleep = ref, true
+			if err := a.ack(ref, true); err != nil || a.p.w.Passivate && !a.waits(ref) {
+				return true
+			}
+		case runtime.Behind:
+			open, asleep = end.Open, end.Asleep
+		default:
+			return a.ended(end, ref)
+		}
+	}
+}
+
+// waits reports whether an activation that forgets has a reason to come back
+// to a suspended run.
+func (a *activation) waits(ref schemas.Ref) bool {
+	return a.await(func(m *received) bool { return m.ref == ref })
+}
+
+// ended says whether another executor follows an ending.
+func (a *activation) ended(end *runtime.Ending, ref schemas.Ref) bool {
+	w := a.p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.change()
+	switch end.Kind {
+	case runtime.Parked:
+		w.parked[ref] = end.Err
+	case runtime.Stopped:
+		w.stopped[a.id] = end.Err
+	case runtime.Restart, runtime.Behind:
+		return true
+	}
+	return false
+}
+
+// await waits until a message of a kind was received; it returns false if the
+// process ends before.
+func (a *activation) await(is func(*received) bool) bool {
+	for a.p.alive() {
+		if slices.ContainsFunc(a.held(), is) {
+			return true
+		}
+		select {
+		case <-a.notify:
+		case <-a.p.draining:
+			return false
+		case <-a.p.ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+// first returns the first task among messages.
+func (a *activation) first(msgs []*received) *received {
+	for _, m := range msgs {
+		if m.env.GetType() == schemas.Envelope_TASK {
+			return m
+		}
+	}
+	return nil
+}
+
+// next returns the next task. What concerns no run that is open or waits is
+// looked up, and acknowledged if its run is over or unknown (P15).
+func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
+	for {
+		msgs := a.held()
+		for _, m := range msgs {
+			queued := slices.ContainsFunc(msgs, func(o *received) bool { return o.ref == m.ref && o.env.GetType() == schemas.Envelope_TASK })
+			if queued {
+				continue
+			}
+			if !x.Known() {
+				if end := x.Open(a.p.ctx); end != nil {
+					return nil, end
+				}
+			}
+			if end := x.Find(a.p.ctx, m.ref); end != nil && end.Kind != runtime.Finished {
+				return nil, end
+			}
+			if err := a.ack(m.ref, false); err != nil {
+				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
+			}
+		}
+		if m := a.first(msgs); m != nil {
+			return m, nil
+		}
+		if !a.await(func(*received) bool { return true }) {
+			return nil, nil
+		}
+	}
+}
+
+func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Mailbox) *runtime.Ending) *runtime.Ending {
+	mail := runtime.NewMailbox()
+	a.mu.Lock()
+	for _, m := range a.msgs {
+		m.given = m.ref == ref && (m == task || mail.Put(m.env))
+	}
+	a.mail, a.ref = mail, ref
+	a.mu.Unlock()
+	end := f(mail)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mail = nil
+	return end
+}
+
+// finished answers who waits for a run that is over and was not answered by
+// its record, and acknowledges its messages.
+func (a *activation) finished(ref schemas.Ref, end *runtime.Ending) error {
+	for _, m := range a.held() {
+		if m.ref != ref || m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {
+			continue
+		}
+		answer := end.Record
+		if !bytes.Equal(runtime.HashPayload(m.env.GetPayload()), end.Hash) {
+			answer = &schemas.Record{Error: runtime.EncodeError(runtime.Errorf(runtime.ErrConflict.Code, "%s was started with another input", ref))}
+		} else if m.given && !end.Found {
+			continue
+		}
+		env := runtime.Answer(a.p.cfg.Namespace, ref, m.env.GetReply(), answer)
+		to, err := schemas.ParseIdentity(env.GetTo())
+		if err == nil {
+			err = a.p.cfg.Outbox.Send(a.p.ctx, to, env)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.ack(ref, false)
+}
+
+var errAck = errors.New("an acknowledgement was not confirmed")
+
+// ack acknowledges the messages of a run that were received; only those that
+// the execution has taken in, if given is set.
+func (a *activation) ack(ref schemas.Ref, given bool) error {
+	for _, m := range a.held() {
+		if m.ref != ref || given && !m.given {
+			continue
+		}
+		err := a.p.point(a.id, "ack "+ref.String(), func() error {
+			w := a.p.w
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.inbox[a.id] = slices.DeleteFunc(w.inbox[a.id], func(o *message) bool { return o == m.message })
+			return nil
+		})
+		if err != nil {
+			return errors.Join(errAck, err)
+		}
+		a.mu.Lock()
+		a.msgs = slices.DeleteFunc(a.msgs, func(o *received) bool { return o == m })
+		a.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package runtimetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// ErrAckLost is returned by a [Journal]'s After hook to lose the
+// acknowledgement of an append that was stored: the journal sends it again and
+// finds its own write, as the contract demands.
+var ErrAckLost = errors.New("the acknowledgement was lost")
+
+// A Journal is a [runtime.Journal] in memory. It keeps bytes, so that nothing
+// that is changed after it was appended, or loaded, changes what is stored.
+type Journal struct {
+	// Before and After, if set, are called around the storing of an entry,
+	// without a lock held. An error is what Append returns: after Before nothing
+	// is stored, after After something is.
+	Before, After func(ref schemas.Ref, e *schemas.Entry) error
+
+	mu      sync.Mutex
+	seq     uint64
+	ids     map[schemas.Identity][]stored
+	history []schemas.Stored
+}
+
+type stored struct {
+	seq  uint64
+	time time.Time
+	ref  schemas.Ref
+	data []byte
+}
+
+var _ runtime.Journal = (*Journal)(nil)
+
+// NewJournal returns an empty journal.
+func NewJournal() *Journal { return &Journal{ids: map[schemas.Identity][]stored{}} }
+
+func (s stored) decode() (schemas.Stored, error) {
+	e := &schemas.Entry{}
+	if err := proto.Unmarshal(s.data, e); err != nil {
+		return schemas.Stored{}, fmt.Errorf("decode entry %d of %s: %w", s.seq, s.ref, err)
+	}
+	return schemas.Stored{Seq: s.seq, Time: s.time, Ref: s.ref, Entry: e}, nil
+}
+
+// Head returns the last entry of an identity.
+func (j *Journal) Head(ctx context.Context, id schemas.Identity) (schemas.Stored, bool, error) {
+	return j.last(ctx, id, func(stored) bool { return true })
+}
+
+// Last returns the last entry of a run.
+func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
+	return j.last(ctx, ref.Identity, func(s stored) bool { return s.ref == ref })
+}
+
+func (j *Journal) last(ctx context.Context, id schemas.Identity, match func(stored) bool) (schemas.Stored, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return schemas.Stored{}, false, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range slices.Backward(j.ids[id]) {
+		if match(s) {
+			d, err := s.decode()
+			return d, err == nil, err
+		}
+	}
+	return schemas.Stored{}, false, nil
+}
+
+// Load returns the entries of a run in order.
+func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var entries []schemas.Stored
+	for _, s := range j.ids[ref.Identity] {
+		if s.ref == ref {
+			d, err := s.decode()
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, d)
+		}
+	}
+	return entries, nil
+}
+
+// Append stores e behind the identity's entry after.
+func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return schemas.Outcome{}, err
+	}
+	if err := ref.Validate(); err != nil {
+		return schemas.Outcome{}, fmt.Errorf("append to %s: %w", ref, err)
+	}
+	if j.Before != nil {
+		if err := j.Before(ref, e); err != nil {
+			return schemas.Outcome{}, err
+		}
+	}
+	out, err := j.append(ref, after, e)
+	if err == nil && !out.Fenced && j.After != nil {
+		if err = j.After(ref, e); errors.Is(err, ErrAckLost) {
+			return j.append(ref, after, e)
+		}
+	}
+	if err != nil {
+		return schemas.Outcome{}, err
+	}
+	return out, nil
+}
+
+func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return schemas.Outcome{}, fmt.Errorf("encode an entry of %s: %w", ref, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	entries := j.ids[ref.Identity]
+	var head schemas.Stored
+	if n := len(entries); n > 0 {
+		if head, err = entries[n-1].decode(); err != nil {
+			return schemas.Outcome{}, err
+		}
+	}
+	if head.Seq != after {
+		if head.Entry.GetCounter() == e.GetCounter() && bytes.Equal(head.Entry.GetNonce(), e.GetNonce()) {
+			return schemas.Outcome{Seq: head.Seq}, nil // the same write, sent again
+		}
+		return schemas.Outcome{Fenced: true, Head: head}, nil
+	}
+	if e.GetRecord() != nil {
+		entries = slices.DeleteFunc(slices.Clone(entries), func(s stored) bool { return s.ref == ref })
+	}
+	j.seq++
+	s := stored{j.seq, time.Now(), ref, data}
+	j.ids[ref.Identity] = append(entries, s)
+	d, err := s.decode()
+	j.history = append(j.history, d)
+	return schemas.Outcome{Seq: j.seq}, err
+}
+
+// TakeOver appends a claim of another node to a run, as the next owner of its
+// identity does; everybody else is fenced by it.
+func (j *Journal) TakeOver(ref schemas.Ref, epoch uint64) error {
+	head, _, err := j.Head(context.Background(), ref.Identity)
+	if err != nil {
+		return err
+	}
+	_, err = j.append(ref, head.Seq, &schemas.Entry{
+		Epoch: epoch, Nonce: []byte("another"), Counter: epoch, At: time.Now().UnixNano(),
+		Events: []*schemas.Event{{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: "another"}}}},
+	})
+	return err
+}
+
+// Delete removes the entry of this sequence, as the sweep of old records does.
+func (j *Journal) Delete(seq uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for id, entries := range j.ids {
+		j.ids[id] = slices.DeleteFunc(slices.Clone(entries), func(s stored) bool { return s.seq == seq })
+	}
+}
+
+// History returns every entry that was ever stored, in order, also those that
+// a record has replaced.
+func (j *Journal) History() []schemas.Stored {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.history)
+}
+
+// All returns what is stored, in order.
+func (j *Journal) All() []schemas.Stored {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var all []schemas.Stored
+	for _, s := range j.history {
+		if slices.ContainsFunc(j.ids[s.Ref.Identity], func(o stored) bool { return o.seq == s.Seq }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}

@@ -1,0 +1,295 @@
+package runtimetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// A World hosts kinds in memory as nodes do on NATS: it has a journal, states,
+// inboxes and wake-ups, which survive, and processes, which do not. Messages
+// are delivered at least once, in order for each identity; those of an ending
+// are acknowledged after it.
+type World struct {
+	Journal *Journal
+	States  *States
+	// Configure, if set, changes the configuration of each process.
+	Configure func(*runtime.Config)
+	// Passivate makes an activation forget what it knows after each run.
+	Passivate bool
+	// AutoRestart starts the next process when a crash point ended one.
+	AutoRestart bool
+
+	mu        sync.Mutex
+	kinds     map[schemas.Kind]*runtime.Kind
+	inbox     map[schemas.Identity][]*message // not acknowledged, in order
+	wakes     map[wakeKey]*wake
+	current   *Process
+	processes sync.WaitGroup
+	epoch     uint64
+	closed    bool
+	changed   chan struct{} // closed when anything changes
+
+	points   []string // every write and acknowledgement, as they came
+	crashes  map[int]When
+	accepted map[string]bool // IDs of messages, with the identity
+	runs     map[string]int  // executions of steps, by reference and path
+	wrong    []string
+	parked   map[schemas.Ref]error
+	stopped  map[schemas.Identity]error
+}
+
+// A message is in an inbox until it is acknowledged.
+type message struct {
+	ref schemas.Ref // of the run that it concerns
+	env *schemas.Envelope
+}
+
+type wakeKey struct {
+	ref   schemas.Ref
+	timer string
+}
+
+type wake struct {
+	due   time.Time
+	timer *time.Timer
+}
+
+// When says on which side of a write a process crashes.
+type When int
+
+const (
+	Before When = iota + 1 // nothing is stored
+	After                  // it is stored, and nobody is told
+)
+
+var errKilled = errors.New("the process was killed")
+
+// NewWorld returns a world in which no process runs yet.
+func NewWorld(kinds ...*runtime.Kind) *World {
+	w := &World{
+		Journal: NewJournal(), States: NewStates(),
+		kinds: map[schemas.Kind]*runtime.Kind{}, inbox: map[schemas.Identity][]*message{}, wakes: map[wakeKey]*wake{},
+		changed: make(chan struct{}), crashes: map[int]When{}, accepted: map[string]bool{}, runs: map[string]int{},
+		parked: map[schemas.Ref]error{}, stopped: map[schemas.Identity]error{},
+	}
+	w.Deploy(kinds...)
+	return w
+}
+
+// Deploy replaces kinds by others of the same names, for the processes that
+// start after it.
+func (w *World) Deploy(kinds ...*runtime.Kind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, k := range kinds {
+		w.kinds[k.Name] = k
+	}
+}
+
+// CrashAt ends the process that makes the n-th write or acknowledgement of the
+// world, counted from 1, on the given side of it.
+func (w *World) CrashAt(when When, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.crashes[n] = when
+}
+
+// Points returns the writes and acknowledgements so far, e.g. "append w/a/1".
+func (w *World) Points() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.points)
+}
+
+// Executions returns how often bodies of steps were executed, by the run's
+// reference and the step's path: "shop/a/1 2.1".
+func (w *World) Executions() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := make(map[string]int, len(w.runs))
+	for k, n := range w.runs {
+		m[k] = n
+	}
+	return m
+}
+
+// Start starts a process, which is the owner of everything from then on; one
+// that still runs becomes a zombie.
+func (w *World) Start() *Process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.start()
+}
+
+func (w *World) start() *Process {
+	w.epoch++
+	ctx, cancel := context.WithCancelCause(context.Background())
+	p := &Process{
+		w: w, epoch: w.epoch, ctx: ctx, cancel: cancel, draining: make(chan struct{}),
+		acts: map[schemas.Identity]*activation{},
+	}
+	p.cfg = &runtime.Config{
+		Namespace: "test", Node: fmt.Sprintf("node-%d", w.epoch), Nonce: []byte(fmt.Sprintf("process-%d", w.epoch)),
+		Journal: processJournal{p}, States: processStates{p}, Outbox: processOutbox{p}, Wakes: processWakes{p}, Tracer: counter{w},
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Retention: 24 * time.Hour, SuspendAfter: time.Second,
+	}
+	if w.Configure != nil {
+		w.Configure(p.cfg)
+	}
+	w.current = p
+	for id, ms := range w.inbox {
+		for _, m := range ms {
+			p.deliver(id, m)
+		}
+	}
+	w.change()
+	return p
+}
+
+func (w *World) change() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// Send puts a message into the inbox of an identity.
+func (w *World) Send(to schemas.Identity, env *schemas.Envelope) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.put(to, env)
+}
+
+func (w *World) put(to schemas.Identity, env *schemas.Envelope) {
+	env = proto.CloneOf(env)
+	id := env.GetId()
+	if env.GetType() != schemas.Envelope_TASK {
+		id = env.GetRun()
+	}
+	m := &message{to.Run(schemas.RunID(id)), env}
+	w.inbox[to] = append(w.inbox[to], m)
+	w.accepted[to.String()+" "+env.GetId()] = true
+	if w.current != nil {
+		w.current.deliver(to, m)
+	}
+	w.change()
+}
+
+// Task starts a run as a client does, that waits for no answer.
+func (w *World) Task(ref schemas.Ref, method string, input *schemas.Payload) {
+	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(ref.ID), Method: method, Payload: input})
+}
+
+// Cancel asks a run to stop.
+func (w *World) Cancel(ref schemas.Ref, id string) {
+	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: id, Run: string(ref.ID)})
+}
+
+// Do starts a run and waits for its record.
+func (w *World) Do(ctx context.Context, ref schemas.Ref, method string, input *schemas.Payload) (*schemas.Record, error) {
+	w.Task(ref, method, input)
+	return w.Result(ctx, ref)
+}
+
+// Result waits for the record of a run.
+func (w *World) Result(ctx context.Context, ref schemas.Ref) (rec *schemas.Record, err error) {
+	err = w.Until(ctx, func() bool {
+		last, _, err := w.Journal.Last(ctx, ref)
+		rec = last.Entry.GetRecord()
+		return err == nil && rec != nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for %s: %w", ref, err)
+	}
+	return rec, nil
+}
+
+// Settle waits until no message and no wake-up is left.
+func (w *World) Settle(ctx context.Context) error {
+	err := w.Until(ctx, func() bool { return len(w.Left()) == 0 })
+	if err != nil {
+		return fmt.Errorf("%w; left over: %q", err, w.Left())
+	}
+	return nil
+}
+
+// Left lists what a world should not have when all its runs are over: messages
+// that nobody acknowledged, wake-ups, and entries that are no record.
+func (w *World) Left() (left []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ms := range w.inbox {
+		for _, m := range ms {
+			left = append(left, fmt.Sprintf("message %s %s to %s", m.env.GetType(), m.env.GetId(), m.ref))
+		}
+	}
+	for k := range w.wakes {
+		left = append(left, fmt.Sprintf("wake-up %s of %s", k.timer, k.ref))
+	}
+	for _, s := range w.Journal.All() {
+		if s.Entry.GetRecord() == nil {
+			left = append(left, fmt.Sprintf("entry %d of %s", s.Seq, s.Ref))
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
+// Until waits until what is true, which it asks whenever the world has changed.
+func (w *World) Until(ctx context.Context, what func() bool) error {
+	for {
+		w.mu.Lock()
+		changed := w.changed
+		w.mu.Unlock()
+		if what() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Parked returns why a run is parked, nil if it is not.
+func (w *World) Parked(ref schemas.Ref) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.parked[ref]
+}
+
+// Stopped returns why an identity is stopped, nil if it is not.
+func (w *World) Stopped(id schemas.Identity) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped[id]
+}
+
+// Close ends all processes and returns which rules of the protocol were seen
+// to be broken; a test should expect none.
+func (w *World) Close() []string {
+	w.mu.Lock()
+	w.closed = true
+	for _, k := range w.wakes {
+		k.timer.Stop()
+	}
+	p := w.current
+	w.mu.Unlock()
+	if p != nil {
+		p.Kill()
+	}
+	w.processes.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wrong
+}
