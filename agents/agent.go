@@ -1,0 +1,126 @@
+package agents
+
+import (
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// An Option configures an agent: [Instructions], [UseModel], [Tools],
+// [MaxIterations], [Memory].
+type Option func(*agent)
+
+// An agent is what the options of [New] make, without its types.
+type agent struct {
+	instructions  string
+	model         Model
+	call          modelConfig
+	tools         map[string]Tool
+	names         []string   // of tools, in the order given
+	specs         []ToolSpec // likewise
+	maxIterations int
+	memory        memory
+	answer        answerer
+	errs          []error
+}
+
+// Instructions says what the agent is for and how it is to behave. They are sent
+// with every request, and are not part of what it remembers.
+func Instructions(text string) Option { return func(a *agent) { a.instructions = text } }
+
+// UseModel sets the model, and how it is called: [Retry], [Timeout].
+//
+//	agents.UseModel(openai.New("gpt-5-mini"), agents.Timeout(time.Minute))
+func UseModel(m Model, opts ...ModelOption) Option {
+	return func(a *agent) {
+		a.model = m
+		for _, o := range opts {
+			o.applyModel(&a.call)
+		}
+	}
+}
+
+// Tools gives the agent tools, in addition to those that it has.
+func Tools(tools ...Tool) Option {
+	return func(a *agent) {
+		for _, t := range tools {
+			a.errs = append(a.errs, t.errs...)
+			name := t.spec.Name
+			if _, ok := a.tools[name]; ok {
+				a.bad("tool %q is given twice; rename one of them", name)
+			}
+			a.tools[name] = t
+			a.names = append(a.names, name)
+			a.specs = append(a.specs, t.spec)
+		}
+	}
+}
+
+// MaxIterations sets how many model calls a run may make, 20 by default. A run
+// that needs more fails with [ErrIterationLimit].
+func MaxIterations(n int) Option {
+	return func(a *agent) {
+		if a.maxIterations = n; n < 1 {
+			a.bad("MaxIterations(%d): a run needs at least one model call", n)
+		}
+	}
+}
+
+func (a *agent) bad(format string, args ...any) {
+	a.errs = append(a.errs, durable.Fail(durable.ErrInvalid.Code, format, args...))
+}
+
+// New binds an agent to a name made by [durable.Declare]. What is wrong with it
+// is reported when a node is opened with it.
+//
+// With In string the input is the user's message: a JSON string, or an object
+// {"message": "..."} from clients without this library. Any other In is given
+// to the model as JSON. With Out string the answer is the model's text. Any
+// other Out is a structured answer: the model is told its JSON Schema, what it
+// writes is checked against it, and a bad answer is handed back to it twice
+// before the run fails with [ErrBadAnswer].
+//
+// A run's step for a model call is named "model", that for a tool call "tool
+// NAME"; calls that the model asks for at once are made at once.
+func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind {
+	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20}
+	if name.Err() != nil {
+		a.errs = append(a.errs, name.Err())
+	} else if name.OncePerKey() {
+		a.bad("%q was made by DeclareWorkflow; name an agent with Declare", name)
+	}
+	for _, o := range opts {
+		o(a)
+	}
+	switch m := a.model.(type) {
+	case nil:
+		a.bad("it has no model; give it one with UseModel")
+	case interface{ Err() error }:
+		if err := m.Err(); err != nil {
+			a.errs = append(a.errs, err)
+		}
+	}
+	read, err := reader[In]()
+	if err != nil {
+		a.errs = append(a.errs, err)
+	}
+	if a.answer, err = answers[Out](); err != nil {
+		a.errs = append(a.errs, err)
+	}
+	return &runtime.Kind{
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
+		Methods: map[string]runtime.Method{name.Method(): {
+			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
+				message, err := read(input)
+				if err != nil {
+					return nil, err
+				}
+				return a.run(c, message)
+			},
+			Check: func(input *schemas.Payload) error {
+				_, err := read(input)
+				return err
+			},
+		}},
+	}
+}

@@ -1,0 +1,99 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/durable"
+)
+
+// failure returns what err means: final, or worth another attempt. raw is the
+// HTTP response, nil where there was none.
+func failure(ctx context.Context, raw *http.Response, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case raw == nil:
+		return unavailable("the provider cannot be reached: %v", err)
+	case raw.StatusCode < 400:
+		return unavailable("the provider's response cannot be read: %v", err)
+	}
+	message, code := told(raw, err)
+	text := fmt.Sprintf("the provider answered %d %s: %s", raw.StatusCode, http.StatusText(raw.StatusCode), message)
+	again := raw.StatusCode == http.StatusRequestTimeout || raw.StatusCode == http.StatusConflict ||
+		raw.StatusCode == http.StatusTooManyRequests || raw.StatusCode >= 500
+	if !again || code == "insufficient_quota" { // a 429 that no waiting mends
+		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	}
+	err = unavailable("%s", text)
+	if wait, ok := retryAfter(raw.Header); ok {
+		err = agents.RetryAfter(err, wait)
+	}
+	return err
+}
+
+// told returns what the provider says is wrong, and its code for it. Not every
+// server answers in OpenAI's form, and proxies answer in none.
+func told(raw *http.Response, err error) (message, code string) {
+	var e *openai.Error
+	if errors.As(err, &e) && e.Message != "" {
+		return e.Message, e.Code
+	}
+	body, readErr := io.ReadAll(io.LimitReader(raw.Body, 4096))
+	if readErr != nil {
+		return err.Error(), ""
+	}
+	var other struct {
+		Error   json.RawMessage `json:"error"`
+		Message string          `json:"message"`
+	}
+	if json.Unmarshal(body, &other) == nil {
+		var s string
+		if json.Unmarshal(other.Error, &s) == nil && s != "" {
+			return s, ""
+		}
+		if other.Message != "" {
+			return other.Message, ""
+		}
+	}
+	text := strings.ToValidUTF8(strings.TrimSpace(string(body)), "?")
+	if text == "" {
+		return "without a reason", ""
+	}
+	if len(text) > 300 {
+		text = text[:300]
+	}
+	return strconv.Quote(text), ""
+}
+
+// retryAfter reads how long to wait, as seconds, milliseconds or a date.
+func retryAfter(h http.Header) (time.Duration, bool) {
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
+		return seconds(ms / 1000)
+	}
+	value := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(value, 64); err == nil {
+		return seconds(s)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(time.Until(at), 0), true
+	}
+	return 0, false
+}
+
+func seconds(s float64) (time.Duration, bool) {
+	if math.IsNaN(s) || s < 0 {
+		return 0, false
+	}
+	return time.Duration(min(s, 1e6) * float64(time.Second)), true // no overflow
+}

@@ -1,0 +1,142 @@
+package openai
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/durable"
+)
+
+// A Model calls one model of one provider. It is safe for concurrent use.
+type Model struct {
+	name   string
+	client openai.Client
+	cfg    config
+	err    error
+}
+
+var _ agents.Model = (*Model)(nil)
+
+type config struct {
+	baseURL     string
+	options     []option.RequestOption
+	maxTokens   int64
+	temperature *float64
+}
+
+// An Option configures a model: [BaseURL], [APIKey], [HTTPClient], [MaxTokens],
+// [Temperature].
+type Option func(*config)
+
+// BaseURL sets where the API is, path included, e.g.
+// "http://localhost:11434/v1". The default is OPENAI_BASE_URL, or else OpenAI's.
+func BaseURL(u string) Option {
+	return func(c *config) {
+		c.baseURL = u
+		c.options = append(c.options, option.WithBaseURL(u))
+	}
+}
+
+// APIKey sets the key. The default is OPENAI_API_KEY; without either none is
+// sent, which servers of one's own accept.
+func APIKey(key string) Option {
+	return func(c *config) { c.options = append(c.options, option.WithAPIKey(key)) }
+}
+
+// HTTPClient sets the client that requests are made with, e.g. for a proxy or
+// certificates. The default is the SDK's.
+func HTTPClient(client *http.Client) Option {
+	return func(c *config) { c.options = append(c.options, option.WithHTTPClient(client)) }
+}
+
+// MaxTokens bounds an answer, in tokens; an answer that reaches it counts as
+// cut short. The default is the provider's. It is sent to OpenAI as
+// max_completion_tokens, to other servers as max_tokens.
+func MaxTokens(n int) Option { return func(c *config) { c.maxTokens = int64(n) } }
+
+// Temperature sets how much the model varies its answers, from 0 to 2. The
+// default is the provider's; some models accept no other.
+func Temperature(t float64) Option { return func(c *config) { c.temperature = &t } }
+
+// New returns the model that the provider knows by this name.
+func New(model string, opts ...Option) *Model {
+	m := &Model{name: model, cfg: config{baseURL: os.Getenv("OPENAI_BASE_URL")}}
+	for _, o := range opts {
+		o(&m.cfg)
+	}
+	if model == "" {
+		m.err = durable.Fail(durable.ErrInvalid.Code, "the model has no name; give the provider's, e.g. openai.New(\"gpt-5-mini\")")
+	}
+	if u, err := url.Parse(m.cfg.baseURL); err != nil || m.cfg.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		m.err = durable.Fail(durable.ErrInvalid.Code, "the model's base URL is %q; give one such as http://localhost:11434/v1", m.cfg.baseURL)
+	}
+	// The step that calls the model retries, so that each request is an attempt
+	// that is counted.
+	m.client = openai.NewClient(append(m.cfg.options, option.WithMaxRetries(0))...)
+	return m
+}
+
+// Name returns the provider's name of the model.
+func (m *Model) Name() string { return m.name }
+
+// Err returns what is wrong with the settings, nil if nothing is.
+func (m *Model) Err() error { return m.err }
+
+// Generate makes one HTTP request.
+func (m *Model) Generate(ctx context.Context, req *agents.Request) (*agents.Response, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	params, err := m.params(req)
+	if err != nil {
+		return nil, err
+	}
+	var raw *http.Response
+	opts := []option.RequestOption{option.WithResponseInto(&raw)}
+	if key := durable.IdempotencyKey(ctx); key != "" {
+		opts = append(opts, option.WithHeader(agents.IdempotencyHeader, key))
+	}
+	c, err := m.client.Chat.Completions.New(ctx, params, opts...)
+	if err != nil {
+		return nil, failure(ctx, raw, err)
+	}
+	return response(c)
+}
+
+// ofOpenAI reports whether requests go to OpenAI itself, or to its deployment
+// on Azure.
+func (m *Model) ofOpenAI() bool {
+	u, err := url.Parse(m.cfg.baseURL)
+	if err != nil || m.cfg.baseURL == "" {
+		return true
+	}
+	host := u.Hostname()
+	return host == "api.openai.com" || strings.HasSuffix(host, ".openai.com") || strings.HasSuffix(host, ".openai.azure.com")
+}
+
+func response(c *openai.ChatCompletion) (*agents.Response, error) {
+	if len(c.Choices) == 0 {
+		return nil, unavailable("the provider's response has no choices: %.200q", c.RawJSON())
+	}
+	choice := c.Choices[0]
+	r := &agents.Response{
+		Message:      agents.Message{Role: agents.RoleAssistant, Content: choice.Message.Content},
+		Usage:        agents.Usage{InputTokens: c.Usage.PromptTokens, OutputTokens: c.Usage.CompletionTokens},
+		FinishReason: choice.FinishReason, Refusal: choice.Message.Refusal, Model: c.Model,
+	}
+	for _, call := range choice.Message.ToolCalls {
+		r.Message.ToolCalls = append(r.Message.ToolCalls, agents.ToolCall{ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments})
+	}
+	return r, nil
+}
+
+func unavailable(format string, args ...any) error {
+	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
+}
