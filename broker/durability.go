@@ -58,3 +58,16 @@ func (d Durability) apply(o *server.Options) {
 		o.SyncInterval = processSyncInterval
 	}
 }
+
+// Meaning says in a sentence what the level survives.
+func (d Durability) Meaning() string {
+	switch d {
+	case Disk:
+		return "on disk before it counts: survives a kill, a crash of the machine and loss of power"
+	case Process:
+		return "survives a kill; loss of power may take about the last second"
+	case Quorum:
+		return "on a majority of servers before it counts: survives the loss of a minority of machines"
+	}
+	return d.String()
+}

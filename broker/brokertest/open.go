@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
 )
 
 // openWait bounds how long a broker may take to open.
@@ -14,6 +15,12 @@ const openWait = 60 * time.Second
 
 // An Option changes the configuration of [Open] and [Connect].
 type Option func(*broker.Config)
+
+// Kinds makes the broker that of a node which hosts these kinds: their inbox
+// is there.
+func Kinds(kinds ...schemas.Kind) Option {
+	return func(c *broker.Config) { c.Kinds = append(c.Kinds, kinds...) }
+}
 
 // Open embeds a NATS server in a directory of the test's, at durability
 // process, and closes it when the test ends.
