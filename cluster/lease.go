@@ -1,0 +1,63 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Lease is a member's right to act for a partition in one epoch. Its methods
+// may be called by many goroutines at once.
+type Lease struct {
+	m      *Member
+	p      schemas.Partition
+	epoch  uint64
+	gained time.Duration // elapsed time
+
+	over     atomic.Bool // Invariant: once true, never false again
+	draining chan struct{}
+	drain    sync.Once
+	lost     chan struct{} // closed by Member.lose
+}
+
+// Partition returns what the lease is for.
+func (l *Lease) Partition() schemas.Partition { return l.p }
+
+// Epoch returns the number of the ownership: each owner of a partition has a
+// higher one than the owner before.
+func (l *Lease) Epoch() uint64 { return l.epoch }
+
+// Valid reports whether the member may start something for the partition: its
+// own key was renewed within the lease's time, it has read its ownership since
+// the connection to NATS was made, and nobody else was seen to own the
+// partition. It may become true again after a false, until [Lease.Lost].
+func (l *Lease) Valid() bool { return !l.over.Load() && l.m.standing.good() }
+
+// Draining is closed when the partition is about to be handed over: stop at
+// the next moment where nothing is lost, then [Lease.Release].
+func (l *Lease) Draining() <-chan struct{} { return l.draining }
+
+// Lost is closed once the lease is over, by [Lease.Release] or otherwise.
+func (l *Lease) Lost() <-chan struct{} { return l.lost }
+
+// Release gives the partition up, so that the next owner takes it at once.
+// Nothing of the partition may run any more. The lease is over even when an
+// error says that the key could not be written: the member goes on trying. It
+// may be called again, and after the lease was lost.
+func (l *Lease) Release(ctx context.Context) error { return l.m.release(ctx, l) }
+
+// A standing is what every lease of a member depends on. It is read before
+// each step of a run, so it takes no lock of the member's.
+type standing struct {
+	store   Store
+	clock   func() time.Duration
+	until   atomic.Int64  // elapsed time at which the own key may have expired
+	session atomic.Uint64 // the connection on which ownership was last read
+}
+
+func (s *standing) good() bool {
+	return int64(s.clock()) < s.until.Load() && s.store.Session() == s.session.Load()
+}

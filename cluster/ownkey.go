@@ -1,0 +1,250 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// An ownKey is what a member knows of its own key. Member.mu guards it;
+// only the holder of Member.turn writes the key.
+type ownKey struct {
+	rev    uint64 // 0: there is none, as far as is known
+	unsure bool   // the outcome of a write is unknown: read before writing
+	echo   uint64 // the newest revision that the watch has shown
+	silent int    // renewals that the watch has not shown
+}
+
+// record is what the own key says.
+func (m *Member) record() *schemas.Member {
+	r := &schemas.Member{
+		Id: m.cfg.Node, Nonce: m.cfg.Nonce, Embedded: m.cfg.Embedded, Started: m.started,
+		Kinds: m.cfg.Kinds, Version: m.cfg.Version,
+	}
+	if m.leaving || m.refusing {
+		r.Kinds = nil // alive, and owns nothing more
+	}
+	return r
+}
+
+// announce writes the own key, which renews the lease; and where ownership has
+// not been read since the connection was made, reads it.
+func (m *Member) announce(ctx context.Context) error {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	session := m.cfg.Store.Session()
+	if session == 0 {
+		return errOffline
+	}
+	for {
+		done, err := m.write(ctx)
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+	}
+	if session == m.standing.session.Load() {
+		return nil
+	}
+	return m.readOwnership(ctx, session)
+}
+
+// write tries to write the own key once. It is not done when another write
+// came between: the next one reads first.
+func (m *Member) write(ctx context.Context) (done bool, err error) {
+	m.mu.Lock()
+	unsure := m.own.unsure
+	m.mu.Unlock()
+	if unsure {
+		if err := m.readOwn(ctx); err != nil {
+			return false, err
+		}
+	}
+	m.mu.Lock()
+	record, after := m.record(), m.own.rev
+	m.mu.Unlock()
+	value, err := proto.Marshal(record)
+	if err != nil {
+		return false, fmt.Errorf("encode the member's record: %w", err)
+	}
+	sent := m.cfg.clock()
+	out, err := m.cfg.Store.Put(ctx, m.keys.member(m.cfg.Node), value, after, m.cfg.LeaseTTL)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil || out.Fenced {
+		m.own.unsure = true
+		return false, err
+	}
+	if m.own.rev = out.Seq; m.own.echo < after && after > 0 {
+		m.own.silent++
+	} else {
+		m.own.silent = 0
+	}
+	m.roster.setPeer(m.cfg.Node, record, out.Seq)
+	// The key lives for the lease's time from when it was stored, which is
+	// after it was sent.
+	m.standing.until.Store(int64(sent + m.cfg.LeaseTTL))
+	poke(m.wake)
+	return true, nil
+}
+
+// readOwn finds out what became of the own key.
+func (m *Member) readOwn(ctx context.Context) error {
+	value, rev, ok, err := m.cfg.Store.Get(ctx, m.keys.member(m.cfg.Node))
+	if err != nil {
+		return err
+	}
+	record := &schemas.Member{}
+	if ok {
+		if err := unmarshal(value, record); err != nil {
+			return fmt.Errorf("read the member's own key: %w", err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case ok && !bytes.Equal(record.GetNonce(), m.cfg.Nonce):
+		m.expelled("another process has taken the node's name")
+		return m.namesake(record)
+	case !ok && m.own.rev != 0:
+		m.expelled("the lease has expired, or another member found this one dead")
+	case ok:
+		m.own.rev = rev
+	}
+	m.own.unsure = false
+	return nil
+}
+
+func (m *Member) namesake(other *schemas.Member) error {
+	return fmt.Errorf("%w: node %q is another process, started %s; give each node a name of its own",
+		ErrNodeTaken, m.cfg.Node, time.Unix(0, other.GetStarted()).UTC().Format(time.RFC3339))
+}
+
+// expelled drops everything: the others have the right to think that this
+// member is dead. It joins again as a new one would.
+func (m *Member) expelled(why string) {
+	if m.own.rev == 0 {
+		return
+	}
+	m.own.rev, m.own.echo, m.own.silent = 0, 0, 0
+	m.standing.until.Store(0)
+	m.roster.setPeer(m.cfg.Node, nil, 0)
+	if !m.leaving {
+		m.cfg.Log.Warn("this node was taken for dead; it drops its partitions and joins again", "node", m.cfg.Node, "why", why)
+	}
+	m.loseAll()
+	poke(m.renew)
+}
+
+// observeOwn learns from the watch what the others see of the own key.
+func (m *Member) observeOwn(record *schemas.Member, rev uint64) {
+	if record != nil && bytes.Equal(record.GetNonce(), m.cfg.Nonce) {
+		m.own.echo = max(m.own.echo, rev)
+		return
+	}
+	if m.own.rev == 0 {
+		// Before this member has a key: a namesake, or its end.
+		m.roster.setPeer(m.cfg.Node, record, rev)
+		return
+	}
+	if rev > m.own.rev {
+		m.own.unsure = true
+		m.standing.until.Store(0)
+		poke(m.renew)
+	}
+}
+
+// readOwnership makes sure, after a connection was lost, that what this member
+// holds is still its own, before it acts on that again (P10).
+func (m *Member) readOwnership(ctx context.Context, session uint64) error {
+	m.mu.Lock()
+	m.since = m.cfg.clock()
+	m.rewatch() // the old watch may have missed what is forgotten by now
+	var held []schemas.Partition
+	for p := range m.roster.slots {
+		if m.roster.slots[p].lease != nil {
+			held = append(held, schemas.Partition(p))
+		}
+	}
+	m.mu.Unlock()
+	results := make(chan error, len(held))
+	for _, p := range held {
+		m.tasks.Go(func() { results <- m.readOwner(ctx, p) })
+	}
+	var errs []error
+	for range held {
+		errs = append(errs, <-results)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	m.standing.session.Store(session)
+	m.cfg.Log.Info("connected to NATS again", "node", m.cfg.Node, "partitions", len(held))
+	return nil
+}
+
+// keepAlive renews the lease, and at once where there is a reason to.
+func (m *Member) keepAlive(ctx context.Context) {
+	every := m.cfg.LeaseTTL / 3
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	next, clock := m.cfg.clock()+every, m.cfg.clock()+clockEvery
+	var failed pause
+	for {
+		now := false
+		select {
+		case <-look.C:
+		case <-m.renew:
+			now = true
+		case <-ctx.Done():
+			return
+		}
+		at := m.cfg.clock()
+		session := m.cfg.Store.Session()
+		if session == 0 || !now && at < next && (session == m.standing.session.Load() || at < failed.until) {
+			continue
+		}
+		try, cancel := context.WithTimeout(ctx, m.cfg.LeaseTTL)
+		err := error(nil)
+		if at >= clock {
+			err, clock = m.checkClock(try), at+clockEvery
+		}
+		err = errors.Join(err, m.announce(try))
+		cancel()
+		switch {
+		case final(err):
+			m.fail(err)
+			return
+		case err != nil && ctx.Err() == nil:
+			m.cfg.Log.Warn("the lease could not be renewed; trying again", "node", m.cfg.Node, "error", err)
+			failed.grow(m.cfg.clock())
+			next = failed.until
+		default:
+			next, failed = at+every, pause{}
+		}
+		m.checkWatch()
+	}
+}
+
+// checkWatch begins the watch anew when it has not shown the last renewals: a
+// consumer can lose its place without an error.
+func (m *Member) checkWatch() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.own.silent > 3 {
+		m.cfg.Log.Warn("the watch of the cluster's keys shows nothing new; it is begun again", "node", m.cfg.Node)
+		m.own.silent = 0
+		m.rewatch()
+	}
+}
