@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -132,7 +133,14 @@ func (e *embedded) stop() error {
 // rest.
 type serverLog struct{ log *slog.Logger }
 
-func (l serverLog) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+// Warnf is quiet about what every server says that was killed before.
+func (l serverLog) Warnf(format string, v ...any) {
+	level := slog.LevelWarn
+	if strings.Contains(format, "attempting to recover") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, v...))
+}
 
 func (l serverLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
 

@@ -2,10 +2,13 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/perdure/perdure/schemas"
 )
@@ -32,51 +35,132 @@ func (n Names) kindSubjects(kind schemas.Kind) []string {
 	}
 }
 
-// inbox creates the pool's inbox stream, and adds this node's kinds to it.
-// Another node may add its own at the same time.
+// inbox makes sure that the pool's inbox stream takes this node's kinds. Nodes
+// do this at the same time, and an update of a stream replaces what another
+// has just added: so the kinds of a pool are in a record, to which each adds
+// its own under a condition, and whoever updates the stream compares it with
+// the record until it takes them all.
 func (p *provisioner) inbox(ctx context.Context, names Names) error {
-	var want []string
 	for _, k := range p.cfg.Kinds {
 		if err := k.Validate(); err != nil {
 			return err
 		}
-		want = append(want, names.kindSubjects(k)...)
+	}
+	added, err := p.changeKinds(ctx, names, func(have []schemas.Kind) []schemas.Kind {
+		return append(have, p.cfg.Kinds...)
+	})
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		var done bool
+		if done, err = p.matchInbox(ctx, names); done {
+			return nil
+		}
+	}
+	if e := refused(err); e == nil || e.Code != codeSubjectOverlap {
+		return fmt.Errorf("create stream %s: %w", names.InboxStream(), err)
+	}
+	// The record must not keep what the stream can never take.
+	_, undo := p.changeKinds(ctx, names, func(have []schemas.Kind) []schemas.Kind {
+		return slices.DeleteFunc(have, func(k schemas.Kind) bool { return slices.Contains(added, k) })
+	})
+	return errors.Join(fmt.Errorf("open namespace %s in pool %s: %w: one of %v; start this node in the pool that has the kind, or rename the kind: %w",
+		names.ns, names.pool, ErrKindTaken, added, err), undo)
+}
+
+// changeKinds changes the record of the pool's kinds, and returns those that
+// it did not have before.
+func (p *provisioner) changeKinds(ctx context.Context, names Names, change func([]schemas.Kind) []schemas.Kind) (added []schemas.Kind, err error) {
+	for {
+		have, rev, err := p.kinds(ctx, names)
+		if err != nil {
+			return nil, err
+		}
+		want := change(slices.Clone(have))
+		slices.Sort(want)
+		want = slices.Compact(want)
+		if slices.Equal(have, want) {
+			return nil, nil
+		}
+		data, err := json.Marshal(want)
+		if err != nil {
+			return nil, fmt.Errorf("encode the kinds of pool %s: %w", names.pool, err)
+		}
+		_, err = p.publish(ctx, &nats.Msg{
+			Subject: names.clusterPrefix() + kindsKey + names.pool, Data: data,
+			Header: nats.Header{hdrExpectedSeq: {strconv.FormatUint(rev, 10)}},
+		})
+		if e := refused(err); err != nil && (e == nil || !e.fenced() && !e.inFlight()) {
+			return nil, fmt.Errorf("store the kinds of pool %s: %w", names.pool, err)
+		}
+		if err == nil {
+			return slices.DeleteFunc(want, func(k schemas.Kind) bool { return slices.Contains(have, k) }), nil
+		}
+	}
+}
+
+// kindsKey begins the key of a pool's record of kinds in the cluster bucket.
+const kindsKey = "kinds."
+
+// kinds reads the record of the pool's kinds, sorted, and its revision.
+func (p *provisioner) kinds(ctx context.Context, names Names) (kinds []schemas.Kind, rev uint64, err error) {
+	r := &reader{publisher: p.publisher, stream: "KV_" + names.ClusterBucket()}
+	m, ok, err := r.get(ctx, query{LastBy: names.clusterPrefix() + kindsKey + names.pool})
+	if err != nil || !ok {
+		return nil, 0, err
+	}
+	if err := json.Unmarshal(m.data, &kinds); err != nil {
+		return nil, 0, fmt.Errorf("read the kinds of pool %s: %w: %w", names.pool, ErrIncompatible, err)
+	}
+	return kinds, m.seq, nil
+}
+
+// matchInbox compares the pool's inbox stream with the record of its kinds.
+// done says that it takes them all; otherwise it was created or changed, and
+// is to be compared again.
+func (p *provisioner) matchInbox(ctx context.Context, names Names) (done bool, err error) {
+	kinds, _, err := p.kinds(ctx, names)
+	if err != nil {
+		return false, err
 	}
 	sc := names.inbox(p.cfg)
-	for range 100 {
-		var have struct {
-			Config jetstream.StreamConfig `json:"config"`
+	var have struct {
+		Config jetstream.StreamConfig `json:"config"`
+	}
+	err = p.request(ctx, "$JS.API.STREAM.INFO."+sc.Name, struct{}{}, &have)
+	create := errors.Is(err, ErrNoNamespace)
+	switch {
+	case create:
+	case err != nil:
+		return false, err
+	default:
+		if what := differs(have.Config, sc, p.cfg); what != "" {
+			return false, fmt.Errorf("%w: it %s; change it, or use another namespace", ErrIncompatible, what)
 		}
-		err := p.request(ctx, "$JS.API.STREAM.INFO."+sc.Name, struct{}{}, &have)
-		switch {
-		case errors.Is(err, ErrNoNamespace):
-			sc.Subjects = want
-			err = p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, nil)
-			if e := refused(err); e != nil && e.Code == codeStreamNameInUse {
-				continue
+		sc = have.Config
+	}
+	missing := 0
+	for _, k := range kinds {
+		for _, s := range names.kindSubjects(k) {
+			if !slices.Contains(sc.Subjects, s) {
+				sc.Subjects = append(sc.Subjects, s)
+				missing++
 			}
-		case err != nil:
-			return fmt.Errorf("look up stream %s: %w", sc.Name, err)
-		default:
-			if what := differs(have.Config, sc, p.cfg); what != "" {
-				return fmt.Errorf("open namespace %s: %w: stream %s %s; change it, or use another namespace", names.ns, ErrIncompatible, sc.Name, what)
-			}
-			missing := slices.DeleteFunc(slices.Clone(want), func(s string) bool { return slices.Contains(have.Config.Subjects, s) })
-			if len(missing) == 0 {
-				return nil
-			}
-			sc = have.Config
-			sc.Subjects = append(sc.Subjects, missing...)
-			err = p.request(ctx, "$JS.API.STREAM.UPDATE."+sc.Name, sc, nil)
-		}
-		if e := refused(err); e != nil && e.Code == codeSubjectOverlap {
-			return fmt.Errorf("open namespace %s: %w: pool %s; start this node in the pool that has the kind, or rename the kind: %w", names.ns, ErrKindTaken, names.pool, err)
-		}
-		if err != nil {
-			return fmt.Errorf("create stream %s: %w", sc.Name, err)
 		}
 	}
-	return fmt.Errorf("open namespace %s: the kinds of stream %s keep changing; start one node after another", names.ns, sc.Name)
+	switch {
+	case create:
+		err = p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, nil)
+		if e := refused(err); e != nil && e.Code == codeStreamNameInUse {
+			err = nil // another node was first
+		}
+	case missing > 0:
+		err = p.request(ctx, "$JS.API.STREAM.UPDATE."+sc.Name, sc, nil)
+	default:
+		return true, nil
+	}
+	return false, err
 }
 
 // inboxOf returns the inbox that takes the tasks of a kind, in whichever pool.
