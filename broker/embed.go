@@ -136,7 +136,7 @@ type serverLog struct{ log *slog.Logger }
 // Warnf is quiet about what every server says that was killed before.
 func (l serverLog) Warnf(format string, v ...any) {
 	level := slog.LevelWarn
-	if strings.Contains(format, "attempting to recover") {
+	if strings.Contains(format, "outdated") {
 		level = slog.LevelDebug
 	}
 	l.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, v...))
