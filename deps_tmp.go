@@ -16,7 +16,7 @@ import (
 	_ "go.opentelemetry.io/otel"
 	_ "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	_ "go.opentelemetry.io/otel/sdk/trace"
+	_ "golang.org/x/sync/errgroup"
 	_ "google.golang.org/protobuf/proto"
 	_ "pgregory.net/rapid"
-	_ "golang.org/x/sync/errgroup"
 )

@@ -1,0 +1,215 @@
+package actors
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// Config is what a host is made of. Broker and Kinds are needed; zero values of
+// the rest have defaults.
+type Config struct {
+	Broker *broker.Broker
+	Kinds  []*runtime.Kind
+	Node   string // a name for people; default: random
+	Log    *slog.Logger
+	Tracer runtime.Tracer // nil: off
+	// Retention is how long the record of a finished run is kept, so that the
+	// same message ID is the same run; default 24 h, at least 1 h unless Unsafe.
+	Retention time.Duration
+	// SuspendAfter is how long a run waits in memory; default 30 s.
+	SuspendAfter time.Duration
+	// PassivateAfter is how long an idle activation stays in memory; default 60 s.
+	PassivateAfter time.Duration
+	// SweepEvery is the time between two looks for records to remove; default
+	// 1 min.
+	SweepEvery time.Duration
+	// MaxRuns bounds the runs that clients started and that are in memory;
+	// default 10,000. Runs that other runs wait for are not bounded.
+	MaxRuns int
+	// Grace is how long a leaving host lets steps in flight run; default 10 s.
+	Grace time.Duration
+	// LeaseTTL is after what silence a node counts as dead; default 3 s.
+	LeaseTTL time.Duration
+	Version  string
+}
+
+func (c *Config) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.Retention, 24*time.Hour)
+	set(&c.SuspendAfter, 30*time.Second)
+	set(&c.PassivateAfter, time.Minute)
+	set(&c.SweepEvery, time.Minute)
+	set(&c.Grace, 10*time.Second)
+	set(&c.LeaseTTL, 3*time.Second)
+	if c.MaxRuns == 0 {
+		c.MaxRuns = 10_000
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Node == "" {
+		c.Node = rand.Text()[:8]
+	}
+}
+
+// A Host runs the activations of the partitions that this process owns.
+type Host struct {
+	cfg    Config
+	kinds  map[schemas.Kind]*runtime.Kind
+	engine *runtime.Config
+	system *system
+	member *cluster.Member
+	slots  chan struct{} // one for each run that a client started
+	ready  chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex
+	pumps map[schemas.Partition]*pump
+	wg    sync.WaitGroup
+}
+
+// NewHost returns a host that owns nothing yet. The error has everything that
+// is wrong with the kinds.
+func NewHost(cfg Config) (*Host, error) {
+	cfg.defaults()
+	kinds, err := kindsByName(cfg.Kinds)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, 12)
+	_, _ = rand.Read(nonce) // never fails
+	h := &Host{
+		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
+		slots: make(chan struct{}, cfg.MaxRuns), ready: make(chan struct{}),
+		pumps: map[schemas.Partition]*pump{},
+	}
+	b := cfg.Broker
+	h.engine = &runtime.Config{
+		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
+		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: outbox{b, local}, Wakes: wakes{b},
+		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(),
+	}
+	return h, nil
+}
+
+// local is the trust domain of nodes, and of clients where none is set up.
+const local = "local"
+
+func kindsByName(list []*runtime.Kind) (map[schemas.Kind]*runtime.Kind, error) {
+	kinds := map[schemas.Kind]*runtime.Kind{}
+	var errs []error
+	for _, k := range list {
+		if err := k.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if kinds[k.Name] != nil {
+			errs = append(errs, fmt.Errorf("%s %q: another kind of this node has the same name", k.Type, string(k.Name)))
+		}
+		kinds[k.Name] = k
+	}
+	return kinds, errors.Join(errs...)
+}
+
+// Ready is closed once the host takes work.
+func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+// Kinds returns the kinds that the host runs.
+func (h *Host) Kinds() map[schemas.Kind]*runtime.Kind { return h.kinds }
+
+// View returns who is in the cluster and what it owns, as this node knows it.
+func (h *Host) View() cluster.View { return h.member.View() }
+
+// Join makes the host a member of its cluster. Run takes work after it.
+func (h *Host) Join(ctx context.Context) error {
+	b := h.cfg.Broker
+	names := make([]string, 0, len(h.kinds))
+	for k := range h.kinds {
+		names = append(names, string(k))
+	}
+	m, err := cluster.Join(ctx, cluster.Config{
+		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names,
+		Embedded: b.Embedded(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
+	})
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	h.member = m
+	return nil
+}
+
+// Run takes work until ctx ends, then leaves: it stops taking, lets steps in
+// flight end within the grace time, and hands its partitions over.
+func (h *Host) Run(ctx context.Context) error {
+	defer h.system.shutdown()
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(errStopped)
+	for {
+		select {
+		case c, ok := <-h.member.Changes():
+			if !ok {
+				stop(errStopped)
+				h.wg.Wait()
+				return h.member.Err()
+			}
+			h.change(work, c)
+		case <-ctx.Done():
+			return h.leave(stop)
+		}
+	}
+}
+
+var errStopped = errors.New("the node stops")
+
+func (h *Host) leave(stop context.CancelCauseFunc) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Grace)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range h.member.Changes() { // nothing new is taken
+		}
+	}()
+	err := h.member.Leave(ctx)
+	stop(errStopped)
+	h.wg.Wait()
+	<-done
+	if errors.Is(err, context.DeadlineExceeded) {
+		h.cfg.Log.Warn("steps in flight did not end in time; they run again elsewhere", "grace", h.cfg.Grace)
+		return nil
+	}
+	return err
+}
+
+// change starts or stops the pump of a partition.
+func (h *Host) change(ctx context.Context, c cluster.Change) {
+	h.mu.Lock()
+	old := h.pumps[c.Partition]
+	delete(h.pumps, c.Partition)
+	h.mu.Unlock()
+	if old != nil {
+		old.stop(errors.New("another node owns the partition now"))
+		<-old.done
+	}
+	if c.Lease == nil {
+		return
+	}
+	p := newPump(ctx, h, c.Partition, c.Lease)
+	h.mu.Lock()
+	h.pumps[c.Partition] = p
+	h.mu.Unlock()
+	h.wg.Go(p.run)
+}

@@ -1,0 +1,133 @@
+package actors
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// IsEnd reports whether a run of this status is over.
+func IsEnd(s schemas.Status) bool {
+	return s == schemas.Status_COMPLETED || s == schemas.Status_FAILED || s == schemas.Status_CANCELLED
+}
+
+// Look returns what the store knows of a run: its record, or what its journal
+// says so far in the form of one, its status, and why it cannot go on if it
+// cannot. The error matches runtime.ErrNotFound if there is no such run.
+func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.Record, status schemas.Status, reason string, err error) {
+	entries, err := journal{b, b.Journal()}.Load(ctx, ref)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	if len(entries) > 0 {
+		rec, status = runtime.Timeline(entries)
+		for _, s := range entries {
+			for _, e := range s.Entry.GetEvents() {
+				if p := e.GetParked(); p != nil {
+					reason = p.GetReason()
+				}
+			}
+		}
+		return rec, status, reason, nil
+	}
+	waiting, err := b.Inbox().Pending(ctx, ref.Identity, 0)
+	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {
+		return nil, 0, "", err
+	}
+	for _, d := range waiting {
+		if d.Envelope.GetType() == schemas.Envelope_TASK && (d.Envelope.GetId() == string(ref.ID) || d.NoID && ref.Key == string(ref.ID)) {
+			return &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, schemas.Status_QUEUED, "", nil
+		}
+	}
+	return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+}
+
+// Ended returns how a run ended; ok is false while it has not.
+func Ended(ctx context.Context, b *broker.Broker, ref schemas.Ref) (d Done, ok bool, err error) {
+	last, found, err := journal{b, b.Journal()}.Last(ctx, ref)
+	if err != nil || !found || last.Entry.GetRecord() == nil {
+		return d, false, err
+	}
+	return DoneOf(ref, last.Entry.GetRecord()), true, nil
+}
+
+// An Event is an event of a journal, for people and programs.
+type Event struct {
+	Seq   uint64          `json:"seq"` // ask again from the last one plus 1
+	At    time.Time       `json:"at"`
+	Epoch uint64          `json:"epoch"`
+	Event json.RawMessage `json:"event"` // as schemas.Event, or schemas.Record, in protobuf's JSON
+}
+
+// Events returns the events of a run's journal from a sequence. Of a run that
+// has ended only the record is left.
+func Events(ctx context.Context, b *broker.Broker, ref schemas.Ref, from uint64) ([]Event, error) {
+	entries, err := journal{b, b.Journal()}.Load(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, runtime.Errorf(runtime.ErrNotFound.Code, "no run %s has a journal", ref)
+	}
+	events := []Event{}
+	for _, s := range entries {
+		if s.Seq < from {
+			continue
+		}
+		add := func(data []byte, err error) error {
+			if err != nil {
+				return fmt.Errorf("entry %d of %s: %w", s.Seq, ref, err)
+			}
+			events = append(events, Event{s.Seq, time.Unix(0, s.Entry.GetAt()).UTC(), s.Entry.GetEpoch(), data})
+			return nil
+		}
+		if rec := s.Entry.GetRecord(); rec != nil {
+			err = add(protojson.Marshal(rec))
+		}
+		for _, e := range s.Entry.GetEvents() {
+			if err == nil {
+				err = add(protojson.Marshal(e))
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// Publish sends a message to an identity, a large payload by reference. It
+// returns once it is accepted. The error matches runtime.ErrNotFound if nobody
+// hosts the kind, and runtime.ErrTooLarge for a payload over the cap.
+func Publish(ctx context.Context, b *broker.Broker, from string, to schemas.Identity, env *schemas.Envelope) error {
+	if n, limit := int64(len(env.GetPayload().GetData())), b.PayloadCap(); n > limit {
+		return runtime.Errorf(runtime.ErrTooLarge.Code, "the input has %d bytes; the cap is %d: store it elsewhere and send its name", n, limit)
+	}
+	return outbox{b, from}.Send(ctx, to, env)
+}
+
+// InputHash returns the hash by which a task's input is compared.
+func InputHash(env *schemas.Envelope) []byte { return runtime.HashPayload(env.GetPayload()) }
+
+// SameInput compares two hashes of [InputHash].
+func SameInput(a, b []byte) bool { return bytes.Equal(a, b) }
+
+// PayloadOf returns the payload that [PayloadJSON] made a result of.
+func PayloadOf(d Done) (*schemas.Payload, error) {
+	if d.Codec == "" {
+		return &schemas.Payload{Data: d.Result}, nil
+	}
+	var data []byte
+	if err := json.Unmarshal(d.Result, &data); err != nil {
+		return nil, runtime.Errorf(runtime.ErrInvalid.Code, "codec %q is wanted as a base64 string: %v", d.Codec, err)
+	}
+	return &schemas.Payload{Data: data, Codec: d.Codec}, nil
+}

@@ -1,0 +1,208 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A pump brings the messages of one partition, under one lease, to their
+// activations. It owns the partition's consumer, and everything that runs for
+// the partition ends before it does.
+type pump struct {
+	host   *Host
+	p      schemas.Partition
+	lease  *cluster.Lease
+	feed   *broker.Feed
+	ctx    context.Context // of everything that runs for the partition
+	stop   context.CancelCauseFunc
+	done   chan struct{}
+	work   sync.WaitGroup // executions and acknowledgements
+	routed atomic.Uint64  // consumer sequence of the last message that reached its mailbox
+
+	mu          sync.Mutex
+	activations map[schemas.Identity]*place
+	spawned     uint64
+}
+
+// A place is where the messages of an identity go.
+type place struct {
+	addr address
+	sent uint64 // messages told; Invariant: guarded by pump.mu
+}
+
+func newPump(ctx context.Context, h *Host, p schemas.Partition, lease *cluster.Lease) *pump {
+	u := &pump{host: h, p: p, lease: lease, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
+	u.ctx, u.stop = context.WithCancelCause(ctx)
+	return u
+}
+
+// run takes the consumer and pumps until the lease is given up or lost.
+func (u *pump) run() {
+	defer close(u.done)
+	err := u.pump()
+	draining := u.draining()
+	if !draining {
+		u.stop(err) // ends what runs; when draining it ends by itself
+	}
+	u.work.Wait()
+	u.stop(err)
+	for _, pl := range u.activations {
+		pl.addr.stop()
+	}
+	u.giveUp(err, draining)
+}
+
+func (u *pump) giveUp(err error, draining bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), u.host.cfg.Grace)
+	defer cancel()
+	log := u.host.cfg.Log.With("partition", u.p.String(), "epoch", u.lease.Epoch())
+	switch {
+	case draining:
+		if u.feed != nil {
+			if err := u.feed.Release(ctx); err != nil {
+				log.Warn("the consumer of a partition could not be removed; its next owner does it", "error", err)
+			}
+		}
+		if err := u.lease.Release(ctx); err != nil {
+			log.Warn("a partition could not be handed over; its next owner waits for the lease", "error", err)
+		}
+	default:
+		if u.feed != nil {
+			u.feed.Stop()
+		}
+		if errors.Is(err, errStopped) {
+			return
+		}
+		log.Info("a partition is begun again", "why", err)
+		if err := u.host.member.Again(ctx, u.p, u.lease.Epoch()); err != nil {
+			log.Warn("a partition was lost", "error", err)
+		}
+	}
+}
+
+func (u *pump) draining() bool {
+	select {
+	case <-u.lease.Draining():
+		return true
+	default:
+		return false
+	}
+}
+
+func (u *pump) pump() error {
+	feed, err := u.host.cfg.Broker.Inbox().Take(u.ctx, u.p, u.lease.Epoch())
+	if err != nil {
+		return fmt.Errorf("take partition %s: %w", u.p, err)
+	}
+	u.feed = feed
+	u.host.once.Do(func() { close(u.host.ready) })
+	pull, cancel := context.WithCancel(u.ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // the feed is not pulled any more once the lease is given up
+		select {
+		case <-u.lease.Draining():
+			cancel()
+		case <-stop:
+		}
+	}()
+	u.work.Go(func() { u.sweep(pull) })
+	for {
+		d, err := feed.Next(pull)
+		if err != nil {
+			if cause := context.Cause(u.ctx); cause != nil {
+				return cause
+			}
+			return err
+		}
+		u.deliver(d)
+		u.routed.Store(d.ConsumerSeq)
+	}
+}
+
+// lose drops the partition: it is, or may be, somebody else's.
+func (u *pump) lose(err error) { u.stop(err) }
+
+// deliver brings a message to its activation. What cannot be understood is
+// kept as a dead letter; what is for a kind that this build does not have
+// stays where it is, for a build that does.
+func (u *pump) deliver(d broker.Delivery) {
+	if d.Bad != nil {
+		u.work.Go(func() { u.bury(d, "invalid", d.Bad.Error()) })
+		return
+	}
+	if d.Envelope.GetType() == schemas.Envelope_SIGNAL {
+		u.work.Go(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
+		return
+	}
+	if u.host.kinds[d.To.Kind] == nil {
+		u.host.cfg.Log.Warn("a task waits for a node that has its kind", "identity", d.To.String(), "id", d.Envelope.GetId())
+		return
+	}
+	u.route(d.To, d)
+}
+
+// route puts a message into the mailbox of an identity, activated if it is not.
+func (u *pump) route(id schemas.Identity, msg any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	pl := u.activations[id]
+	if pl == nil {
+		u.spawned++
+		addr, err := u.host.system.spawn(id, u.epochName(), u.host.cfg.PassivateAfter, func(self address) receiver {
+			return newActivation(u, id, u.host.kinds[id.Kind], self)
+		})
+		if err != nil {
+			u.lose(err)
+			return
+		}
+		pl = &place{addr: addr}
+		u.activations[id] = pl
+	}
+	pl.sent++
+	pl.addr.tell(msg)
+}
+
+// epochName numbers activations so that no two of a process share a name.
+func (u *pump) epochName() uint64 { return u.lease.Epoch()<<32 | u.spawned }
+
+// passivate removes an activation that has handled everything it was sent.
+func (u *pump) passivate(id schemas.Identity, received uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	pl := u.activations[id]
+	if pl == nil || pl.sent != received {
+		return false
+	}
+	delete(u.activations, id)
+	return true
+}
+
+// ack acknowledges messages, confirmed by the server; this is the only place
+// that does. One that cannot be confirmed drops the partition (P16).
+func (u *pump) ack(ds ...broker.Delivery) {
+	for _, d := range ds {
+		if err := u.feed.Ack(u.ctx, d); err != nil {
+			u.lose(fmt.Errorf("acknowledge message %d: %w", d.Seq, err))
+			return
+		}
+	}
+}
+
+// bury keeps a message that cannot be handled as a dead letter.
+func (u *pump) bury(d broker.Delivery, code, reason string) {
+	u.host.cfg.Log.Warn("a message was put aside as a dead letter", "subject", d.Subject, "code", code, "reason", reason)
+	if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, d, code, reason); err != nil {
+		u.lose(fmt.Errorf("keep message %d as a dead letter: %w", d.Seq, err))
+		return
+	}
+	u.ack(d)
+}

@@ -1,0 +1,193 @@
+package actors
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Large payloads go to the object store, and a message carries their names
+// (P18). In memory a payload always has its bytes; one that is stored has its
+// blob's name beside them.
+
+// payloads calls visit for every payload in m.
+func payloads(m protoreflect.Message, visit func(*schemas.Payload)) {
+	if p, ok := m.Interface().(*schemas.Payload); ok {
+		visit(p)
+		return
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				payloads(v.List().Get(i).Message(), visit)
+			}
+		default:
+			payloads(v.Message(), visit)
+		}
+		return true
+	})
+}
+
+// Spill returns m with its largest payloads in the object store, under names
+// that begin with prefix, until it fits into one message of the broker. m
+// itself is not changed.
+func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix string, m M) (M, error) {
+	size := int64(proto.Size(m))
+	stored := false // an input that came by reference leaves by reference
+	payloads(m.ProtoReflect(), func(p *schemas.Payload) { stored = stored || p.GetBlob() != nil })
+	if size <= b.MaxMessage() && !stored {
+		return m, nil
+	}
+	m = proto.Clone(m).(M)
+	var ps []*schemas.Payload
+	payloads(m.ProtoReflect(), func(p *schemas.Payload) {
+		if p.GetBlob() != nil {
+			size -= int64(len(p.Data))
+			p.Data = nil
+		} else {
+			ps = append(ps, p)
+		}
+	})
+	slices.SortStableFunc(ps, func(a, b *schemas.Payload) int { return cmp.Compare(len(b.Data), len(a.Data)) })
+	for i := 0; size > b.MaxMessage(); i++ {
+		if i == len(ps) || len(ps[i].GetData()) == 0 {
+			return m, runtime.Errorf(runtime.ErrTooLarge.Code, "a message of %d bytes that are not payload is over the limit of %d; make fewer things at once, e.g. a smaller Map", size, b.MaxMessage())
+		}
+		blob, err := b.Blobs().Put(ctx, fmt.Sprintf("%s-%d", prefix, i), ps[i].Data)
+		if err != nil {
+			return m, spillError(err)
+		}
+		size -= int64(len(ps[i].Data)) - int64(proto.Size(blob)) - 4
+		ps[i].Blob, ps[i].Data = blob, nil
+	}
+	return m, nil
+}
+
+func spillError(err error) error {
+	if errors.Is(err, broker.ErrTooLarge) {
+		return runtime.Errorf(runtime.ErrTooLarge.Code, "%v", err)
+	}
+	return err
+}
+
+// Fill reads the payloads of m that are in the object store.
+func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
+	var err error
+	payloads(m.ProtoReflect(), func(p *schemas.Payload) {
+		if p.GetBlob() == nil || p.Data != nil || err != nil {
+			return
+		}
+		if p.Data, err = b.Blobs().Get(ctx, p.Blob); err != nil {
+			err = fmt.Errorf("read payload %s: %w", p.Blob.GetName(), err)
+		}
+	})
+	return err
+}
+
+func blobPrefix(ref schemas.Ref) string { return ref.String() + "/" }
+
+// journal is the broker's journal with large payloads by reference.
+type journal struct {
+	b *broker.Broker
+	*broker.Journal
+}
+
+var _ runtime.Journal = journal{}
+
+func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+	small, err := Spill(ctx, j.b, fmt.Sprintf("%s%s-%d", blobPrefix(ref), hex.EncodeToString(e.Nonce), e.Counter), e)
+	if err != nil {
+		return schemas.Outcome{}, err
+	}
+	out, err := j.Journal.Append(ctx, ref, after, small)
+	if err != nil {
+		return out, spillError(err)
+	}
+	return out, nil
+}
+
+func (j journal) Head(ctx context.Context, id schemas.Identity) (schemas.Stored, bool, error) {
+	s, ok, err := j.Journal.Head(ctx, id)
+	if ok && err == nil {
+		err = Fill(ctx, j.b, s.Entry)
+	}
+	return s, ok, err
+}
+
+func (j journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
+	s, ok, err := j.Journal.Last(ctx, ref)
+	if ok && err == nil {
+		err = Fill(ctx, j.b, s.Entry)
+	}
+	return s, ok, err
+}
+
+func (j journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	all, err := j.Journal.Load(ctx, ref)
+	for _, s := range all {
+		if err == nil {
+			err = Fill(ctx, j.b, s.Entry)
+		}
+	}
+	return all, err
+}
+
+// states is the broker's state store with large values by reference.
+type states struct{ b *broker.Broker }
+
+var _ runtime.States = states{}
+
+func (s states) Get(ctx context.Context, id schemas.Identity) (*schemas.State, uint64, error) {
+	v, rev, err := s.b.State().Get(ctx, id)
+	if err == nil && v != nil {
+		err = Fill(ctx, s.b, v)
+	}
+	return v, rev, err
+}
+
+func (s states) Put(ctx context.Context, id schemas.Identity, after uint64, v *schemas.State) (schemas.Outcome, error) {
+	// named by the run that wrote it: what it replaces is swept with its own run
+	small, err := Spill(ctx, s.b, id.Run(schemas.RunID(v.GetRun())).String()+"/state", v)
+	if err != nil {
+		return schemas.Outcome{}, err
+	}
+	return s.b.State().Put(ctx, id, after, small)
+}
+
+// outbox sends messages to identities' inboxes.
+type outbox struct {
+	b    *broker.Broker
+	from string
+}
+
+var _ runtime.Outbox = outbox{}
+
+func (o outbox) Send(ctx context.Context, to schemas.Identity, env *schemas.Envelope) error {
+	small, err := Spill(ctx, o.b, to.Run(schemas.RunID(env.GetId())).String()+"/message", env)
+	if err != nil {
+		return err
+	}
+	_, err = o.b.Inbox().Publish(ctx, o.from, to, small)
+	return sendError(err)
+}
+
+func sendError(err error) error {
+	switch {
+	case errors.Is(err, broker.ErrTooLarge):
+		return runtime.Errorf(runtime.ErrTooLarge.Code, "%v", err)
+	case errors.Is(err, broker.ErrUnknownKind):
+		return runtime.Errorf(runtime.ErrNotFound.Code, "%v", err)
+	}
+	return err
+}

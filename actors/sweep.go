@@ -1,0 +1,161 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// Retention: the owner of a partition removes the records of runs that finished
+// longer ago than the retention time, in stream order, by sequence (P16). It
+// may, because it sees the partition's inbox: it removes only once everything
+// that was there when the sweep began has been delivered to it, so that no
+// message of the run can still be on its way.
+
+// sweep removes old records from time to time, until ctx ends.
+func (u *pump) sweep(ctx context.Context) {
+	t := time.NewTicker(u.host.cfg.SweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := u.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+			u.host.cfg.Log.Warn("old records could not be removed", "partition", u.p.String(), "error", err)
+		}
+	}
+}
+
+func (u *pump) sweepOnce(ctx context.Context) error {
+	b := u.host.cfg.Broker
+	last, err := b.Inbox().Last(ctx)
+	if err != nil {
+		return err
+	}
+	if ok, err := u.feed.CaughtUp(ctx, last, u.routed.Load()); err != nil || !ok {
+		return err // next time
+	}
+	skew, err := b.ClockSkew(ctx)
+	if err != nil {
+		return err
+	}
+	horizon := time.Now().Add(skew).Add(-u.host.cfg.Retention)
+	for s, err := range b.Journal().Walk(ctx, u.p, 0) {
+		if err != nil {
+			return err
+		}
+		if s.Time.After(horizon) {
+			return nil
+		}
+		if u.host.kinds[s.Ref.Kind] == nil {
+			continue
+		}
+		if err := u.old(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// old removes one entry that is older than the retention time, if it may go.
+func (u *pump) old(ctx context.Context, s schemas.Stored) error {
+	b := u.host.cfg.Broker
+	if s.Entry.GetRecord() == nil {
+		// of an open run, or left by a crash between storing a record and purging
+		// what is before it: then it goes before the record does (P19)
+		last, ok, err := b.Journal().Last(ctx, s.Ref)
+		if err != nil || !ok || last.Entry.GetRecord() == nil {
+			return err
+		}
+		return b.Journal().Delete(ctx, s.Seq)
+	}
+	if parent := s.Entry.GetRecord().GetParent(); parent != "" {
+		gone, err := u.senderDone(ctx, parent)
+		if err != nil || !gone {
+			return err
+		}
+	}
+	u.route(s.Ref.Identity, expire{s.Ref, s.Seq})
+	return nil
+}
+
+// senderDone reports whether the run that sent a task can never send it again:
+// it is gone, or has a record behind the head of its identity.
+func (u *pump) senderDone(ctx context.Context, parent string) (bool, error) {
+	ref, err := schemas.ParseRef(parent)
+	if err != nil {
+		return true, nil // no run of ours
+	}
+	j := u.host.cfg.Broker.Journal()
+	last, ok, err := j.Last(ctx, ref)
+	if err != nil || !ok {
+		return !ok && err == nil, err
+	}
+	if last.Entry.GetRecord() == nil {
+		return false, nil
+	}
+	head, _, err := j.Head(ctx, ref.Identity)
+	return err == nil && head.Seq > last.Seq, err
+}
+
+// expire removes a record, in the identity's own queue, so that nothing of the
+// identity happens meanwhile.
+func (a *activation) expire(m expire) {
+	if a.busy || a.halted || len(a.items) > 0 || a.open != nil || a.pump.draining() {
+		return // next time
+	}
+	a.begin(m.ref.ID, func(ctx context.Context) *runtime.Ending {
+		if err := a.removeRecord(ctx, m); err != nil {
+			return &runtime.Ending{Kind: runtime.Restart, Err: err}
+		}
+		return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
+	})
+}
+
+var errSwept = errors.New("a record was removed")
+
+func (a *activation) removeRecord(ctx context.Context, m expire) error {
+	if !a.exec.Known() { // the head is settled before it goes
+		if end := a.exec.Open(ctx); end != nil {
+			return end.Err
+		}
+	}
+	b := a.pump.host.cfg.Broker
+	last, ok, err := b.Journal().Last(ctx, m.ref)
+	if err != nil || !ok || last.Seq != m.seq {
+		return err
+	}
+	if err := b.Journal().Delete(ctx, m.seq); err != nil {
+		return err
+	}
+	return a.removeBlobs(ctx, b, m.ref)
+}
+
+// removeBlobs removes the payloads that were stored for a run, except a state
+// that is still the identity's.
+func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, ref schemas.Ref) error {
+	names, err := b.Blobs().List(ctx, blobPrefix(ref))
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	v, _, err := b.State().Get(ctx, a.id)
+	if err != nil {
+		return err
+	}
+	kept := v.GetValue().GetBlob().GetName()
+	for _, name := range names {
+		if name == kept {
+			continue
+		}
+		if err := b.Blobs().Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package actors
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/perdure/perdure/schemas"
+)
+
+// The seam to protoactor: it gives each activation its mailbox, in order and
+// without a lock, and tells it when it has been idle. Nothing else of the
+// repository sees it.
+
+// system is the actor system of a node.
+type system struct {
+	actors *actor.ActorSystem
+	log    *slog.Logger
+}
+
+func newSystem(log *slog.Logger) *system {
+	quiet := slog.New(slog.DiscardHandler) // it prints to stderr by itself otherwise
+	return &system{
+		actors: actor.NewActorSystemWithConfig(actor.Configure(
+			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }),
+			actor.WithDeadLetterThrottleCount(0),
+		)),
+		log: log,
+	}
+}
+
+// address is where messages for one activation go.
+type address struct {
+	system *system
+	pid    *actor.PID
+}
+
+// tell puts a message into the mailbox; it never blocks. Messages to an
+// activation that has stopped are dropped.
+func (a address) tell(msg any) { a.system.actors.Root.Send(a.pid, msg) }
+
+// stop ends the activation after the message that it is handling.
+func (a address) stop() { a.system.actors.Root.Stop(a.pid) }
+
+// idle is what an activation receives when nothing came for a while.
+type idle struct{}
+
+// receiver handles the messages of one mailbox, one at a time.
+type receiver interface {
+	receive(msg any)
+	panicked(v any, stack []byte)
+}
+
+// spawn starts an activation under a name that is unique in the system.
+func (s *system) spawn(id schemas.Identity, n uint64, idleAfter time.Duration, make func(address) receiver) (address, error) {
+	var to receiver
+	var addr address
+	props := actor.PropsFromFunc(func(c actor.Context) {
+		defer func() {
+			if v := recover(); v != nil {
+				to.panicked(v, debug.Stack())
+			}
+		}()
+		switch msg := c.Message().(type) {
+		case *actor.Started:
+			addr = address{s, c.Self()}
+			to = make(addr)
+			if idleAfter > 0 {
+				c.SetReceiveTimeout(idleAfter)
+			}
+		case *actor.ReceiveTimeout:
+			to.receive(idle{})
+		case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		default:
+			to.receive(msg)
+		}
+	})
+	pid, err := s.actors.Root.SpawnNamed(props, fmt.Sprintf("%s#%d", id, n))
+	if err != nil {
+		return address{}, fmt.Errorf("activate %s: %w", id, err)
+	}
+	return address{s, pid}, nil
+}
+
+func (s *system) shutdown() { s.actors.Shutdown() }

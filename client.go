@@ -1,0 +1,285 @@
+package perdure
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"go.opentelemetry.io/otel/propagation"
+)
+
+// A Client starts runs and asks about them. It may be used by many goroutines.
+type Client struct {
+	b         *broker.Broker
+	from      string
+	propagate bool // the caller's trace context goes along
+	owned     bool
+}
+
+// Dial returns a client of the namespace on a NATS server: url is one address
+// or more, separated by commas. Close it in the end.
+func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
+	o, err := apply(opts)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	if len(o.host.Kinds) > 0 {
+		return nil, errors.New("dial: a client hosts no kinds; use Connect for a node")
+	}
+	o.broker.URL, o.broker.ClientOnly = url, true
+	b, err := broker.Open(ctx, o.broker)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	return &Client{b: b, from: broker.LocalDomain, propagate: true, owned: true}, nil
+}
+
+// Close ends a client made by [Dial].
+func (c *Client) Close() error {
+	if !c.owned {
+		return nil
+	}
+	return c.b.Close()
+}
+
+// A StartOption configures a message of a client: [MessageID].
+type StartOption interface{ ID() string }
+
+// MessageID sets the ID of the message, which is the ID of the run that it
+// causes: the same ID to the same key is the same run, and with another input
+// it is [durable.ErrConflict].
+func MessageID(id string) StartOption { return durable.MessageID(id) }
+
+// A Run is a run that was started, here or elsewhere.
+type Run[Out any] struct {
+	c         *Client
+	ref       schemas.Ref
+	inputHash []byte // of what this client sent; nil: it sent nothing
+}
+
+// Ref returns the run's reference kind/key/id, by which any process can
+// [Attach] to it.
+func (r *Run[Out]) Ref() string { return r.ref.String() }
+
+// Start sends in to an identity. It returns once the task is accepted: from
+// then on it is finished, whatever is killed. Which run it caused is in the
+// result; that the ID was used before with another input is said by Result.
+func Start[In, Out any](ctx context.Context, c *Client, to durable.Target[In, Out], in In, opts ...StartOption) (*Run[Out], error) {
+	ref, env, err := c.task(to, in, opts)
+	if err != nil {
+		return nil, err
+	}
+	return publish[Out](ctx, c, ref, env)
+}
+
+func publish[Out any](ctx context.Context, c *Client, ref schemas.Ref, env *schemas.Envelope) (*Run[Out], error) {
+	if c.propagate {
+		trace := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, trace)
+		env.Trace = trace
+	}
+	if err := actors.Publish(ctx, c.b, c.from, ref.Identity, env); err != nil {
+		return nil, fmt.Errorf("start %s: %w", ref, err)
+	}
+	return &Run[Out]{c: c, ref: ref, inputHash: actors.InputHash(env)}, nil
+}
+
+// task makes the message of a typed call.
+func (c *Client) task(to interface {
+	Resolve(id string) (runtime.Target, error)
+}, in any, opts []StartOption,
+) (schemas.Ref, *schemas.Envelope, error) {
+	id := ""
+	for _, o := range opts {
+		id = o.ID()
+	}
+	target, err := to.Resolve(id)
+	if err != nil {
+		return schemas.Ref{}, nil, err
+	}
+	if target.ID == "" {
+		target.ID = schemas.RunID(NewMessageID())
+	}
+	ref := target.Identity.Run(target.ID)
+	if err := ref.Validate(); err != nil {
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "start %s: %v", target.Identity, err)
+	}
+	p, err := durable.Encode(in)
+	if err != nil {
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", ref, err)
+	}
+	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p}, nil
+}
+
+// NewMessageID returns a random message ID of 26 characters.
+func NewMessageID() string { return strings.ToLower(rand.Text()) }
+
+// Attach returns a run by its reference, to wait for its result.
+func Attach[In, Out any](c *Client, name durable.Name[In, Out], ref string) (*Run[Out], error) {
+	r, err := schemas.ParseRef(ref)
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "attach: %v", err)
+	}
+	if r.Kind != name.Kind() {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "attach: %s is not a run of %q", ref, name)
+	}
+	return &Run[Out]{c: c, ref: r}, nil
+}
+
+// Call starts a run and waits for its result. If ctx ends first the run goes on.
+func Call[In, Out any](ctx context.Context, c *Client, to durable.Target[In, Out], in In, opts ...StartOption) (Out, error) {
+	var zero Out
+	ref, env, err := c.task(to, in, opts)
+	if err != nil {
+		return zero, err
+	}
+	w, err := c.b.Done().Watch(ctx, ref) // before the task is sent: the notice comes once
+	if err != nil {
+		return zero, fmt.Errorf("wait for %s: %w", ref, err)
+	}
+	defer w.Stop()
+	run, err := publish[Out](ctx, c, ref, env)
+	if err != nil {
+		return zero, err
+	}
+	return run.await(ctx, w)
+}
+
+// Result waits for the run's end and returns its result, or its error with its
+// code.
+func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
+	w, err := r.c.b.Done().Watch(ctx, r.ref)
+	if err != nil {
+		var zero Out
+		return zero, fmt.Errorf("wait for %s: %w", r.ref, err)
+	}
+	defer w.Stop()
+	if out, ended, err := r.look(ctx); ended || err != nil {
+		return out, err
+	}
+	return r.await(ctx, w)
+}
+
+// lookAgain is how often a client that waits asks for the record: a notice is
+// core NATS and may be missed (P23).
+const lookAgain = 3 * time.Second
+
+func (r *Run[Out]) await(ctx context.Context, w *broker.Watch) (Out, error) {
+	for {
+		wait, cancel := context.WithTimeout(ctx, lookAgain)
+		body, err := w.Next(wait)
+		cancel()
+		if err == nil {
+			var d actors.Done
+			if err := json.Unmarshal(body, &d); err == nil {
+				return r.outcome(ctx, d)
+			}
+		}
+		if ctx.Err() != nil {
+			var zero Out
+			return zero, fmt.Errorf("wait for %s: %w; the run goes on", r.ref, ctx.Err())
+		}
+		if out, ended, err := r.look(ctx); ended || err != nil {
+			return out, err
+		}
+	}
+}
+
+// look reads the run's record, if it has one.
+func (r *Run[Out]) look(ctx context.Context) (out Out, ended bool, err error) {
+	d, ok, err := actors.Ended(ctx, r.c.b, r.ref)
+	if err != nil || !ok {
+		return out, false, err
+	}
+	out, err = r.outcome(ctx, d)
+	return out, true, err
+}
+
+func (r *Run[Out]) outcome(ctx context.Context, d actors.Done) (out Out, err error) {
+	if d.Truncated { // the result is too large for a notice
+		var ok bool
+		if d, ok, err = actors.Ended(ctx, r.c.b, r.ref); err != nil || !ok {
+			return out, fmt.Errorf("read the record of %s: %w", r.ref, errors.Join(err, durable.ErrNotFound))
+		}
+	}
+	if r.inputHash != nil && d.InputHash != nil && !actors.SameInput(r.inputHash, d.InputHash) {
+		return out, durable.Fail(durable.ErrConflict.Code, "%s was started before with another input; use another message ID, or Attach to the run that exists", r.ref)
+	}
+	if d.Error != nil {
+		return out, &durable.Error{Code: d.Error.Code, Message: d.Error.Message, Details: d.Error.Details, Final: true}
+	}
+	p, err := actors.PayloadOf(d)
+	if err != nil {
+		return out, fmt.Errorf("result of %s: %w", r.ref, err)
+	}
+	return durable.Decode[Out](p)
+}
+
+// Cancel asks the run to stop: its verbs then fail with [durable.ErrCancelled].
+func (r *Run[Out]) Cancel(ctx context.Context) error { return r.c.Cancel(ctx, r.Ref(), "") }
+
+// Ask asks a virtual actor a query. It reads the state as it was last stored,
+// starts no run and wakes nothing.
+func Ask[In, Out any](ctx context.Context, c *Client, to durable.QueryTarget[In, Out], in In) (Out, error) {
+	var out Out
+	id, query, err := to.Resolve()
+	if err != nil {
+		return out, err
+	}
+	p, err := durable.Encode(in)
+	if err != nil {
+		return out, durable.Fail(durable.ErrInvalid.Code, "input of query %s: %v", query, err)
+	}
+	input, codec := actors.PayloadJSON(p)
+	var answer queryAnswer
+	req := queryRequest{Actor: id.String(), Query: query, Input: input, Codec: codec}
+	if err := c.request(ctx, "actors.query", req, &answer); err != nil {
+		return out, err
+	}
+	res, err := actors.PayloadOf(actors.Done{Result: answer.Result, Codec: answer.Codec})
+	if err != nil {
+		return out, fmt.Errorf("answer of %s: %w", id, err)
+	}
+	return durable.Decode[Out](res)
+}
+
+// request asks the API of whichever node answers.
+func (c *Client) request(ctx context.Context, endpoint string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode request %s: %w", endpoint, err)
+	}
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+	}
+	msg, err := c.b.Conn().RequestWithContext(ctx, c.b.Names().API(endpoint), body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one", endpoint, c.b.Namespace())}
+	case err != nil:
+		return fmt.Errorf("request %s: %w", endpoint, err)
+	}
+	if code := msg.Header.Get("Nats-Service-Error-Code"); code != "" {
+		var e APIError
+		if err := json.Unmarshal(msg.Data, &e); err != nil {
+			return fmt.Errorf("request %s: %s %s", endpoint, code, msg.Header.Get("Nats-Service-Error"))
+		}
+		return &durable.Error{Code: e.Code, Message: e.Message, Details: e.Hint, Final: true}
+	}
+	if err := json.Unmarshal(msg.Data, out); err != nil {
+		return fmt.Errorf("answer of %s: %w", endpoint, err)
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// A PoolMember is a member of some pool of the namespace.
+type PoolMember struct {
+	Pool   string
+	Member *schemas.Member
+}
+
+// Members returns the members of every pool whose leases have not expired, by
+// pool and name. It needs no membership.
+func Members(ctx context.Context, b *broker.Broker) ([]PoolMember, error) {
+	leases, err := b.Leases().List(ctx, memberPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("list the members: %w", err)
+	}
+	var all []PoolMember
+	for _, l := range leases {
+		pool, _, ok := strings.Cut(strings.TrimPrefix(l.Key, memberPrefix), ".")
+		m := &schemas.Member{}
+		if err := proto.Unmarshal(l.Value, m); err != nil || !ok {
+			continue // of another version
+		}
+		all = append(all, PoolMember{pool, m})
+	}
+	return all, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jsm.go/natscontext"
+	"github.com/perdure/perdure"
+	"github.com/spf13/cobra"
+)
+
+// connection is the flags that say which NATS server and which namespace.
+type connection struct {
+	server    string
+	context   string
+	namespace string
+	output    string
+}
+
+func (c *connection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&c.server, "server", "s", os.Getenv("NATS_URL"), "NATS server, host:port or URL (also $NATS_URL)")
+	f.StringVar(&c.context, "context", os.Getenv("NATS_CONTEXT"), "context of the nats CLI to use (also $NATS_CONTEXT; without it, the selected one)")
+	f.StringVar(&c.namespace, "namespace", "perdure", "namespace")
+	f.StringVarP(&c.output, "output", "o", "text", "output: text or json")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if c.output != "text" && c.output != "json" {
+			return usageError{fmt.Errorf("output %q is unknown; use text or json", c.output)}
+		}
+		return nil
+	}
+}
+
+// defaultServer is where `perdure dev` listens.
+const defaultServer = "nats://127.0.0.1:4222"
+
+// connectError is a failure to reach NATS.
+type connectError struct{ error }
+
+func (e connectError) Unwrap() error { return e.error }
+
+func isConnectError(err error) bool {
+	var e connectError
+	var n net.Error
+	return errors.As(err, &e) || errors.As(err, &n)
+}
+
+// dial connects as the flags say: a server, or a context of the nats CLI, or
+// the local development node.
+func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
+	url, opts := c.server, []perdure.Option{perdure.Namespace(c.namespace)}
+	if url != "" && !strings.Contains(url, "://") {
+		url = "nats://" + url
+	}
+	if url == "" {
+		nc, err := natscontext.New(c.context, true)
+		switch {
+		case err == nil && nc.ServerURL() != "":
+			url = nc.ServerURL()
+			natsOpts, err := nc.NATSOptions()
+			if err != nil {
+				return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", nc.Name, err)}
+			}
+			opts = append(opts, perdure.NATSOptions(natsOpts...))
+		case err != nil && c.context != "":
+			return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", c.context, err)}
+		default:
+			url = defaultServer
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client, err := perdure.Dial(ctx, url, opts...)
+	if err != nil {
+		return nil, connectError{fmt.Errorf("%w; is a node running? 'perdure dev' starts one", err)}
+	}
+	return client, nil
+}
+
+// with connects, calls fn and disconnects.
+func (c *connection) with(cmd *cobra.Command, fn func(context.Context, *perdure.Client) error) (err error) {
+	client, err := c.dial(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return fn(cmd.Context(), client)
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/examples/hello/greeting"
+	"github.com/perdure/perdure/examples/inventory/counting"
+	"github.com/perdure/perdure/examples/stock/warehouse"
+	"github.com/perdure/perdure/examples/weather/forecast"
+	"github.com/perdure/perdure/runtime"
+	"github.com/spf13/cobra"
+)
+
+func devCommand() *cobra.Command {
+	var dir, listen, durability, namespace, name string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a node with the examples, and a NATS server inside it",
+		Long: `Run a node with the examples' agents, actors and workflows, and a NATS server
+inside it. It keeps everything in --dir: kill it and start it again, and every
+run goes on where it was. Once it takes work it prints a line that begins with
+"ready nats://".
+
+The weather agent uses a scripted model that needs no network. Set
+OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level, err := perdure.ParseDurability(durability)
+			if err != nil {
+				return usageError{err}
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(verbose)}))
+			model, err := forecast.Model(cmd.Context())
+			if err != nil {
+				return err
+			}
+			kinds := append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model)}, counting.Kinds()...)
+			ctx := cmd.Context()
+			node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(name),
+				perdure.WithDurability(level), perdure.Logger(log), perdure.Host(kinds...))
+			if err != nil {
+				return err
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- node.Run(ctx) }()
+			select {
+			case err := <-ended:
+				return err
+			case <-node.Ready():
+			}
+			var names []string
+			for _, k := range kinds {
+				names = append(names, string(k.Name))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "ready %s durability=%s kinds=%s\n", node.URL(), node.Durability(), strings.Join(names, ","))
+			return <-ended
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "dir", "perdure-data/dev", "data directory")
+	f.StringVar(&listen, "nats", "127.0.0.1:4222", "where the NATS server listens, HOST:PORT; port 0 takes a free one")
+	f.StringVar(&durability, "durability", "disk", "what an acknowledged write survives: disk or process")
+	f.StringVar(&namespace, "namespace", "perdure", "namespace")
+	f.StringVar(&name, "name", hostName(), "the node's name, for people")
+	f.BoolVarP(&verbose, "verbose", "v", false, "log what the node does")
+	return cmd
+}
+
+func logLevel(verbose bool) slog.Level {
+	if verbose {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+// hostName names a node: host and process, so that two on one machine differ.
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().Unix()%1000)
+}

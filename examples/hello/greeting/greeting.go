@@ -1,0 +1,35 @@
+// Package greeting has a workflow that greets, slowly enough to be killed in
+// between.
+//
+//	greeting, err := perdure.Call(ctx, client, greeting.Hello.At("world"), "world")
+package greeting
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+)
+
+// Hello greets the name that it is given.
+var Hello = durable.DeclareWorkflow[string, string]("hello")
+
+// Kind binds the workflow's code to its name.
+func Kind() *runtime.Kind { return durable.Workflow(Hello, hello) }
+
+func hello(ctx durable.Context, name string) (string, error) {
+	word, err := durable.Step(ctx, "find a word", func(context.Context) (string, error) {
+		return "Hello", nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := durable.Sleep(ctx, 50*time.Millisecond); err != nil { // kill the process here: it goes on
+		return "", err
+	}
+	return durable.Step(ctx, "greet", func(context.Context) (string, error) {
+		return fmt.Sprintf("%s, %s!", word, name), nil
+	})
+}

@@ -1,0 +1,143 @@
+package perdure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+)
+
+// A Node hosts kinds: it takes the tasks of the partitions that it owns and
+// runs them.
+type Node struct {
+	b         *broker.Broker
+	host      *actors.Host
+	api       *api
+	client    *Client
+	log       *slog.Logger
+	telemetry func(context.Context) error // flushes and ends it
+	ctx       context.Context             // of what the node does besides its host
+	cancel    context.CancelFunc
+	closing   sync.Once
+	closeErr  error
+}
+
+// Open returns a node with a NATS server inside the process, which keeps its
+// data in [Dir]. It returns everything that is wrong with the kinds and
+// options at once. The node takes work once Run is called.
+func Open(ctx context.Context, opts ...Option) (*Node, error) {
+	o, err := apply(opts)
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if o.broker.Conn != nil {
+		return nil, errors.New("open node: NATSConn is for a NATS server that runs; use Connect")
+	}
+	return open(ctx, o)
+}
+
+// Connect returns a node on a NATS server, or cluster, that runs: url is one
+// address or more, separated by commas; it may be empty with [NATSConn].
+func Connect(ctx context.Context, url string, opts ...Option) (*Node, error) {
+	o, err := apply(opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect node: %w", err)
+	}
+	if url == "" && o.broker.Conn == nil {
+		return nil, errors.New("connect node: the address is empty; name a NATS server, e.g. nats://127.0.0.1:4222, or use Open to embed one")
+	}
+	o.broker.URL = url
+	return open(ctx, o)
+}
+
+func open(ctx context.Context, o *options) (_ *Node, err error) {
+	n := &Node{log: o.host.Log, telemetry: func(context.Context) error { return nil }}
+	if n.log == nil {
+		n.log = slog.Default()
+	}
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	if len(o.host.Kinds) == 0 {
+		return nil, errors.New("open node: it hosts no kind; add perdure.Host(...), or use Dial for a process that only calls")
+	}
+	if o.host.Tracer, n.telemetry, err = telemetry(ctx, o); err != nil {
+		return nil, fmt.Errorf("open node: telemetry: %w", err)
+	}
+	if n.b, err = broker.Open(ctx, o.broker); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	o.host.Broker, o.host.Version = n.b, buildVersion()
+	if n.host, err = actors.NewHost(o.host); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	n.client = &Client{b: n.b, from: broker.LocalDomain, propagate: o.host.Tracer != nil}
+	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", n.b.Durability().Meaning())
+	return n, nil
+}
+
+// buildVersion is the module version or revision of this build, for people.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// Run takes work until ctx ends, and answers the node's API. Then it leaves: it
+// lets steps in flight end within the grace time, hands over what it owns, and
+// closes the node.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.host.Join(ctx); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	var err error
+	if n.api, err = serveAPI(n.ctx, n); err != nil {
+		return errors.Join(fmt.Errorf("serve the API: %w", err), n.Close())
+	}
+	err = n.host.Run(ctx)
+	return errors.Join(err, n.Close())
+}
+
+// Ready is closed once the node takes work.
+func (n *Node) Ready() <-chan struct{} { return n.host.Ready() }
+
+// Client returns a client on the node's own connection. It ends with the node.
+func (n *Node) Client() *Client { return n.client }
+
+// URL returns where other processes reach the node's NATS server; empty for an
+// embedded server without [Listen].
+func (n *Node) URL() string { return n.b.ClientURL() }
+
+// Durability returns the level that is in force.
+func (n *Node) Durability() Durability { return n.b.Durability() }
+
+// Close ends a node that does not run, or whose Run has returned, at once: runs
+// go on from their journals when a node is opened again. It may be called again.
+func (n *Node) Close() error {
+	n.closing.Do(func() {
+		n.cancel()
+		if n.api != nil {
+			n.closeErr = n.api.stop()
+		}
+		if n.b != nil {
+			n.closeErr = errors.Join(n.closeErr, n.b.Close())
+		}
+		n.closeErr = errors.Join(n.closeErr, n.telemetry(context.Background()))
+	})
+	return n.closeErr
+}

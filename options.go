@@ -1,0 +1,172 @@
+package perdure
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Durability says what an acknowledged write survives.
+type Durability = broker.Durability
+
+const (
+	// Disk: on disk before it counts; survives SIGKILL, a crash of the machine
+	// and loss of power. The default of an embedded node.
+	Disk = broker.Disk
+	// Process: survives SIGKILL; loss of power may take the last second or so.
+	Process = broker.Process
+	// Quorum: three or more replicas on a NATS cluster; survives the loss of a
+	// minority of its machines.
+	Quorum = broker.Quorum
+)
+
+// ParseDurability returns the level that is called disk, process or quorum.
+func ParseDurability(s string) (Durability, error) { return broker.ParseDurability(s) }
+
+// MinRetention is the shortest time for which records may be kept: half of it
+// bounds how long a paused process may still act (P05 of the protocol).
+const MinRetention = 2 * time.Hour
+
+// An Option configures a [Node].
+type Option func(*options) error
+
+type options struct {
+	broker broker.Config
+	host   actors.Config
+	tracer trace.Tracer
+	traced bool
+}
+
+// Dir sets the data directory of the embedded NATS server. It is created, and
+// belongs to one process at a time.
+func Dir(dir string) Option {
+	return func(o *options) error { o.broker.Dir = dir; return nil }
+}
+
+// Listen lets other clients reach the embedded NATS server at HOST:PORT; port 0
+// takes a free one. Without it no port is opened.
+func Listen(addr string) Option {
+	return func(o *options) error { o.broker.Listen = addr; return nil }
+}
+
+// Host adds the kinds that the node runs: workflows, virtual actors, agents.
+func Host(kinds ...*runtime.Kind) Option {
+	return func(o *options) error {
+		for _, k := range kinds {
+			if k == nil {
+				return errors.New("perdure.Host: a kind is nil")
+			}
+			o.host.Kinds = append(o.host.Kinds, k)
+			o.broker.Kinds = append(o.broker.Kinds, k.Name)
+		}
+		return nil
+	}
+}
+
+// Namespace isolates streams and subjects from others on the same NATS. The
+// default is "perdure".
+func Namespace(name string) Option {
+	return func(o *options) error { o.broker.Namespace = name; return nil }
+}
+
+// Pool names the group of nodes that this node belongs to: they host the same
+// kinds, and take over from each other. A kind belongs to one pool. The default
+// is "default"; programs with different kinds on one NATS need different pools.
+func Pool(name string) Option {
+	return func(o *options) error { o.broker.Pool = name; return nil }
+}
+
+// Name is what people call the node. The default is random.
+func Name(name string) Option {
+	return func(o *options) error { o.host.Node = name; return nil }
+}
+
+// WithDurability sets what an acknowledged write survives.
+func WithDurability(d Durability) Option {
+	return func(o *options) error { o.broker.Durability = d; return nil }
+}
+
+// Logger sets where the node logs. The default is slog.Default.
+func Logger(log *slog.Logger) Option {
+	return func(o *options) error { o.broker.Logger, o.host.Log = log, log; return nil }
+}
+
+// Retention is how long the record of a finished run is kept, at least
+// [MinRetention]: as long, the same message ID is the same run. The default is
+// 24 hours.
+func Retention(d time.Duration) Option {
+	return func(o *options) error {
+		if d < MinRetention {
+			return fmt.Errorf("retention of %s: it is at least %s, half of which a paused process may still act", d, MinRetention)
+		}
+		o.host.Retention = d
+		return nil
+	}
+}
+
+// SuspendAfter is how long a run that waits stays in memory. The default is 30
+// seconds.
+func SuspendAfter(d time.Duration) Option {
+	return func(o *options) error { o.host.SuspendAfter = d; return nil }
+}
+
+// Grace is how long a node that stops lets steps in flight run. The default is
+// 10 seconds.
+func Grace(d time.Duration) Option {
+	return func(o *options) error { o.host.Grace = d; return nil }
+}
+
+// PayloadCap is the largest input, result or state in bytes. The default is 64
+// MiB.
+func PayloadCap(bytes int64) Option {
+	return func(o *options) error { o.broker.PayloadCap = bytes; return nil }
+}
+
+// NATSOptions adds options for the connection to an external NATS server:
+// credentials, TLS.
+func NATSOptions(opts ...nats.Option) Option {
+	return func(o *options) error { o.broker.Options = append(o.broker.Options, opts...); return nil }
+}
+
+// NATSConn uses the caller's own connection, which stays the caller's. Make it
+// with nats.ReconnectBufSize(-1) and nats.MaxReconnects(-1): a message that was
+// buffered while the connection was away must not be sent later.
+func NATSConn(nc *nats.Conn) Option {
+	return func(o *options) error { o.broker.Conn = nc; return nil }
+}
+
+// Tracer makes the node emit OpenTelemetry spans with t. Without it they are
+// emitted if the standard environment asks for it: OTEL_EXPORTER_OTLP_ENDPOINT
+// or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set.
+func Tracer(t trace.Tracer) Option {
+	return func(o *options) error { o.tracer, o.traced = t, true; return nil }
+}
+
+// faults is called before and after every write, for crash tests.
+func faults(f func(op, subject string, after bool)) Option {
+	return func(o *options) error {
+		o.broker.Fault = func(p broker.FaultPoint) { f(p.Op, p.Subject, p.After) }
+		return nil
+	}
+}
+
+// apply collects options and checks the kinds, so that everything that is
+// wrong with them is said at once.
+func apply(opts []Option) (*options, error) {
+	o := &options{}
+	var errs []error
+	for _, opt := range opts {
+		errs = append(errs, opt(o))
+	}
+	for _, k := range o.host.Kinds {
+		errs = append(errs, k.Validate())
+	}
+	return o, errors.Join(errs...)
+}
