@@ -1,0 +1,160 @@
+package broker_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+)
+
+// read stores a message and returns it as the inbox delivers it.
+func (r *raw) read(subject, body string, headers ...string) broker.Delivery {
+	r.t.Helper()
+	seq := r.stored(subject, body, headers...)
+	d, ok, err := r.b.Inbox().Read(r.ctx, seq)
+	must(r.t, err)
+	if !ok || d.Seq != seq {
+		r.t.Fatalf("message %d is read as %+v, %v", seq, d, ok)
+	}
+	return d
+}
+
+func jsonTask(id, method, input string) *schemas.Envelope {
+	return &schemas.Envelope{Type: schemas.Envelope_TASK, Id: id, Method: method, Payload: &schemas.Payload{Data: []byte(input), Codec: "json"}}
+}
+
+func TestDelivery_ForeignPublishersNeedNoLibrary(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	id := identity("weather", "Zürich 8001")
+	at := func(from string) string { return r.n.TaskSubject(from, id) }
+	made := strconv.FormatInt(r.b.Created().UnixNano(), 36) + "-"
+	traced := jsonTask("t", "", `1`)
+	traced.Trace = map[string]string{"traceparent": "00-a-b-01", "tracestate": "x=y"}
+	for name, tt := range map[string]struct {
+		from, body string
+		headers    []string
+		want       *schemas.Envelope // nil: its ID is made
+		noID       bool
+	}{
+		"ID":                {"local", `"coat?"`, []string{"Perdure-Id", "order-17"}, jsonTask("order-17", "", `"coat?"`), false},
+		"message ID":        {"local", `{"a":1}`, []string{"Nats-Msg-Id", "m1"}, jsonTask("m1", "", `{"a":1}`), false},
+		"ID before message": {"local", `1`, []string{"Perdure-Id", "p", "Nats-Msg-Id", "m2"}, jsonTask("p", "", `1`), false},
+		"method":            {"local", `1`, []string{"Perdure-Id", "m", "Perdure-Method", "ask"}, jsonTask("m", "ask", `1`), false},
+		"no body":           {"local", ``, []string{"Perdure-Id", "n"}, jsonTask("n", "", `null`), false},
+		"another domain":    {"acme", `1`, []string{"Perdure-Id", "order-17"}, jsonTask("acme:order-17", "", `1`), false},
+		"trace":             {"local", `1`, []string{"Perdure-Id", "t", "traceparent", "00-a-b-01", "tracestate", "x=y"}, traced, false},
+		"no ID":             {"local", `1`, nil, nil, true},
+		"signal": {"local", `true`, []string{"Perdure-Signal", "approved", "Perdure-Run", "order-17", "Perdure-Id", "s1"}, &schemas.Envelope{
+			Type: schemas.Envelope_SIGNAL, Id: "s1", Method: "approved", Run: "order-17", Payload: &schemas.Payload{Data: []byte(`true`), Codec: "json"},
+		}, false},
+	} {
+		d := r.read(at(tt.from), tt.body, tt.headers...)
+		if d.Bad != nil {
+			t.Errorf("%s: bad: %v", name, d.Bad)
+			continue
+		}
+		want := tt.want
+		if want == nil {
+			want = jsonTask(made+strconv.FormatUint(d.Seq, 10), "", tt.body)
+		}
+		if diff := cmp.Diff(want, d.Envelope, protocmp.Transform()); diff != "" {
+			t.Errorf("%s: envelope (-want +got):\n%s", name, diff)
+		}
+		if d.To != id || d.From != tt.from || d.Partition != r.n.Partition(id) || d.NoID != tt.noID || d.Published.IsZero() || string(d.Data) != tt.body {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	at := r.n.TaskSubject("local", identity("wf", "k"))
+	ns := r.n.Namespace()
+	envelope := func(e *schemas.Envelope) string {
+		data, err := proto.Marshal(e)
+		must(t, err)
+		return string(data)
+	}
+	long := strings.Repeat("x", schemas.MaxToken)
+	for says, tt := range map[string]struct {
+		subject, body string
+		headers       []string
+	}{
+		"is not JSON":        {at, `{"a":`, nil},
+		"upper-case":         {ns + ".task.local.wf.a%zz", `1`, nil},
+		"canonical form":     {ns + ".task.local.wf.%41", `1`, nil},
+		"sender's domain":    {ns + ".task.lo/cal.wf.k", `1`, nil},
+		"names no run":       {at, `1`, []string{"Perdure-Signal", "approved"}},
+		"signal's value":     {at, `x`, []string{"Perdure-Signal", "approved", "Perdure-Run", "1"}},
+		"version \"2\"":      {at, ``, []string{"Perdure-Envelope", "2"}},
+		"is not an envelope": {at, "\xff", []string{"Perdure-Envelope", "1"}},
+		"type TYPE_UNSPEC":   {at, envelope(&schemas.Envelope{Id: "1"}), []string{"Perdure-Envelope", "1"}},
+		"type 99":            {at, envelope(&schemas.Envelope{Type: 99, Id: "1"}), []string{"Perdure-Envelope", "1"}},
+		"has no ID":          {at, envelope(&schemas.Envelope{Type: schemas.Envelope_TASK}), []string{"Perdure-Envelope", "1"}},
+		"the limit is 256":   {r.n.TaskSubject("acme", identity("wf", "k")), `1`, []string{"Perdure-Id", long}},
+	} {
+		d := r.read(tt.subject, tt.body, tt.headers...)
+		if d.Bad == nil || d.Envelope != nil {
+			t.Errorf("%q on %s is %v; want it bad, with an error that says %q", tt.body, tt.subject, d.Envelope, says)
+			continue
+		}
+		mentions(t, d.Bad, says)
+		if d.Subject == "" || string(d.Data) != tt.body {
+			t.Errorf("the bad message is %+v; want it as it is stored", d)
+		}
+	}
+}
+
+// A schedule can be forged by whoever may purge it: only the local domain may.
+func TestDelivery_ForeignDomainIsNoSchedule(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	id := identity("wf", "k")
+	data, err := proto.Marshal(&schemas.Envelope{Type: schemas.Envelope_WAKE, Id: "x", Run: "1"})
+	must(t, err)
+	timer := r.n.TimerSubject(id, broker.TimerID("1", "1"))
+	d := r.read(r.n.TaskSubject("acme", id), string(data), "Perdure-Envelope", "1", "Nats-Scheduler", timer, "Nats-Schedule-Next", "purge")
+	if d.Timer != "" || d.Envelope.GetId() != "acme:x" {
+		t.Errorf("the forged wake-up is %+v", d)
+	}
+	d = r.read(r.n.TaskSubject("local", identity("wf", "other")), string(data), "Perdure-Envelope", "1", "Nats-Scheduler", timer, "Nats-Schedule-Next", "purge")
+	if d.Bad == nil {
+		t.Errorf("a schedule of another identity is %+v, want it bad", d)
+	}
+}
+
+func TestInbox_DeadLettersAreStoredOnceWithTheirReason(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	d := r.read(r.n.TaskSubject("local", identity("wf", "k.1")), `{"a":`, "Perdure-Id", "order-17")
+	for range 3 {
+		must(t, r.b.Inbox().Dead(r.ctx, d, "malformed", d.Bad.Error()))
+	}
+	s, err := r.js.Stream(r.ctx, r.n.DeadStream())
+	must(t, err)
+	if n := s.CachedInfo().State.Msgs; n != 1 {
+		t.Fatalf("%d dead letters, want 1", n)
+	}
+	m, err := s.GetLastMsgForSubject(r.ctx, r.n.Namespace()+".dead.wf.k%2E1")
+	must(t, err)
+	want := nats.Header{
+		"Perdure-Id": {"order-17"}, "Perdure-Subject": {d.Subject}, "Perdure-Code": {"malformed"},
+		"Perdure-Reason": {d.Bad.Error()}, "Perdure-Sequence": {fmt.Sprint(d.Seq)}, "Nats-Msg-Id": {fmt.Sprint("dead/", d.Seq)},
+	}
+	got := nats.Header{}
+	for k := range want {
+		got[k] = m.Header.Values(k)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || string(m.Data) != `{"a":` {
+		t.Errorf("the dead letter %q has the headers (-want +got):\n%s", m.Data, diff)
+	}
+}
