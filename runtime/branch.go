@@ -13,7 +13,7 @@ func (c *Context) Go(name string, fn func(*Context) (any, error)) *Future {
 		return f
 	}
 	b := c.derive(c.scope)
-	b.prefix, b.count, b.rand = path+".", new(int), nil
+	b.prefix, b.line = path+".", new(line)
 	b.co = r.sched.spawn(func() {
 		v, err := fn(b)
 		f.value = v

@@ -35,8 +35,13 @@ type Context struct {
 	co     *coroutine
 	scope  *scope
 	prefix string // "" or "7."
-	count  *int   // verbs issued below prefix
-	rand   *rand.Rand
+	line   *line  // shared with the contexts that are derived from it
+}
+
+// A line is where the verbs of one prefix are numbered.
+type line struct {
+	count int
+	rand  *rand.Rand
 }
 
 // Info returns which run this is.
@@ -61,10 +66,10 @@ func (c *Context) NewID() string {
 // Rand returns a generator whose numbers are the same on every replay.
 func (c *Context) Rand() *rand.Rand {
 	c.check()
-	if c.rand == nil {
-		c.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.prefix)
+	if c.line.rand == nil {
+		c.line.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.prefix)
 	}
-	return c.rand
+	return c.line.rand
 }
 
 // State returns the identity's state as it was when the run began, nil where
@@ -117,10 +122,7 @@ func (c *Context) WithoutCancel() *Context {
 
 // Err returns why the context is cancelled, nil while it is not.
 func (c *Context) Err() error {
-	if c.scope.err == nil {
-		return nil
-	}
-	return c.scope.err
+	return c.scope.cause()
 }
 
 // Wait blocks until one of fs is done and returns the index of the one that
@@ -128,6 +130,9 @@ func (c *Context) Err() error {
 // steps of the cancelled context itself are waited for, since they were told
 // to stop and their outcome counts.
 func (c *Context) Wait(fs ...*Future) (int, error) {
+	if len(fs) == 0 {
+		panic("perdure: no future was given to wait for; it would never be done")
+	}
 	for {
 		c.check()
 		best := -1
@@ -169,7 +174,7 @@ func (c *Context) park(fs []*Future) {
 func (c *Context) Group() *Context {
 	c.check()
 	g := c.derive(c.scope)
-	g.prefix, g.count = c.next()+".", new(int)
+	g.prefix, g.line = c.next()+".", new(line)
 	return g
 }
 
@@ -181,8 +186,8 @@ func (c *Context) derive(s *scope) *Context {
 
 // next numbers a verb: "3" in the handler, "7.2" in the branch that is verb 7.
 func (c *Context) next() string {
-	*c.count++
-	return c.prefix + strconv.Itoa(*c.count)
+	c.line.count++
+	return c.prefix + strconv.Itoa(c.line.count)
 }
 
 // check keeps contexts where they belong.

@@ -39,21 +39,23 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if !first && x.head != 0 {
 		if end := x.Find(ctx, t.Ref); end != nil {
 			if end.Kind == Behind {
+				mail.Put(t.Envelope) // who sent it again may wait for the result
 				return x.Resume(ctx, t.Ref, mail)
 			}
 			return end
 		}
+	}
+	if x.open != (schemas.Ref{}) {
+		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
 	started := &schemas.Started{
 		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashPayload(t.Envelope.GetPayload()),
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
 	}
-	e := newEntry()
-	if !x.claimed {
-		e.Events = append(e.Events, x.claim(1))
-	}
-	e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
+	// A claim of the identity stands for all its runs; it is repeated in each, so
+	// that a run's own entries say whose it was and how often.
+	e := newEntry(x.claim(1), &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
 	if end := x.append(ctx, t.Ref, e); end != nil {
 		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
 			// it was no new identity after all
@@ -64,12 +66,8 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		}
 		return end
 	}
-	x.known, x.claimed = true, true
+	x.known, x.claimed, x.open = true, true, t.Ref
 	r := x.newRun(t.Ref)
-	if e.Events[0].GetClaimed() == nil {
-		r.timeline.claim(&schemas.Claimed{Node: x.cfg.Node}, e.GetAt()) // the claim of an earlier run stands
-		r.info.Attempt = 1
-	}
 	x.trace(ctx, r, started)
 	return x.execute(ctx, r, mail, e)
 }
@@ -91,6 +89,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	if last.Seq != x.head {
 		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
 	}
+	events := last.Entry.GetEvents()
 	if !x.claimed {
 		attempt := uint32(1)
 		for _, s := range entries {
@@ -104,10 +103,13 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		if end := x.append(ctx, ref, e); end != nil {
 			return end
 		}
-		x.claimed = true
+		x.claimed, events = true, e.GetEvents()
 		entries = append(entries, schemas.Stored{Seq: x.head, Ref: ref, Entry: e})
 	}
 	r := x.newRun(ref)
+	if n := len(events); n > 0 {
+		r.parked = events[n-1].GetParked()
+	}
 	s := startedOf(entries)
 	if s == nil {
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
@@ -185,7 +187,7 @@ func (x *Executor) trace(ctx context.Context, r *run, s *schemas.Started) {
 }
 
 // park stops a run that the deployed code cannot continue. What it has is kept;
-// the reason is recorded once.
+// the reason is recorded unless it is the last that is known of the run.
 func (x *Executor) park(ctx context.Context, r *run, err error) *Ending {
 	defer r.drop()
 	e := AsError(err)

@@ -76,9 +76,11 @@ type Executor struct {
 	kind  *Kind
 	lease Lease
 
-	known   bool   // head and state were read, or written, by this executor
-	head    uint64 // sequence of the identity's last entry, 0 for none
-	claimed bool   // Claimed was appended under this lease
+	known   bool        // head and state were read, or written, by this executor
+	head    uint64      // sequence of the identity's last entry, 0 for none
+	claimed bool        // Claimed was appended under this lease
+	open    schemas.Ref // the identity's open run, the zero value for none
+	asleep  bool        // open is suspended
 	state   *schemas.State
 	rev     uint64
 	counter uint64
@@ -108,7 +110,7 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 	if head.Entry.GetEpoch() > x.lease.Epoch() {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s belongs to epoch %d, this node has epoch %d", x.id, head.Entry.GetEpoch(), x.lease.Epoch()))
 	}
-	x.head = head.Seq
+	x.head, x.open, x.asleep = head.Seq, schemas.Ref{}, false
 	if err := x.readState(ctx); err != nil {
 		return ending(Restart, err)
 	}
@@ -119,7 +121,8 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 	rec := head.Entry.GetRecord()
 	if rec == nil {
 		events := head.Entry.GetEvents()
-		return &Ending{Kind: Behind, Open: head.Ref, Asleep: len(events) > 0 && events[len(events)-1].GetSuspended() != nil}
+		x.open, x.asleep = head.Ref, len(events) > 0 && events[len(events)-1].GetSuspended() != nil
+		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
 	return x.settle(ctx, head.Ref, rec, head.Seq)
 }
@@ -187,17 +190,25 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 		return ending(Stopped, err)
 	case err != nil:
 		return ending(Restart, fmt.Errorf("append to %s: %w", ref, err))
-	case out.Fenced && out.Head.Entry.GetEpoch() > e.Epoch:
-		return ending(Lost, Errorf(ErrFenced.Code, "%s was taken over in epoch %d", x.id, out.Head.Entry.GetEpoch()))
-	case out.Fenced && out.Head.Seq < x.head:
-		// the head moved back: records were removed, by their owner; are we it?
-		return ending(Lost, Errorf(ErrFenced.Code, "the last entry of %s was removed while this node held it", x.id))
 	case out.Fenced:
-		return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation did not write", x.id, out.Head.Seq))
+		return x.fenced(out.Head)
 	}
 	x.Received()
 	x.head = out.Seq
 	return nil
+}
+
+// fenced is the ending where the head is not the entry that this executor
+// wrote, or read, last (P04).
+func (x *Executor) fenced(head schemas.Stored) *Ending {
+	switch epoch := head.Entry.GetEpoch(); {
+	case epoch > x.lease.Epoch():
+		return ending(Lost, Errorf(ErrFenced.Code, "%s was taken over in epoch %d", x.id, epoch))
+	case head.Seq < x.head:
+		// the head moved back: records were removed, by their owner; are we it?
+		return ending(Lost, Errorf(ErrFenced.Code, "the last entry of %s was removed while this node held it", x.id))
+	}
+	return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation did not write", x.id, head.Seq))
 }
 
 func newEntry(events ...*schemas.Event) *schemas.Entry {
@@ -206,6 +217,10 @@ func newEntry(events ...*schemas.Event) *schemas.Entry {
 
 // applyEntry makes what was just appended, or loaded, happen to a run.
 func applyEntry(r *run, seq uint64, e *schemas.Entry) error {
+	if r.finished && !onlyClaims([]schemas.Stored{{Entry: e}}) {
+		// when this entry was written the code had not returned
+		return goesOn(e)
+	}
 	for _, ev := range e.GetEvents() {
 		if err := r.apply(seq, e.GetAt(), ev); err != nil {
 			return err

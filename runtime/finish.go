@@ -27,6 +27,7 @@ func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 	if end := x.append(ctx, r.ref, e); end != nil {
 		return end
 	}
+	x.open = schemas.Ref{}
 	r.finishSpan(r.err)
 	if end := x.settle(ctx, r.ref, rec, x.head); end != nil {
 		return end
@@ -54,11 +55,13 @@ func (x *Executor) record(r *run) *schemas.Record {
 		rec.StateChanged, rec.State, rec.StateRevision = true, r.newState, x.rev
 	}
 	now := time.Now().UnixNano()
-	for _, f := range r.issued { // sends that no entry has recorded yet
+	for _, f := range r.issued { // messages that may not have been put out yet
+		if f.kind != kindSend && (f.kind != kindCall || f.done) || f.msg.confirmed {
+			continue
+		}
+		f.msg.env.To = f.msg.to.Identity.String()
+		rec.Outbox = append(rec.Outbox, f.msg.env)
 		if f.kind == kindSend && !f.created {
-			env := f.msg.env
-			env.To = f.msg.to.Identity.String()
-			rec.Outbox = append(rec.Outbox, env)
 			r.timeline.done(f, now, nil)
 		}
 	}
@@ -111,8 +114,12 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 			return nil
 		})
 	}
-	for _, env := range rec.GetOutbox() {
-		g.Go(func() error { return x.sendOut(gctx, env) })
+	if out := rec.GetOutbox(); len(out) > 0 {
+		g.Go(func() error {
+			return inOrder(gctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
+				return x.sendOut(ctx, out[i])
+			})
+		})
 	}
 	if rec.GetSuspended() {
 		g.Go(func() error { return x.cfg.Wakes.Cancel(gctx, ref) })
@@ -128,13 +135,13 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 }
 
 // sendOut sends a message of a record's outbox. One that can never be accepted,
-// because its kind does not exist, is given up, and said.
+// e.g. because its kind does not exist, is given up, and said.
 func (x *Executor) sendOut(ctx context.Context, env *schemas.Envelope) error {
 	to, err := schemas.ParseIdentity(env.GetTo())
 	if err == nil {
 		err = x.cfg.Outbox.Send(ctx, to, env)
 	}
-	if errors.Is(err, ErrNotFound) || errors.Is(err, schemas.ErrInvalidName) {
+	if undeliverable(err) {
 		x.cfg.Log.Error("a message cannot be delivered", "from", x.id.String(), "to", env.GetTo(), "error", err)
 		return nil
 	}

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
-	"golang.org/x/sync/errgroup"
 )
 
 // A live run is a run with the executor's side of it: steps that run, timers
@@ -30,6 +28,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 	stepCtx, cancel := context.WithCancel(r.ctx)
 	defer cancel() // ends steps that nobody waits for any more
 	defer r.drop()
+	x.asleep = false
 	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}}
 	r.log = r.loud
 	for {
@@ -41,14 +40,14 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if r.finished {
 			return x.finish(ctx, r, mail)
 		}
-		if l.draining() {
-			if l.steps == 0 {
-				return ending(Restart, errDraining)
-			}
-		} else if end := l.dispatch(ctx, stepCtx); end != nil {
+		draining := l.draining()
+		if draining && l.steps == 0 {
+			return ending(Restart, errDraining)
+		}
+		if end := l.dispatch(ctx, stepCtx, !draining); end != nil {
 			return end
 		}
-		events := append(l.creations(), l.happened()...)
+		events := append(l.creations(!draining), l.happened()...)
 		if len(events) == 0 {
 			if end := l.wait(ctx); end != nil {
 				return end
@@ -75,8 +74,8 @@ func (l *live) draining() bool {
 }
 
 // creations returns the events that must be stored before what the code has
-// asked for may be put out.
-func (l *live) creations() (events []*schemas.Event) {
+// asked for may be put out. Without begin no step is to begin any more.
+func (l *live) creations(begin bool) (events []*schemas.Event) {
 	now := time.Now()
 	for _, f := range l.r.issued {
 		if f.created || f.done && f.kind != kindSend {
@@ -84,6 +83,9 @@ func (l *live) creations() (events []*schemas.Event) {
 		}
 		switch f.kind {
 		case kindStep:
+			if !begin {
+				continue
+			}
 			f.live = true // started by this process: it may run
 			events = append(events, &schemas.Event{Kind: &schemas.Event_StepStarted{StepStarted: &schemas.StepStarted{Path: f.path, Name: f.name}}})
 		case kindTimer:
@@ -102,14 +104,15 @@ func (l *live) creations() (events []*schemas.Event) {
 }
 
 // dispatch puts out everything that was asked for and is recorded as far as it
-// must be, and returns once the messages among it are accepted.
-func (l *live) dispatch(ctx, stepCtx context.Context) *Ending {
+// must be, and returns once the messages among it are accepted: the next entry
+// says that they were. Steps are left if none is to begin any more.
+func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 	var rest []*Future
 	var out []*Future
 	for _, f := range l.r.issued {
 		switch {
 		case f.kind == kindBranch, f.done && f.kind != kindSend:
-		case f.kind == kindStep && f.step.opts.Once && !f.started && !f.step.told:
+		case f.kind == kindStep && (!begin || f.step.opts.Once && !f.started && !f.step.told):
 			rest = append(rest, f)
 		case f.kind == kindStep:
 			if end := l.startStep(stepCtx, f); end != nil {
@@ -132,44 +135,6 @@ func (l *live) dispatch(ctx, stepCtx context.Context) *Ending {
 	return l.send(ctx, out)
 }
 
-func (l *live) send(ctx context.Context, out []*Future) *Ending {
-	if len(out) == 0 {
-		return nil
-	}
-	if end := l.stale(); end != nil {
-		return end
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
-	for _, f := range out {
-		g.Go(func() error {
-			if err := l.cfg.Outbox.Send(gctx, f.msg.to.Identity, f.msg.env); err != nil {
-				return fmt.Errorf("send to %s: %w", f.msg.to, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return l.unsent(out, err)
-	}
-	return nil
-}
-
-// unsent is what becomes of messages that were not accepted. A message that can
-// never be accepted is the call's failure; anything else begins again.
-func (l *live) unsent(out []*Future, err error) *Ending {
-	if e := AsError(err); e.Code == ErrNotFound.Code || e.Code == ErrTooLarge.Code {
-		for _, f := range out {
-			if f.kind == kindCall && !f.done {
-				l.mail.Put(&schemas.Envelope{Type: schemas.Envelope_RESULT, Path: f.path, Error: EncodeError(e)})
-			}
-		}
-		l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "error", e.Message)
-		return nil
-	}
-	return ending(Restart, err)
-}
-
 // startStep runs a step's body on a goroutine of its own. One that must not be
 // repeated and was started by another process is not run: its policy decides.
 func (l *live) startStep(ctx context.Context, f *Future) *Ending {
@@ -178,14 +143,14 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	}
 	body := f.step.fn
 	switch {
-	case f.step.told:
-		body = func(context.Context) (*schemas.Payload, error) { return nil, f.scope.err }
-	case f.step.opts.Once && !f.live:
+	case f.step.opts.Once && f.started && !f.live: // also if it is to stop: it may have happened
 		if body = f.step.opts.IfUnknown; body == nil {
 			body = func(context.Context) (*schemas.Payload, error) {
 				return nil, Errorf(ErrUnknownOutcome.Code, "step %s %q was started by a process that ended before its outcome was recorded, and must not be repeated; find out what happened, then run it again under another ID", f.path, f.name)
 			}
 		}
+	case f.step.told:
+		body = func(context.Context) (*schemas.Payload, error) { return nil, f.scope.err }
 	}
 	f.live = true
 	info := &StepContext{
@@ -193,7 +158,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 		IdempotencyKey: DeriveID(l.cfg.Namespace, l.r.ref, "step", f.path),
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	f.step.cancel = func() { cancel(f.scope.err) }
+	f.step.cancel = func() { cancel(f.scope.cause()) }
 	l.steps++
 	go func() {
 		defer cancel(nil)
@@ -235,6 +200,7 @@ func (l *live) happened() (events []*schemas.Event) {
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
 		case schemas.Envelope_TASK:
 			if l.r.joins(env) {
+				l.r.joined = append(l.r.joined, env.GetReply())
 				events = append(events, &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: env.GetReply()}}})
 			}
 		}
@@ -256,10 +222,15 @@ func (r *run) joins(env *schemas.Envelope) bool {
 	if env.GetType() != schemas.Envelope_TASK || reply == nil || !bytes.Equal(HashPayload(env.GetPayload()), r.started.GetInputHash()) {
 		return false
 	}
+	return !r.waits(reply)
+}
+
+// waits reports whether the run knows who waits for it at reply.
+func (r *run) waits(reply *schemas.Reply) bool {
 	same := func(o *schemas.Reply) bool {
 		return o.GetRun() == reply.GetRun() && o.GetPath() == reply.GetPath()
 	}
-	return !same(r.started.GetReply()) && !slices.ContainsFunc(r.joined, same)
+	return same(r.started.GetReply()) || slices.ContainsFunc(r.joined, same)
 }
 
 func (l *live) inDueOrder() (fs []*Future) {
@@ -292,8 +263,13 @@ func (l *live) wait(ctx context.Context) *Ending {
 		d = max(time.Until(due), 0)
 	}
 	suspends := l.steps == 0 && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
-	if suspends {
+	quiet := l.cfg.Retention / 4
+	asks := !suspends && (d < 0 || d > quiet)
+	switch {
+	case suspends:
 		d = l.cfg.SuspendAfter
+	case asks:
+		d = quiet
 	}
 	var fired <-chan time.Time
 	if d >= 0 {
@@ -311,40 +287,14 @@ func (l *live) wait(ctx context.Context) *Ending {
 	case <-draining:
 		return nil
 	case <-fired:
-		if suspends {
+		switch {
+		case suspends:
 			return l.suspend(ctx, due)
+		case asks:
+			return l.ask(ctx)
 		}
 		return nil
 	case <-ctx.Done():
 		return ending(Restart, context.Cause(ctx))
 	}
-}
-
-// backstop is when a run that waits for results alone is looked at again.
-const backstop = time.Hour
-
-// suspend stores the wake-up, then the event, in that order (P12): at every
-// moment some stored message carries the run.
-func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
-	if end := l.stale(); end != nil {
-		return end
-	}
-	if due.IsZero() {
-		due = time.Now().Add(backstop)
-	}
-	timer := l.timerID()
-	env := &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: timer, Run: string(l.r.ref.ID), Path: timer, Due: due.UnixNano()}
-	l.r.suspended = true
-	if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {
-		return ending(Restart, fmt.Errorf("store the wake-up of %s: %w", l.r.ref, err))
-	}
-	if !l.mail.sealIfEmpty() {
-		return nil
-	}
-	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano()}}})
-	if end := l.append(ctx, l.r.ref, e); end != nil {
-		return end
-	}
-	l.r.finishSpan(nil)
-	return &Ending{Kind: Suspended, Hash: l.r.started.GetInputHash()}
 }

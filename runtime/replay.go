@@ -57,11 +57,12 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.cancelled[k.CancelRequested.GetId()] = true
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_Joined:
-		r.joined = append(r.joined, k.Joined.GetReply())
+		if !r.waits(k.Joined.GetReply()) {
+			r.joined = append(r.joined, k.Joined.GetReply())
+		}
 	case *schemas.Event_Suspended:
 		r.suspended = true
-	case *schemas.Event_Parked:
-		r.parked = k.Parked
+	case *schemas.Event_Parked: // for people
 	default:
 		err = Errorf(ErrNondeterministic.Code, "entry %d of the journal has an event that this build does not know; deploy the build that wrote it, or a newer one", seq)
 	}
@@ -126,6 +127,41 @@ func recorded(kind futureKind, name string) string {
 		return string(kind)
 	}
 	return fmt.Sprintf("%s %q", kind, name)
+}
+
+// goesOn is the mismatch where the code has returned and the journal has more.
+func goesOn(e *schemas.Entry) error {
+	was := "an event"
+	for _, ev := range e.GetEvents() {
+		switch k := ev.GetKind().(type) {
+		case *schemas.Event_Claimed, *schemas.Event_Parked:
+			continue
+		case *schemas.Event_StepStarted:
+			was = numbered(kindStep, k.StepStarted.GetName(), k.StepStarted.GetPath())
+		case *schemas.Event_StepCompleted:
+			was = numbered(kindStep, k.StepCompleted.GetName(), k.StepCompleted.GetPath())
+		case *schemas.Event_TimerCreated:
+			was = numbered(kindTimer, k.TimerCreated.GetName(), k.TimerCreated.GetPath())
+		case *schemas.Event_TimerFired:
+			was = numbered(kindTimer, "", k.TimerFired.GetPath())
+		case *schemas.Event_Called:
+			was = numbered(kindCall, k.Called.GetName(), k.Called.GetPath())
+		case *schemas.Event_CallReturned:
+			was = numbered(kindCall, "", k.CallReturned.GetPath())
+		case *schemas.Event_Sent:
+			was = numbered(kindSend, k.Sent.GetName(), k.Sent.GetPath())
+		case *schemas.Event_CancelRequested:
+			was = "a cancellation"
+		case *schemas.Event_Suspended:
+			was = "a wait"
+		}
+		break
+	}
+	return Errorf(ErrNondeterministic.Code, "the end: the journal goes on with %s, the code has returned; deploy code that agrees with the journal, and the run goes on", was)
+}
+
+func numbered(kind futureKind, name, path string) string {
+	return recorded(kind, name) + " at number " + path
 }
 
 func mismatch(path, was, asked string) error {

@@ -22,8 +22,11 @@ var DefaultRetry = RetryPolicy{Attempts: 5, Backoff: 100 * time.Millisecond, Max
 // "equal jitter": half of it fixed, half random, so that many failing steps do
 // not come back at once.
 func (p RetryPolicy) next(attempt int, err *Error) (time.Duration, bool) {
-	if p.Attempts == 0 {
+	if p == (RetryPolicy{}) {
 		p = DefaultRetry
+	}
+	if p.Attempts == 0 {
+		p.Attempts = DefaultRetry.Attempts
 	}
 	if err.Final || attempt >= p.Attempts {
 		return 0, false

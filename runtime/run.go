@@ -85,7 +85,7 @@ func (r *run) begin(s *schemas.Started) {
 		end(nil, err)
 		return
 	}
-	c := &Context{run: r, scope: r.root, count: new(int)}
+	c := &Context{run: r, scope: r.root, line: new(line)}
 	c.co = r.sched.spawn(func() { end(m.Handler(c, s.GetInput())) }, func(e *Error) { end(nil, e) })
 }
 

@@ -1,5 +1,7 @@
 package runtime
 
+import "slices"
+
 // A scope is a part of a run that is cancelled as one. Cancellation is an event
 // of the journal, or follows from one, so that it comes at the same place on
 // every replay.
@@ -18,6 +20,14 @@ func newScope(parent *scope) *scope {
 		parent.children = append(parent.children, s)
 	}
 	return s
+}
+
+// cause returns why the scope is cancelled, nil while it is not.
+func (s *scope) cause() error {
+	if s.err == nil {
+		return nil
+	}
+	return s.err
 }
 
 func (s *scope) add(f *Future) {
@@ -40,7 +50,12 @@ func (s *scope) cancel(r *run, err *Error) {
 	for _, co := range s.blocked {
 		co.wake()
 	}
-	for _, c := range s.children {
+	children := s.children
+	s.children = nil
+	for _, c := range children {
 		c.cancel(r, err)
+	}
+	if p := s.parent; p != nil {
+		p.children = slices.DeleteFunc(p.children, func(c *scope) bool { return c == s })
 	}
 }

@@ -32,6 +32,9 @@ func (p *Process) Epoch() uint64 { return p.epoch }
 
 // Valid reports whether the process thinks that it is the owner.
 func (p *Process) Valid() bool {
+	if f := p.w.OnValid; f != nil {
+		f(p)
+	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return !p.lapsed

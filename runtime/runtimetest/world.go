@@ -24,6 +24,9 @@ type World struct {
 	States  *States
 	// Configure, if set, changes the configuration of each process.
 	Configure func(*runtime.Config)
+	// OnValid, if set, is called whenever an executor asks for its lease, which
+	// it does before every append, every message and every step.
+	OnValid func(p *Process)
 	// Passivate makes an activation forget what it knows after each run.
 	Passivate bool
 	// AutoRestart starts the next process when a crash point ended one.

@@ -1,0 +1,82 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/perdure/perdure/schemas"
+	"golang.org/x/sync/errgroup"
+)
+
+// send puts messages out and returns once all of them are accepted.
+func (l *live) send(ctx context.Context, out []*Future) *Ending {
+	if len(out) == 0 {
+		return nil
+	}
+	if end := l.stale(); end != nil {
+		return end
+	}
+	never := make([]error, len(out))
+	err := inOrder(ctx, len(out), func(i int) schemas.Identity { return out[i].msg.to.Identity }, func(ctx context.Context, i int) error {
+		f := out[i]
+		err := l.cfg.Outbox.Send(ctx, f.msg.to.Identity, f.msg.env)
+		if undeliverable(err) {
+			never[i], err = err, nil
+		}
+		if err != nil {
+			return fmt.Errorf("send to %s: %w", f.msg.to, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return ending(Restart, err)
+	}
+	for i, f := range out {
+		if never[i] != nil {
+			l.undelivered(f, never[i])
+		}
+	}
+	return nil
+}
+
+// inOrder sends n messages: those to one identity one after another, as they
+// were issued, those to different ones at the same time.
+func inOrder[K comparable](ctx context.Context, n int, to func(int) K, send func(ctx context.Context, i int) error) error {
+	var keys []K
+	by := map[K][]int{}
+	for i := range n {
+		k := to(i)
+		if by[k] == nil {
+			keys = append(keys, k)
+		}
+		by[k] = append(by[k], i)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(64)
+	for _, k := range keys {
+		g.Go(func() error {
+			for _, i := range by[k] {
+				if err := send(ctx, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// undeliverable reports whether a message can never be accepted.
+func undeliverable(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrTooLarge) || errors.Is(err, schemas.ErrInvalidName)
+}
+
+// undelivered is what becomes of a message that can never be accepted: it is
+// the failure of who waits for its result, and is said.
+func (l *live) undelivered(f *Future, err error) {
+	l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "to", f.msg.to.String(), "error", err)
+	if f.kind == kindCall && !f.done {
+		l.mail.Put(&schemas.Envelope{Type: schemas.Envelope_RESULT, Path: f.path, Error: EncodeError(err)})
+	}
+}
