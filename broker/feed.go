@@ -36,8 +36,10 @@ type Feed struct {
 // there.
 func (i *Inbox) Take(ctx context.Context, p schemas.Partition, epoch uint64) (*Feed, error) {
 	f := &Feed{b: i.b}
-	lost := i.b.link.session()
-	err := f.create(ctx, p, epoch)
+	lost, err := i.b.link.begin(ctx)
+	if err == nil {
+		err = f.create(ctx, p, epoch)
+	}
 	if err == nil {
 		f.pull, err = i.b.inbox.newPuller(i.b.names.consumer(p, epoch), lost)
 	}

@@ -58,7 +58,10 @@ type follower struct {
 
 // run follows by one consumer until that is lost.
 func (f *follower) run(ctx context.Context) error {
-	lost := f.link.session()
+	lost, err := f.link.begin(ctx)
+	if err != nil {
+		return err
+	}
 	name := "follow-" + rand.Text()
 	pending, err := f.create(ctx, name)
 	if err != nil {

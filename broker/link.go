@@ -88,6 +88,14 @@ func (l *link) session() <-chan struct{} {
 	return l.lost
 }
 
+// begin waits until there is a connection, and returns its session.
+func (l *link) begin(ctx context.Context) (<-chan struct{}, error) {
+	if err := l.connected(ctx); err != nil {
+		return nil, err
+	}
+	return l.session(), nil
+}
+
 // connected waits until there is a connection.
 func (l *link) connected(ctx context.Context) error {
 	l.mu.Lock()

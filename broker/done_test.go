@@ -1,0 +1,39 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+)
+
+// P23: a watch gets every notice from when it returns.
+func TestP23_WatchThenNotify(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	ref := identity("wf", "k.1").Run("order 17")
+	d := r.b.Done()
+	must(t, d.Notify(ref, []byte("nobody hears it")))
+	w, err := d.Watch(r.ctx, ref)
+	must(t, err)
+	defer w.Stop()
+	must(t, d.Notify(identity("wf", "k.1").Run("other"), []byte("of another run")))
+	must(t, d.Notify(ref, []byte(`{"status":"completed"}`)))
+	got, err := w.Next(r.ctx)
+	must(t, err)
+	if string(got) != `{"status":"completed"}` {
+		t.Errorf("the notice is %q", got)
+	}
+	short, cancel := context.WithTimeout(r.ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := w.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second notice: %v, want the context's error", err)
+	}
+	w.Stop()
+	must(t, r.b.Close())
+	if _, err := w.Next(r.ctx); !errors.Is(err, broker.ErrClosed) {
+		t.Errorf("after the broker is closed: %v, want ErrClosed", err)
+	}
+}
