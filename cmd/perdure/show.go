@@ -2,13 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/perdure/perdure"
 	"github.com/spf13/cobra"
@@ -29,76 +22,10 @@ func showCommand() *cobra.Command {
 				if c.output == "json" {
 					return printJSON(cmd.OutOrStdout(), info)
 				}
-				return Timeline(cmd.OutOrStdout(), info)
+				return info.WriteTimeline(cmd.OutOrStdout())
 			})
 		},
 	}
 	c.flags(cmd)
 	return cmd
 }
-
-// Timeline prints a run for people: who had it, what ran, what was replayed.
-func Timeline(out io.Writer, info *perdure.RunInfo) error {
-	fmt.Fprintf(out, "%s  %s\n", info.Run, info.Status)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	next := 0
-	for i, c := range info.Claims {
-		fmt.Fprintf(w, "%s\tnode %s\t%s\t\n", clock(c.At), c.Node, claimNote(i, c))
-		for next < len(info.Steps) && int(info.Steps[next].Claim) <= i {
-			step(w, info.Steps[next])
-			next++
-		}
-	}
-	for ; next < len(info.Steps); next++ {
-		step(w, info.Steps[next])
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if n := info.StepCount; n > uint64(len(info.Steps)) {
-		fmt.Fprintf(out, "... and %d more\n", n-uint64(len(info.Steps)))
-	}
-	if info.Reason != "" {
-		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)
-	}
-	var err error
-	switch {
-	case info.Error != nil:
-		_, err = fmt.Fprintf(out, "error %s: %s\n", info.Error.Code, info.Error.Message)
-	case len(info.Result) > 0:
-		_, err = fmt.Fprintf(out, "result: %s\n", info.Result)
-	}
-	return err
-}
-
-func claimNote(i int, c perdure.Claim) string {
-	if i == 0 {
-		return "begins the run"
-	}
-	return fmt.Sprintf("takes the run over: %d steps replayed from the journal, none of them run again", c.Replayed)
-}
-
-func step(w io.Writer, s perdure.Step) {
-	var notes []string
-	if s.Attempts > 1 {
-		notes = append(notes, fmt.Sprintf("%d attempts", s.Attempts))
-	}
-	if s.Error != "" {
-		notes = append(notes, "error "+s.Error)
-	}
-	if in, out := s.Attributes["input_tokens"], s.Attributes["output_tokens"]; in != "" || out != "" {
-		notes = append(notes, fmt.Sprintf("%s tokens in, %s out", in, out))
-	}
-	for _, k := range slices.Sorted(maps.Keys(s.Attributes)) {
-		if k != "input_tokens" && k != "output_tokens" && !strings.HasSuffix(k, "sha256") {
-			notes = append(notes, k+" "+s.Attributes[k])
-		}
-	}
-	took := ""
-	if s.TookMS > 0 {
-		took = time.Duration(s.TookMS * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
-	}
-	fmt.Fprintf(w, "%s\t  %s %s\t%s\t%s\n", clock(s.At), s.Path, s.Name, took, strings.Join(notes, ", "))
-}
-
-func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }

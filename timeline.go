@@ -1,0 +1,82 @@
+package perdure
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// WriteTimeline prints the run for people: who had it, what ran, what was
+// replayed, how long it took.
+func (info *RunInfo) WriteTimeline(out io.Writer) error {
+	fmt.Fprintf(out, "%s  %s\n", info.Run, info.Status)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	next := 0
+	for i, c := range info.Claims {
+		fmt.Fprintf(w, "%s  node %s %s\n", clock(c.At), c.Node, claimNote(i, c))
+		for next < len(info.Steps) && int(info.Steps[next].Claim) <= i {
+			writeStep(w, info.Steps[next])
+			next++
+		}
+	}
+	for ; next < len(info.Steps); next++ {
+		writeStep(w, info.Steps[next])
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if n := info.StepCount; n > uint64(len(info.Steps)) {
+		fmt.Fprintf(out, "... and %d more\n", n-uint64(len(info.Steps)))
+	}
+	if info.Reason != "" {
+		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)
+	}
+	var err error
+	switch {
+	case info.Error != nil:
+		_, err = fmt.Fprintf(out, "error %s: %s\n", info.Error.Code, info.Error.Message)
+	case len(info.Result) > 0:
+		_, err = fmt.Fprintf(out, "result: %s\n", info.Result)
+	}
+	return err
+}
+
+func claimNote(i int, c Claim) string {
+	if i == 0 {
+		return "begins the run"
+	}
+	steps := "1 step"
+	if c.Replayed != 1 {
+		steps = fmt.Sprintf("%d steps", c.Replayed)
+	}
+	return "takes the run over: " + steps + " replayed from the journal, not run again"
+}
+
+func writeStep(w io.Writer, s Step) {
+	var notes []string
+	if s.Attempts > 1 {
+		notes = append(notes, fmt.Sprintf("%d attempts", s.Attempts))
+	}
+	if s.Error != "" {
+		notes = append(notes, "error "+s.Error)
+	}
+	if in, out := s.Attributes["input_tokens"], s.Attributes["output_tokens"]; in != "" || out != "" {
+		notes = append(notes, fmt.Sprintf("%s tokens in, %s out", in, out))
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Attributes)) {
+		if k != "input_tokens" && k != "output_tokens" && !strings.HasSuffix(k, "sha256") {
+			notes = append(notes, k+" "+s.Attributes[k])
+		}
+	}
+	took := ""
+	if s.TookMS > 0 {
+		took = time.Duration(s.TookMS * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
+	}
+	fmt.Fprintf(w, "%s    %s %s\t%s\t%s\n", clock(s.At), s.Path, s.Name, took, strings.Join(notes, ", "))
+}
+
+func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
