@@ -44,10 +44,11 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if draining && l.steps == 0 {
 			return ending(Restart, errDraining)
 		}
-		if end := l.dispatch(ctx, stepCtx, !draining); end != nil {
+		begin := !draining && !mail.cancels() // a run that was cancelled while it waited begins nothing
+		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
 			return end
 		}
-		events := append(l.creations(!draining), l.happened()...)
+		events := append(l.creations(begin), l.happened()...)
 		if len(events) == 0 {
 			if end := l.wait(ctx); end != nil {
 				return end

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/perdure/perdure/schemas"
@@ -53,6 +54,13 @@ func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
 	mail, steps := m.mail, m.steps
 	m.mail, m.steps = nil, nil
 	return mail, steps
+}
+
+// cancels reports whether a cancellation waits.
+func (m *Mailbox) cancels() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.mail, func(env *schemas.Envelope) bool { return env.GetType() == schemas.Envelope_CANCEL })
 }
 
 // sealIfEmpty seals a mailbox that holds nothing, so that a message that comes
