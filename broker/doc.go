@@ -1,7 +1,7 @@
 // Package broker is everything NATS: it embeds a server or connects to one,
 // and keeps inboxes, journals, state, schedules and leases in JetStream.
 //
-//	b, err := broker.Open(ctx, broker.Config{Dir: "./data"})
+//	b, err := broker.Open(ctx, broker.Config{Dir: "./data", Kinds: []schemas.Kind{"hello"}})
 //	id := schemas.Identity{Kind: "hello", Key: "amsterdam"}
 //	_, err = b.Inbox().Publish(ctx, broker.LocalDomain, id, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17"})
 //	feed, err := b.Inbox().Take(ctx, b.Names().Partition(id), 1) // the only consumer of the partition
