@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/runtime/runtimetest"
@@ -89,7 +90,9 @@ func world(t *testing.T, kinds ...*runtime.Kind) *runtimetest.World {
 // expect waits for a run and checks its result, or the code of its error.
 func expect(t *testing.T, w *runtimetest.World, r schemas.Ref, want string) *schemas.Record {
 	t.Helper()
-	rec, err := w.Result(t.Context(), r)
+	ctx, cancel := patience(t)
+	defer cancel()
+	rec, err := w.Result(ctx, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,9 +106,16 @@ func expect(t *testing.T, w *runtimetest.World, r schemas.Ref, want string) *sch
 	return rec
 }
 
+// patience is longer than anything that is waited for in a bubble.
+func patience(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 1000*time.Hour)
+}
+
 func settle(t *testing.T, w *runtimetest.World) {
 	t.Helper()
-	if err := w.Settle(t.Context()); err != nil {
+	ctx, cancel := patience(t)
+	defer cancel()
+	if err := w.Settle(ctx); err != nil {
 		t.Error(err)
 	}
 }

@@ -102,12 +102,12 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 		switch end.Kind {
 		case runtime.Finished:
 			open, asleep = schemas.Ref{}, false
-			if err := a.finished(ref, end); err != nil || a.p.w.Passivate {
+			if err := a.settled(ref, end); err != nil || a.p.w.Passivate {
 				return true
 			}
 		case runtime.Suspended:
 			open, asleep = ref, true
-			if err := a.ack(ref, true); err != nil || a.p.w.Passivate && !a.waits(ref) {
+			if err := a.settled(ref, end); err != nil || a.p.w.Passivate && !a.waits(ref) {
 				return true
 			}
 		case runtime.Behind:
@@ -215,17 +215,19 @@ func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Ma
 	return end
 }
 
-// finished answers who waits for a run that is over and was not answered by
-// its record, and acknowledges its messages.
-func (a *activation) finished(ref schemas.Ref, end *runtime.Ending) error {
+// settled answers who waits for a run that is suspended or over and is not, or
+// was not, answered by its record; then it acknowledges the run's messages that
+// the execution has taken in, or all if it is over.
+func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 	for _, m := range a.held() {
 		if m.ref != ref || m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {
 			continue
 		}
 		answer := end.Record
-		if !bytes.Equal(runtime.HashPayload(m.env.GetPayload()), end.Hash) {
+		switch {
+		case !bytes.Equal(runtime.HashPayload(m.env.GetPayload()), end.Hash):
 			answer = &schemas.Record{Error: runtime.EncodeError(runtime.Errorf(runtime.ErrConflict.Code, "%s was started with another input", ref))}
-		} else if m.given && !end.Found {
+		case answer == nil || m.given && !end.Found:
 			continue
 		}
 		env := runtime.Answer(a.p.cfg.Namespace, ref, m.env.GetReply(), answer)
@@ -237,7 +239,7 @@ func (a *activation) finished(ref schemas.Ref, end *runtime.Ending) error {
 			return err
 		}
 	}
-	return a.ack(ref, false)
+	return a.ack(ref, end.Kind == runtime.Suspended)
 }
 
 var errAck = errors.New("an acknowledgement was not confirmed")

@@ -37,6 +37,7 @@ type World struct {
 	inbox     map[schemas.Identity][]*message // not acknowledged, in order
 	wakes     map[wakeKey]*wake
 	current   *Process
+	started   []*Process
 	processes sync.WaitGroup
 	epoch     uint64
 	closed    bool
@@ -150,7 +151,7 @@ func (w *World) start() *Process {
 	if w.Configure != nil {
 		w.Configure(p.cfg)
 	}
-	w.current = p
+	w.current, w.started = p, append(w.started, p)
 	for id, ms := range w.inbox {
 		for _, m := range ms {
 			p.deliver(id, m)
@@ -286,13 +287,19 @@ func (w *World) Close() []string {
 	for _, k := range w.wakes {
 		k.timer.Stop()
 	}
-	p := w.current
-	w.mu.Unlock()
-	if p != nil {
-		p.Kill()
+	for _, p := range w.started {
+		p.kill()
 	}
+	w.mu.Unlock()
 	w.processes.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.wrong
+}
+
+// Processes returns the processes that were started, in order.
+func (w *World) Processes() []*Process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.started)
 }
