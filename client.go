@@ -268,6 +268,8 @@ func (c *Client) request(ctx context.Context, endpoint string, in, out any) erro
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one", endpoint, c.b.Namespace())}
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
+		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: the connection to NATS is lost, and is being made again; ask again", endpoint)}
 	case err != nil:
 		return fmt.Errorf("request %s: %w", endpoint, err)
 	}
