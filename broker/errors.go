@@ -83,6 +83,7 @@ const (
 	codeStreamNotFound     = 10059
 	codeStreamNameInUse    = 10058
 	codeSubjectOverlap     = 10065
+	codeNoPeers            = 10005 // too few servers for the replicas, now
 	codeMessageNotFound    = 10037
 	codeSequenceNotFound   = 10043
 	codeMessageTooLarge    = 10054

@@ -151,7 +151,7 @@ func (p *provisioner) matchInbox(ctx context.Context, names Names) (done bool, e
 	}
 	switch {
 	case create:
-		err = p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, nil)
+		err = p.create(ctx, sc)
 		if e := refused(err); e != nil && e.Code == codeStreamNameInUse {
 			err = nil // another node was first
 		}

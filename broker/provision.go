@@ -149,7 +149,7 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 // stream creates a stream or verifies the one that is there.
 func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) error {
 	if !p.cfg.ClientOnly {
-		err := p.request(ctx, "$JS.API.STREAM.CREATE."+want.Name, want, nil)
+		err := p.create(ctx, want)
 		if e := refused(err); err != nil && (e == nil || e.Code != codeStreamNameInUse) {
 			return fmt.Errorf("create stream %s: %w", want.Name, err)
 		}
@@ -168,6 +168,24 @@ func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) e
 		return fmt.Errorf("open namespace %s: %w: stream %s %s; change it, or use another namespace", p.cfg.Namespace, ErrIncompatible, want.Name, what)
 	}
 	return nil
+}
+
+// peersWait is how long the servers of a cluster that has just started may
+// take to know of each other.
+const peersWait = 5 * time.Second
+
+// create asks for a stream, and waits for a cluster to be complete.
+func (p *provisioner) create(ctx context.Context, sc jetstream.StreamConfig) error {
+	deadline := time.Now().Add(peersWait)
+	for {
+		err := p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, nil)
+		if e := refused(err); e == nil || e.Code != codeNoPeers || time.Now().After(deadline) {
+			return err
+		}
+		if perr := p.link.pause(ctx, jitter(10*retryWait)); perr != nil {
+			return fmt.Errorf("%w (last: %w)", perr, err)
+		}
+	}
 }
 
 // differs says in what a stream fails the guarantees; empty for in nothing.

@@ -43,7 +43,51 @@ func Cluster(t testing.TB, opts ...func(*ServerConfig)) *Group {
 	for _, p := range g.Servers {
 		p.await(lineCurrent)
 	}
+	g.complete()
 	return g
+}
+
+// complete waits until the cluster places streams on all of its servers.
+func (g *Group) complete() {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), startWait)
+	defer cancel()
+	js := g.jetstream()
+	defer js.Conn().Close()
+	const name = "brokertest_complete"
+	for {
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: len(g.Servers)})
+		if err == nil {
+			err = js.DeleteStream(ctx, name)
+		}
+		if err == nil {
+			return
+		}
+		g.wait(ctx, "start a cluster", err)
+	}
+}
+
+func (g *Group) jetstream() jetstream.JetStream {
+	g.t.Helper()
+	nc, err := nats.Connect(g.URL(), nats.MaxReconnects(-1))
+	if err != nil {
+		g.t.Fatalf("connect to the cluster: %v", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		g.t.Fatalf("connect to the cluster: %v", err)
+	}
+	return js
+}
+
+// wait waits a moment for what has no event for clients.
+func (g *Group) wait(ctx context.Context, what string, last error) {
+	g.t.Helper()
+	select {
+	case <-ctx.Done():
+		g.t.Fatalf("%s: %v (last: %v)", what, ctx.Err(), last)
+	case <-time.After(20 * time.Millisecond):
+	}
 }
 
 // URL is where the cluster takes connections: all of its servers.
@@ -63,15 +107,8 @@ func (g *Group) Leader(stream string) *Process {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(g.t.Context(), startWait)
 	defer cancel()
-	nc, err := nats.Connect(g.URL(), nats.MaxReconnects(-1))
-	if err != nil {
-		g.t.Fatalf("find the leader of %s: %v", stream, err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		g.t.Fatalf("find the leader of %s: %v", stream, err)
-	}
+	js := g.jetstream()
+	defer js.Conn().Close()
 	for {
 		s, err := js.Stream(ctx, stream)
 		if err == nil {
@@ -83,10 +120,6 @@ func (g *Group) Leader(stream string) *Process {
 				}
 			}
 		}
-		select {
-		case <-ctx.Done():
-			g.t.Fatalf("find the leader of %s: %v (last: %v)", stream, ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond): // an election has no event for clients
-		}
+		g.wait(ctx, "find the leader of "+stream, err)
 	}
 }
