@@ -80,7 +80,11 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n.client = &Client{b: n.b, from: broker.LocalDomain, propagate: o.host.Tracer != nil}
-	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", n.b.Durability().Meaning())
+	meaning := n.b.Durability().Meaning()
+	if !n.b.Embedded() && n.b.Durability() != Quorum {
+		meaning = "what the NATS server is configured for: see its sync_interval"
+	}
+	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", meaning)
 	return n, nil
 }
 

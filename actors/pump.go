@@ -80,7 +80,7 @@ func (u *pump) giveUp(err error, draining bool) {
 		if errors.Is(err, errStopped) {
 			return
 		}
-		log.Info("a partition is begun again", "why", err)
+		log.Debug("a partition is begun again", "why", err)
 		if err := u.host.member.Again(ctx, u.p, u.lease.Epoch()); err != nil {
 			log.Warn("a partition was lost", "error", err)
 		}
