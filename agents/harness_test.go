@@ -4,16 +4,45 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/runtime/runtimetest"
 	"github.com/perdure/perdure/schemas"
 )
 
-// bundle is a world with one process, for one test.
+var weather = durable.Declare[string, string]("weather")
+
+type place struct {
+	City string `json:"city" jsonschema:"the city's name"`
+}
+
+type report struct {
+	City    string  `json:"city"`
+	Celsius float64 `json:"celsius"`
+	Sky     string  `json:"sky"`
+}
+
+func getWeather(_ context.Context, in place) (report, error) {
+	return report{in.City, 9, "rain"}, nil
+}
+
+// script is a model that answers by a function.
+func script(fn func(*scripted.Request) scripted.Reply) scripted.Script {
+	return scripted.Script{Rules: []scripted.Rule{{Func: fn}}}
+}
+
+func call(tool, arguments string) scripted.Call {
+	return scripted.Call{Name: tool, Arguments: scripted.Arguments(arguments)}
+}
+
+func calls(cs ...scripted.Call) scripted.Reply { return scripted.Reply{Calls: cs} }
+
+// bundle is a world of kinds, for one test.
 type bundle struct {
 	*runtimetest.World
 	t   *testing.T
@@ -72,6 +101,15 @@ func outcome[Out any](t *testing.T, rec *schemas.Record) (Out, error) {
 		t.Fatalf("the result %q: %v", rec.GetResult().GetData(), err)
 	}
 	return out, nil
+}
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("%q does not contain %q", text, p)
+		}
+	}
 }
 
 func wantErr(t *testing.T, err error, target *durable.Error, parts ...string) {
