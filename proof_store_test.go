@@ -1,0 +1,376 @@
+package perdure_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A store is what a test sees of a node's NATS from outside.
+type store struct {
+	t      testing.TB
+	client *perdure.Client
+	b      *broker.Broker
+	js     jetstream.JetStream
+
+	mu    sync.Mutex
+	audit map[string]int // requests of JetStream's API that change something, by verb
+	gone  uint64         // messages that purges removed
+}
+
+// openStore looks at the NATS server of url until the test ends.
+func openStore(t testing.TB, url string) *store {
+	t.Helper()
+	c, err := perdure.Dial(soon(t, patience), url, perdure.Logger(quiet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{t: t, client: c, b: c.Broker(), audit: map[string]int{}}
+	t.Cleanup(func() { _ = c.Close() })
+	if s.js, err = jetstream.New(s.b.Conn()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// auditing counts what is asked of the server from now on.
+func (s *store) auditing() {
+	s.t.Helper()
+	_, err := s.b.Conn().Subscribe("$JS.EVENT.ADVISORY.API", func(m *nats.Msg) {
+		var a struct {
+			Subject  string `json:"subject"`
+			Response string `json:"response"`
+		}
+		if err := json.Unmarshal(m.Data, &a); err != nil {
+			return
+		}
+		words := strings.Split(strings.TrimPrefix(a.Subject, "$JS.API."), ".")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch verb := strings.Join(words[:min(len(words), 2)], "."); verb {
+		case "STREAM.PURGE":
+			var r struct {
+				Purged uint64 `json:"purged"`
+			}
+			_ = json.Unmarshal([]byte(a.Response), &r)
+			s.gone += r.Purged
+			s.audit[verb]++
+		case "STREAM.MSG":
+			if words[2] == "DELETE" {
+				s.audit["STREAM.MSG.DELETE"]++
+			}
+		case "STREAM.DELETE", "STREAM.UPDATE", "STREAM.CREATE":
+			s.audit[verb]++
+		}
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.b.Conn().FlushWithContext(soon(s.t, patience)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *store) stream(name string) *jetstream.StreamInfo {
+	s.t.Helper()
+	info, err := s.streamInfo(soon(s.t, patience), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return info
+}
+
+func (s *store) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+}
+
+func (s *store) inbox() *jetstream.StreamInfo {
+	s.t.Helper()
+	n := s.b.Names()
+	return s.stream(n.InboxStream())
+}
+
+// consumers returns those of the inbox.
+func (s *store) consumers() (all []*jetstream.ConsumerInfo) {
+	s.t.Helper()
+	ctx := soon(s.t, patience)
+	stream, err := s.js.Stream(ctx, s.b.Names().InboxStream())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		all = append(all, info)
+	}
+	if err := list.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+// journal returns the entries of all runs, in the order of their sequences.
+func (s *store) journal() []schemas.Stored {
+	s.t.Helper()
+	all, err := s.readJournal(soon(s.t, patience))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+func (s *store) readJournal(ctx context.Context) (all []schemas.Stored, err error) {
+	for p := range s.b.Partitions() {
+		for e, err := range s.b.Journal().Walk(ctx, schemas.Partition(p), 0) {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b schemas.Stored) int { return int(a.Seq) - int(b.Seq) })
+	return all, nil
+}
+
+// records returns the records by reference.
+func (s *store) records() map[string]*schemas.Record {
+	s.t.Helper()
+	records := map[string]*schemas.Record{}
+	for _, e := range s.journal() {
+		if r := e.Entry.GetRecord(); r != nil {
+			records[e.Ref.String()] = r
+		}
+	}
+	return records
+}
+
+// recorded returns the idempotency keys of the steps whose results are stored.
+func (s *store) recorded() map[string]bool {
+	s.t.Helper()
+	keys := map[string]bool{}
+	add := func(ref schemas.Ref, path string) {
+		keys[runtime.DeriveID(s.b.Namespace(), ref, "step", path)] = true
+	}
+	for _, e := range s.journal() {
+		for _, ev := range e.Entry.GetEvents() {
+			if c := ev.GetStepCompleted(); c != nil {
+				add(e.Ref, c.GetPath())
+			}
+		}
+		for _, st := range e.Entry.GetRecord().GetSteps() {
+			if st.GetKind() == "step" {
+				add(e.Ref, st.GetPath())
+			}
+		}
+	}
+	return keys
+}
+
+// states returns the stored states by identity, as JSON.
+func (s *store) states() map[string]string {
+	s.t.Helper()
+	states := map[string]string{}
+	bucket := s.b.Names().StateBucket()
+	for subject := range s.stream("KV_" + bucket).State.Subjects {
+		kind, key, _ := strings.Cut(strings.TrimPrefix(subject, "$KV."+bucket+"."), ".")
+		key, err := schemas.DecodeToken(key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		id := schemas.Identity{Kind: schemas.Kind(kind), Key: key}
+		v, _, err := s.b.State().Get(soon(s.t, patience), id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		states[id.String()] = string(v.GetValue().GetData())
+	}
+	return states
+}
+
+// open says what is not settled: messages that wait, wake-ups that stand, runs
+// without a record, messages below a record.
+func (s *store) open() []string {
+	s.t.Helper()
+	left, err := s.look(soon(s.t, patience))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return left
+}
+
+func (s *store) look(ctx context.Context) (left []string, err error) {
+	inbox, err := s.streamInfo(ctx, s.b.Names().InboxStream())
+	if err != nil {
+		return nil, err
+	}
+	for subject, n := range inbox.State.Subjects {
+		left = append(left, fmt.Sprintf("%d of %s", n, subject))
+	}
+	journal, err := s.readJournal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]int{}
+	for _, e := range journal {
+		ref := e.Ref.String()
+		if seen[ref]++; seen[ref] > 1 || e.Entry.GetRecord() == nil {
+			left = append(left, "journal of "+ref)
+		}
+	}
+	return left, nil
+}
+
+// settled waits until nothing is left to do.
+func (s *store) settled() {
+	s.t.Helper()
+	left := s.open()
+	eventuallyElse(s.t, func() string { return "settled; left are\n" + short(left) }, func() bool {
+		left = s.open()
+		return len(left) == 0
+	})
+}
+
+// orphans says what a settled store should not hold.
+func (s *store) orphans() (found []string) {
+	s.t.Helper()
+	found = s.open()
+	for subject, n := range s.stream(s.b.Names().DeadStream()).State.Subjects {
+		found = append(found, fmt.Sprintf("%d dead letters of %s", n, subject))
+	}
+	blobs, err := s.b.Blobs().List(soon(s.t, patience), "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range blobs {
+		found = append(found, "object "+name)
+	}
+	consumers := map[string]int{}
+	for _, c := range s.consumers() {
+		partition, _, _ := strings.Cut(c.Name, "-")
+		if consumers[partition]++; consumers[partition] > 1 {
+			found = append(found, "a consumer beside "+c.Name)
+		}
+		if c.NumAckPending+int(c.NumPending) > 0 {
+			found = append(found, fmt.Sprintf("consumer %s: %d not acknowledged, %d not delivered", c.Name, c.NumAckPending, c.NumPending))
+		}
+	}
+	return found
+}
+
+// An outcome is what is left of runs that have settled, without what differs
+// from time to time.
+type outcome struct {
+	Results map[string]string // by reference: status, result, error
+	States  map[string]string
+}
+
+func (s *store) outcome() outcome {
+	s.t.Helper()
+	o := outcome{Results: map[string]string{}, States: s.states()}
+	for ref, r := range s.records() {
+		o.Results[ref] = fmt.Sprintf("%s %s %s %s", r.GetStatus(), r.GetResult().GetData(), r.GetError().GetCode(), r.GetError().GetMessage())
+	}
+	return o
+}
+
+// query asks the node's API.
+func query[Out any](s *store, to durable.QueryTarget[durable.None, Out]) Out {
+	s.t.Helper()
+	out, err := perdure.Ask(soon(s.t, patience), s.client, to, durable.None{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// written is what the server counted since the namespace was made.
+type written struct {
+	Appends, States, Schedules, Cancels, Sends, Acks uint64
+	Else                                             map[string]int
+}
+
+// counted is what the server says was written, of runs that clients started.
+// In words: the journal's last sequence is the number of appends; the state
+// bucket's the number of state writes. Of the messages of the inbox each is
+// delivered once, or is a wake-up, which is purged or makes one that is
+// delivered.
+func (s *store) counted(tasks uint64) written {
+	s.t.Helper()
+	n := s.b.Names()
+	w := written{
+		Appends: s.stream(n.RunsStream()).State.LastSeq,
+		States:  s.stream("KV_" + n.StateBucket()).State.LastSeq,
+		Else:    map[string]int{},
+	}
+	var delivered uint64
+	for _, c := range s.consumers() {
+		delivered += c.Delivered.Consumer
+		w.Acks += c.Delivered.Consumer - uint64(c.NumAckPending)
+	}
+	w.Schedules = s.inbox().State.LastSeq - delivered
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fired := w.Schedules - s.gone
+	w.Sends = delivered - fired - tasks
+	for verb, n := range s.audit {
+		if verb == "STREAM.PURGE" {
+			w.Cancels = uint64(n)
+		} else {
+			w.Else[verb] = n
+		}
+	}
+	for _, name := range []string{n.DeadStream(), "OBJ_" + n.BlobBucket()} {
+		if last := s.stream(name).State.LastSeq; last > 0 {
+			w.Else[name] = int(last)
+		}
+	}
+	return w
+}
+
+// pointed is the same by the fault points after a write, or before it.
+func pointed(points []point, when string) written {
+	w := written{Else: map[string]int{}}
+	by := map[string]*uint64{
+		"append": &w.Appends, "commit": &w.Appends, "state": &w.States, "schedule": &w.Schedules,
+		"cancel-schedule": &w.Cancels, "send": &w.Sends, "ack": &w.Acks,
+	}
+	for _, p := range points {
+		switch n := by[p.op]; {
+		case p.when != when:
+		case n == nil:
+			w.Else[p.op]++
+		default:
+			*n++
+		}
+	}
+	return w
+}
+
+// kindsOf counts points by op, when and kind of subject, for people.
+func kindsOf(points []point) string {
+	counts := map[string]int{}
+	for _, p := range points {
+		counts[p.op+" "+p.when]++
+	}
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(&b, "  %-22s %d\n", k, counts[k])
+	}
+	return b.String()
+}
