@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -33,9 +34,13 @@ type Config struct {
 	// SweepEvery is the time between two looks for records to remove; default
 	// 1 min.
 	SweepEvery time.Duration
-	// MaxRuns bounds the runs that clients started and that are in memory;
-	// default 10,000. Runs that other runs wait for are not bounded.
+	// MaxRuns bounds the runs that clients started and that execute; default
+	// 4,096. Runs that other runs wait for are not bounded.
 	MaxRuns int
+	// MaxHeld is how many messages the host holds before it takes no more while
+	// any is done with; default 16,384. When nothing moves it takes more, slowly,
+	// since what the ones it holds wait for may be behind (P09).
+	MaxHeld int64
 	// Grace is how long a leaving host lets steps in flight run; default 10 s.
 	Grace time.Duration
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
@@ -56,7 +61,10 @@ func (c *Config) defaults() {
 	set(&c.Grace, 10*time.Second)
 	set(&c.LeaseTTL, 3*time.Second)
 	if c.MaxRuns == 0 {
-		c.MaxRuns = 10_000
+		c.MaxRuns = 4096
+	}
+	if c.MaxHeld == 0 {
+		c.MaxHeld = 16_384
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -76,6 +84,8 @@ type Host struct {
 	slots  chan struct{} // one for each run that a client started
 	ready  chan struct{}
 	once   sync.Once
+	held   atomic.Int64  // messages received and not acknowledged
+	moved  chan struct{} // capacity 1: a message was done with
 
 	mu    sync.Mutex
 	pumps map[schemas.Partition]*pump
@@ -94,7 +104,7 @@ func NewHost(cfg Config) (*Host, error) {
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
-		slots: make(chan struct{}, cfg.MaxRuns), ready: make(chan struct{}),
+		slots: make(chan struct{}, cfg.MaxRuns), ready: make(chan struct{}), moved: make(chan struct{}, 1),
 		pumps: map[schemas.Partition]*pump{},
 	}
 	b := cfg.Broker
@@ -212,4 +222,33 @@ func (h *Host) change(ctx context.Context, c cluster.Change) {
 	h.pumps[c.Partition] = p
 	h.mu.Unlock()
 	h.wg.Go(p.run)
+}
+
+// stillness is how long a host that holds its most waits for something to move
+// before it takes more all the same.
+const stillness = 250 * time.Millisecond
+
+// room waits until the host may take another message.
+func (h *Host) room(ctx context.Context) {
+	for h.held.Load() >= h.cfg.MaxHeld {
+		t := time.NewTimer(stillness)
+		select {
+		case <-h.moved:
+			t.Stop()
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// release notes that n messages are done with.
+func (h *Host) release(n int64) {
+	h.held.Add(-n)
+	select {
+	case h.moved <- struct{}{}:
+	default:
+	}
 }

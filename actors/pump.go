@@ -24,6 +24,7 @@ type pump struct {
 	stop   context.CancelCauseFunc
 	done   chan struct{}
 	work   sync.WaitGroup // executions and acknowledgements
+	held   atomic.Int64   // messages received and not acknowledged
 	routed atomic.Uint64  // consumer sequence of the last message that reached its mailbox
 
 	mu          sync.Mutex
@@ -53,6 +54,7 @@ func (u *pump) run() {
 	}
 	u.work.Wait()
 	u.stop(err)
+	u.host.release(u.held.Load())
 	for _, pl := range u.activations {
 		pl.addr.stop()
 	}
@@ -116,6 +118,7 @@ func (u *pump) pump() error {
 	}()
 	u.work.Go(func() { u.sweep(pull) })
 	for {
+		u.host.room(pull)
 		d, err := feed.Next(pull)
 		if err != nil {
 			if cause := context.Cause(u.ctx); cause != nil {
@@ -123,6 +126,8 @@ func (u *pump) pump() error {
 			}
 			return err
 		}
+		u.held.Add(1)
+		u.host.held.Add(1)
 		u.deliver(d)
 		u.routed.Store(d.ConsumerSeq)
 	}
@@ -194,6 +199,8 @@ func (u *pump) ack(ds ...broker.Delivery) {
 			u.lose(fmt.Errorf("acknowledge message %d: %w", d.Seq, err))
 			return
 		}
+		u.held.Add(-1)
+		u.host.release(1)
 	}
 }
 
