@@ -1,0 +1,134 @@
+// Command bench measures Perdure beside the physical limits of the machine it
+// runs on: `make bench S=S1,S2`. It prints one JSON object per line and metric,
+// then a table. docs/hot-path.md explains what is behind the figures.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/perdure/perdure"
+)
+
+// An env is what one execution of a scenario is given.
+type env struct {
+	dir        string // an empty directory of its own
+	durability perdure.Durability
+	tiny       bool
+	n          int // how many runs; 0: the scenario's own number
+	profile    *profile
+}
+
+// count is how many runs a scenario makes: what was asked for, or its number.
+func (e env) count(full, tiny int) int {
+	switch {
+	case e.n > 0:
+		return e.n
+	case e.tiny:
+		return tiny
+	}
+	return full
+}
+
+// A scenario measures one thing in a process of its own.
+type scenario struct {
+	name   string
+	what   string
+	repeat int // how often it is repeated; the median counts
+	run    func(ctx context.Context, e env) ([]result, error)
+	judge  func(r *result, l limits) // sets limit and target
+}
+
+var scenarios = []scenario{s1, s2}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.names, "s", "", "scenarios, comma separated; empty: all")
+	f.StringVar(&o.durability, "durability", "disk,process", "durability levels, comma separated")
+	f.BoolVar(&o.tiny, "tiny", false, "run each scenario once, small: shows that it works, measures nothing")
+	f.StringVar(&o.dir, "dir", "", "where the data goes, a folder on the disk to measure; empty: the temporary directory")
+	f.IntVar(&o.n, "n", 0, "number of runs; 0: each scenario's own")
+	f.IntVar(&o.repeat, "repeat", 0, "how often each is repeated; 0: each scenario's own")
+	f.StringVar(&o.cpu, "cpuprofile", "", "write CPU profiles to files that begin with this name")
+	f.StringVar(&o.mem, "memprofile", "", "write profiles of allocations to files that begin with this name")
+	f.StringVar(&o.child, "child", "", "used by bench itself: run one scenario in -dir and print its figures")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q; scenarios are named by -s", f.Arg(0))
+	}
+	if o.child != "" {
+		return runChild(ctx, o, stdout)
+	}
+	chosen, err := choose(o.names)
+	if err != nil {
+		return err
+	}
+	levels, err := parseLevels(o.durability)
+	if err != nil {
+		return err
+	}
+	return measure(ctx, o, chosen, levels, stdout, stderr)
+}
+
+// options are the command line.
+type options struct {
+	names, durability, dir, cpu, mem, child string
+	tiny                                    bool
+	n, repeat                               int
+}
+
+func choose(names string) (chosen []scenario, err error) {
+	if names == "" {
+		return scenarios, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return strings.EqualFold(s.name, strings.TrimSpace(name)) })
+		if i < 0 {
+			var known []string
+			for _, s := range scenarios {
+				known = append(known, s.name)
+			}
+			return nil, fmt.Errorf("scenario %q is unknown; there are %s", name, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, scenarios[i])
+	}
+	return chosen, nil
+}
+
+func parseLevels(names string) (levels []perdure.Durability, err error) {
+	for name := range strings.SplitSeq(names, ",") {
+		d, err := perdure.ParseDurability(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		if d == perdure.Quorum {
+			return nil, errors.New("durability quorum needs a cluster; the benchmarks have one machine: use disk or process")
+		}
+		levels = append(levels, d)
+	}
+	return levels, nil
+}
