@@ -33,10 +33,15 @@ func testClusterReads(t *testing.T, g *brokertest.Group) {
 	for _, url := range g.URLs() {
 		rs = append(rs, connected(t, url, replicated))
 	}
+	testReads(t, rs...)
+}
+
+func testReads(t *testing.T, rs ...*raw) {
+	t.Helper()
 	id := identity("wf", "read")
 	var last, rev, lease uint64
 	for i := range 300 {
-		w, r := rs[i%3], rs[(i+1)%3]
+		w, r := rs[i%len(rs)], rs[(i+1)%len(rs)]
 		run := id.Run(schemas.RunID(fmt.Sprint(i / 10)))
 		last = w.appended(run, last, entry("w", uint64(i)))
 		if h, ok := r.head(id); !ok || h.Seq != last {
