@@ -65,6 +65,10 @@ const (
 	writesAtATime = 128
 )
 
+// tryFor is how long one try to write a key may take: less than a lease, so
+// that a lost answer does not cost it.
+func (c *Config) tryFor() time.Duration { return c.LeaseTTL / 2 }
+
 func (c *Config) validate() error {
 	if c.Pool == "" {
 		c.Pool = DefaultPool

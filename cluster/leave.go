@@ -10,22 +10,30 @@ import (
 // the member's key is removed. When ctx ends before, what is not released is
 // taken over as from a dead member, and the error says how much it is and
 // matches ctx's. Every lease is over, and [Member.Changes] closed, when Leave
-// returns. It may be called again, and returns the same.
+// returns. Called again, it waits for the first call and returns the same.
 func (m *Member) Leave(ctx context.Context) error {
-	m.leave.Do(func() {
-		err := m.handOver(ctx)
-		m.stop(ctx)
-		if err != nil {
-			m.leaveErr = fmt.Errorf("leave pool %s as node %q: %w", m.cfg.Pool, m.cfg.Node, err)
+	m.mu.Lock()
+	again := m.leaving
+	m.leaving = true
+	m.mu.Unlock()
+	if again {
+		select {
+		case <-m.left:
+			return m.leaveErr
+		case <-ctx.Done():
+			return fmt.Errorf("wait until the member has left: %w", ctx.Err())
 		}
-	})
+	}
+	err := m.handOver(ctx)
+	m.stop(ctx)
+	if err != nil {
+		m.leaveErr = fmt.Errorf("leave pool %s as node %q: %w", m.cfg.Pool, m.cfg.Node, err)
+	}
+	close(m.left)
 	return m.leaveErr
 }
 
 func (m *Member) handOver(ctx context.Context) error {
-	m.mu.Lock()
-	m.leaving = true
-	m.mu.Unlock()
 	// The others first: whoever should own a partition then takes it as soon
 	// as it is released. Without a connection there is nobody to tell.
 	told := m.announce(ctx)

@@ -28,8 +28,8 @@ type Member struct {
 	life       context.Context
 	end        context.CancelFunc
 	tasks      sync.WaitGroup
-	leave      sync.Once
-	leaveErr   error
+	left       chan struct{} // closed when Leave has ended
+	leaveErr   error         // set before
 	stopAnswer func()
 
 	mu       sync.Mutex
@@ -54,7 +54,7 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 	m := &Member{
 		cfg: cfg, keys: keysOf(cfg.Pool), changes: newQueue(), roster: newRoster(cfg.Partitions), started: time.Now().UnixNano(),
 		writes: make(chan struct{}, writesAtATime), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		stopAnswer: func() {},
+		left: make(chan struct{}), stopAnswer: func() {},
 	}
 	m.standing.store, m.standing.clock = cfg.Store, cfg.clock
 	m.standing.session.Store(cfg.Store.Session())
@@ -91,7 +91,7 @@ func (m *Member) join(ctx context.Context) error {
 	if err := m.checkClock(ctx); err != nil {
 		return err
 	}
-	if err := m.announce(ctx); err != nil {
+	if err := m.announceFirst(ctx); err != nil {
 		return err
 	}
 	m.tasks.Go(func() { m.changes.run(m.life) })

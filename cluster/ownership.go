@@ -113,7 +113,7 @@ func (m *Member) act(ctx context.Context, p schemas.Partition) {
 		defer func() { <-m.writes }()
 	case <-ctx.Done():
 	}
-	try, cancel := context.WithTimeout(ctx, m.cfg.LeaseTTL)
+	try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
 	owner, seq, err := m.writeDue(try, p)
 	cancel()
 	m.mu.Lock()

@@ -60,6 +60,21 @@ func (m *Member) announce(ctx context.Context) error {
 	return m.readOwnership(ctx, session)
 }
 
+// announceFirst announces the member until that succeeds or ctx ends.
+func (m *Member) announceFirst(ctx context.Context) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
+		err := m.announce(try)
+		cancel()
+		if err == nil || final(err) {
+			return err
+		}
+		if m.wait(ctx, retryWait); ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // write tries to write the own key once. It is not done when another write
 // came between: the next one reads first.
 func (m *Member) write(ctx context.Context) (done bool, err error) {
@@ -215,7 +230,7 @@ func (m *Member) keepAlive(ctx context.Context) {
 		if session == 0 || !now && at < next && (session == m.standing.session.Load() || at < failed.until) {
 			continue
 		}
-		try, cancel := context.WithTimeout(ctx, m.cfg.LeaseTTL)
+		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
 		err := error(nil)
 		if at >= clock {
 			err, clock = m.checkClock(try), at+clockEvery

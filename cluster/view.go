@@ -112,9 +112,7 @@ func (r *roster) elect() {
 			nodes = append(nodes, node)
 		}
 	}
-	for p := range r.winners {
-		r.winners[p] = winner(schemas.Partition(p), nodes)
-	}
+	r.winners = assign(nodes, uint32(len(r.slots)))
 }
 
 // setOwner notes an owner key unless something newer is known. It reports

@@ -1,0 +1,427 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+)
+
+// pass lets fake time go by.
+func pass(d time.Duration) { <-time.After(d) }
+
+// established lets members live for longer than a lease, so that they may
+// judge others.
+func established(t *testing.T, hosts ...*testHost) {
+	t.Helper()
+	awaitSettled(t, 5*time.Second, hosts...)
+	pass(DefaultLeaseTTL + 100*time.Millisecond)
+}
+
+func TestMemberAloneOwnsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := join(t, &ledger{}, newMemory().connect(), "n1")
+		awaitSettled(t, time.Second, h)
+		for p := range schemas.Partition(testPartitions) {
+			if e := h.lease(p).Epoch(); e != 1 {
+				t.Errorf("partition %v: epoch %d, want 1", p, e)
+			}
+			if n := h.View().Node(p); n != "n1" {
+				t.Errorf("partition %v: the view says that %q owns it", p, n)
+			}
+		}
+	})
+}
+
+func TestMemberWithoutKindsOwnsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		idle := join(t, led, s.connect(), "n1", func(c *Config) { c.Kinds = nil })
+		pass(time.Second)
+		if idle.gained() > 0 || idle.Share() > 0 {
+			t.Errorf("it gained %d partitions and should own %d", idle.gained(), idle.Share())
+		}
+		h := join(t, led, s.connect(), "n2")
+		awaitSettled(t, time.Second, idle, h)
+		if n := len(h.View().Members()); n != 2 {
+			t.Errorf("the view has %d members, want 2", n)
+		}
+	})
+}
+
+func TestPoolsDoNotShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory()
+		a := join(t, &ledger{}, s.connect(), "n1")
+		b := join(t, &ledger{}, s.connect(), "n2", func(c *Config) { c.Pool = "gpu" })
+		awaitSettled(t, time.Second, a)
+		awaitSettled(t, time.Second, b)
+	})
+}
+
+func TestLiveOwnerIsNotRobbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		a := join(t, led, s.connect(), "n1")
+		awaitSettled(t, time.Second, a)
+		done := a.busy()
+		b := join(t, led, s.connect(), "n2")
+		pass(time.Minute)
+		if b.gained() > 0 || a.valid() != testPartitions {
+			t.Errorf("while the owner's steps run, the new member gained %d and %d of %d leases are valid", b.gained(), a.valid(), testPartitions)
+		}
+		draining := 0
+		for _, l := range a.held() {
+			select {
+			case <-l.Draining():
+				draining++
+			default:
+			}
+		}
+		if draining != int(b.Share()) || draining == 0 {
+			t.Errorf("%d partitions drain, want those of the new member: %d", draining, b.Share())
+		}
+		done()
+		if d := awaitSettled(t, time.Second, a, b); d > 10*time.Millisecond {
+			t.Errorf("handed over in %v", d)
+		}
+	})
+}
+
+func TestP10_KilledIsFoundByNoResponders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		dying := s.connect()
+		a, b, c := join(t, led, dying, "n1"), join(t, led, s.connect(), "n2"), join(t, led, s.connect(), "n3")
+		established(t, a, b, c)
+		dying.kill()
+		if d := awaitSettled(t, 5*time.Second, b, c); d > 300*time.Millisecond {
+			t.Errorf("taken over in %v, want at most 300ms", d)
+		}
+	})
+}
+
+func TestP10_HungIsFoundByItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		hanging := s.connect()
+		a, b := join(t, led, hanging, "n1"), join(t, led, s.connect(), "n2")
+		established(t, a, b)
+		before := b.gained()
+		thaw := hanging.freeze()
+		await(t, 5*time.Second, "the other takes over", func() bool {
+			if b.gained() > before && a.valid() > 0 {
+				t.Fatalf("%d leases of the hung member are valid after the first was taken over", a.valid())
+			}
+			return b.valid() == testPartitions
+		})
+		thaw()
+		awaitSettled(t, 5*time.Second, a, b)
+	})
+}
+
+func TestP10_FreshMemberDoesNotJudge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		dying := s.connect()
+		a := join(t, led, dying, "n1")
+		awaitSettled(t, time.Second, a)
+		pass(10 * time.Second)
+		b := join(t, led, s.connect(), "n2")
+		awaitSettled(t, time.Second, a, b)
+		dying.kill()
+		if d := awaitSettled(t, 5*time.Second, b); d < 2*time.Second {
+			t.Errorf("a member that was connected for a moment declared another dead, after %v", d)
+		}
+	})
+}
+
+func TestP10_MostMembersSilentMeansLeasesDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		c1, c2 := s.connect(), s.connect()
+		a, b, c := join(t, led, c1, "n1"), join(t, led, c2, "n2"), join(t, led, s.connect(), "n3")
+		established(t, a, b, c)
+		c1.kill()
+		c2.kill()
+		if d := awaitSettled(t, 5*time.Second, c); d < time.Second {
+			t.Errorf("two of three were declared dead without waiting for their leases, after %v", d)
+		}
+	})
+}
+
+func TestP10_ReconnectStartsNothingBeforeOwnershipIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemory().connect()
+		h := join(t, &ledger{}, c, "n1")
+		established(t, h)
+		heal := c.cut()
+		if n := h.valid(); n > 0 {
+			t.Errorf("%d leases are valid without a connection", n)
+		}
+		pass(time.Second)
+		heal()
+		if n := h.valid(); n > 0 {
+			t.Errorf("%d leases are valid before ownership was read again", n)
+		}
+		awaitSettled(t, time.Second, h)
+		if h.gained() != testPartitions {
+			t.Errorf("%d gains, want none after the first %d: nothing was lost", h.gained(), testPartitions)
+		}
+	})
+}
+
+func TestP10_CutOffMemberFindsWhatItLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		c := s.connect()
+		a, b := join(t, led, c, "n1"), join(t, led, s.connect(), "n2")
+		established(t, a, b)
+		stale := a.lease(firstOf(a))
+		heal := c.cut()
+		awaitSettled(t, time.Second, b)
+		heal()
+		await(t, time.Second, "the old lease is lost", func() bool {
+			if stale.Valid() {
+				t.Fatal("a lease that was taken over is valid after the connection is back")
+			}
+			select {
+			case <-stale.Lost():
+				return true
+			default:
+				return false
+			}
+		})
+		awaitSettled(t, 5*time.Second, a, b)
+	})
+}
+
+func firstOf(h *testHost) schemas.Partition {
+	for p := range schemas.Partition(testPartitions) {
+		if h.lease(p) != nil {
+			return p
+		}
+	}
+	panic(h.node + " owns nothing")
+}
+
+func TestP08_AgainWinsANewEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := join(t, &ledger{}, newMemory().connect(), "n1")
+		established(t, h)
+		pass(quickAgain)
+		old := h.lease(7)
+		if err := h.Again(t.Context(), 7, 1); err != nil {
+			t.Fatal(err)
+		}
+		if old.Valid() {
+			t.Error("the old lease is valid")
+		}
+		synctest.Wait() // no time goes by
+		if e := h.lease(7).Epoch(); e != 2 {
+			t.Errorf("epoch %d, want 2", e)
+		}
+		err := h.Again(t.Context(), 7, 1)
+		if want := `partition is not owned in this epoch: partition 7, epoch 1: it is owned by node "n1" in epoch 2; stop what runs for it`; !errors.Is(err, ErrNotOwner) || err.Error() != want {
+			t.Errorf("Again of an epoch that is over: %v\nwant %s", err, want)
+		}
+		began := time.Now()
+		for epoch := uint64(2); epoch < 10; epoch++ {
+			if err := h.Again(t.Context(), 7, epoch); err != nil {
+				t.Fatal(err)
+			}
+			await(t, time.Minute, "the next epoch", func() bool { l := h.lease(7); return l != nil && l.Epoch() == epoch+1 })
+		}
+		if d := time.Since(began); d < 2*time.Second {
+			t.Errorf("a host that fails at once took 8 epochs in %v: that is a tight loop", d)
+		}
+	})
+}
+
+func TestOwnsAsksTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		c := s.connect()
+		a := join(t, led, c, "n1")
+		awaitSettled(t, time.Second, a)
+		if ok, err := a.Owns(t.Context(), 3, 1); err != nil || !ok {
+			t.Errorf("Owns = %v, %v", ok, err)
+		}
+		letGo := c.stall()
+		defer letGo()
+		s.store(keysOf(DefaultPool).owner(3), marshal(t, &schemas.Owner{Node: "x", Nonce: []byte("y"), Epoch: 2}), s.live(keysOf(DefaultPool).owner(3)), 0)
+		if !a.lease(3).Valid() {
+			t.Fatal("the member saw the change: the test shows nothing")
+		}
+		if ok, err := a.Owns(t.Context(), 3, 1); err != nil || ok {
+			t.Errorf("Owns = %v, %v after another took the partition", ok, err)
+		}
+		synctest.Wait()
+		if l := a.lease(3); l != nil && l.Epoch() < 3 {
+			t.Errorf("it still holds epoch %d", l.Epoch())
+		}
+	})
+}
+
+func TestLeaveHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		a, b := join(t, led, s.connect(), "n1"), join(t, led, s.connect(), "n2")
+		awaitSettled(t, time.Second, a, b)
+		had, done, left := b.gained(), a.busy(), make(chan error)
+		go func() { left <- a.Leave(t.Context()) }()
+		pass(10 * time.Second)
+		if b.gained() != had || a.valid() == 0 {
+			t.Errorf("while steps in flight run, the other gained %d, and %d leases are valid", b.gained()-had, a.valid())
+		}
+		done()
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+		if d := awaitSettled(t, time.Second, b); d > 10*time.Millisecond {
+			t.Errorf("handed over in %v", d)
+		}
+		if _, open := <-a.Changes(); open {
+			t.Error("Changes is open")
+		}
+		if m := memberKey(t, s.connect(), "n1"); m != nil {
+			t.Errorf("the member's key is there: %v", m)
+		}
+		if err := a.Leave(t.Context()); err != nil {
+			t.Errorf("left again: %v", err)
+		}
+		if err := a.Err(); err != nil {
+			t.Errorf("Err = %v", err)
+		}
+	})
+}
+
+func TestLeaveGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		a, b := join(t, led, s.connect(), "n1"), join(t, led, s.connect(), "n2")
+		awaitSettled(t, time.Second, a, b)
+		held := a.lease(firstOf(a))
+		defer a.busy()()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := a.Leave(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "partitions were not released in time") {
+			t.Errorf("Leave = %v", err)
+		}
+		if held.Valid() {
+			t.Error("a lease is valid after the member left")
+		}
+		if d := awaitSettled(t, time.Second, b); d > 10*time.Millisecond {
+			t.Errorf("taken over in %v: the others had to find it dead", d)
+		}
+	})
+}
+
+func TestMemberTakenForDeadJoinsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory()
+		h := join(t, &ledger{}, s.connect(), "n1")
+		awaitSettled(t, time.Second, h)
+		key := keysOf(DefaultPool).member("n1")
+		old := h.lease(0)
+		s.remove(key, s.live(key))
+		synctest.Wait()
+		if old.Valid() {
+			t.Error("a lease is valid after the others were told that the member is dead")
+		}
+		awaitSettled(t, time.Second, h)
+		if e := h.lease(0).Epoch(); e != 2 {
+			t.Errorf("epoch %d, want 2", e)
+		}
+	})
+}
+
+func TestEpochsOutliveTheOwnerKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory()
+		h := join(t, &ledger{}, s.connect(), "n1")
+		awaitSettled(t, time.Second, h)
+		key := keysOf(DefaultPool).owner(5)
+		s.remove(key, s.live(key))
+		synctest.Wait()
+		awaitSettled(t, time.Second, h)
+		if e := h.lease(5).Epoch(); e != 2 {
+			t.Errorf("epoch %d, want 2", e)
+		}
+	})
+}
+
+func TestLostAnswersAreResolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemory().connect()
+		n := 0
+		c.loses = func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			n++
+			return n > 1 && n%3 == 0
+		}
+		h := join(t, &ledger{}, c, "n1")
+		awaitSettled(t, time.Minute, h)
+	})
+}
+
+func TestStalledWatchIsBegunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		c := s.connect()
+		a := join(t, led, c, "n1")
+		awaitSettled(t, time.Second, a)
+		letGo := c.stall()
+		defer letGo()
+		b := join(t, led, s.connect(), "n2")
+		awaitSettled(t, 2*DefaultLeaseTTL, a, b)
+	})
+}
+
+func TestP25_WrongClockOwnsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		a := join(t, led, s.connect(), "n1")
+		awaitSettled(t, time.Second, a)
+		// The store's clock is the only one that can be moved here.
+		skew(s, -1100*time.Millisecond)
+		b := join(t, led, s.connect(), "n2")
+		pass(time.Second)
+		if b.Share() > 0 || b.gained() > 0 {
+			t.Errorf("a member whose clock is 1.1s ahead should own %d and gained %d", b.Share(), b.gained())
+		}
+		await(t, 2*clockEvery, "the other finds its clock wrong too", func() bool { return a.valid() == 0 })
+		skew(s, -900*time.Millisecond)
+		awaitSettled(t, 2*clockEvery, a, b)
+	})
+}
+
+func skew(s *memory, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skew = d
+}
+
+func TestStoreThatClosesEndsTheMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemory().connect()
+		h := join(t, &ledger{}, c, "n1")
+		awaitSettled(t, time.Second, h)
+		c.kill()
+		for range h.Changes() {
+		}
+		if err := h.Err(); !errors.Is(err, broker.ErrClosed) {
+			t.Errorf("Err = %v", err)
+		}
+		if n := h.valid(); n > 0 {
+			t.Errorf("%d leases are valid", n)
+		}
+	})
+}
