@@ -304,7 +304,9 @@ func TestVerbOutsideItsHandlerIsAnErrorThatSaysSo(t *testing.T) {
 // TestCallToWhoWaitsForItIsACycle: directly, and by way of another identity.
 func TestCallToWhoWaitsForItIsACycle(t *testing.T) {
 	ask := func(kind, key string) handler {
-		return func(c *runtime.Context, _ string) (string, error) { return result(c, c.Call("call", to(kind, key), nil)) }
+		return func(c *runtime.Context, _ string) (string, error) {
+			return result(c, c.Call("call", to(kind, key), nil))
+		}
 	}
 	expectText(t, "error call_cycle: call of w/a by w/a: it waits for this very call (w/a -> w/a); Send to it instead, or call another key", ask("w", "a"))
 	got := runText(t, ask("v", "b"), kind("v", ask("u", "c")), kind("u", ask("w", "a")))

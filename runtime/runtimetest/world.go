@@ -27,6 +27,8 @@ type World struct {
 	// OnValid, if set, is called whenever an executor asks for its lease, which
 	// it does before every append, every message and every step.
 	OnValid func(p *Process)
+	// OnPoint, if set, is called before every point, see [World.Points].
+	OnPoint func(what string)
 	// Passivate makes an activation forget what it knows after each run.
 	Passivate bool
 	// AutoRestart starts the next process when a crash point ended one.
