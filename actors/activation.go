@@ -180,11 +180,7 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 				return &runtime.Ending{Kind: runtime.Restart, Err: errStopped}
 			}
 		}
-		env := task.d.Envelope
-		if err := Fill(ctx, a.pump.host.cfg.Broker, env); err != nil {
-			return &runtime.Ending{Kind: runtime.Restart, Err: err}
-		}
-		return a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: env, From: task.d.From, Published: task.d.Published}, mail)
+		return a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: task.d.Envelope, From: task.d.From, Published: task.d.Published}, mail)
 	})
 }
 

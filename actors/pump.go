@@ -144,6 +144,10 @@ func (u *pump) deliver(d broker.Delivery) {
 		u.work.Go(func() { u.bury(d, "invalid", d.Bad.Error()) })
 		return
 	}
+	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); err != nil {
+		u.lose(fmt.Errorf("message %d to %s: %w", d.Seq, d.To, err))
+		return
+	}
 	if d.Envelope.GetType() == schemas.Envelope_SIGNAL {
 		u.work.Go(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
 		return

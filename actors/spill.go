@@ -95,6 +95,9 @@ func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
 	return err
 }
 
+// stateBlob begins the last part of the name of a stored state.
+const stateBlob = "state"
+
 func blobPrefix(ref schemas.Ref) string { return ref.String() + "/" }
 
 // journal is the broker's journal with large payloads by reference.
@@ -157,8 +160,8 @@ func (s states) Get(ctx context.Context, id schemas.Identity) (*schemas.State, u
 }
 
 func (s states) Put(ctx context.Context, id schemas.Identity, after uint64, v *schemas.State) (schemas.Outcome, error) {
-	// named by the run that wrote it: what it replaces is swept with its own run
-	small, err := Spill(ctx, s.b, id.Run(schemas.RunID(v.GetRun())).String()+"/state", v)
+	// named by the run that wrote it: it is swept with a later record of the identity
+	small, err := Spill(ctx, s.b, blobPrefix(id.Run(schemas.RunID(v.GetRun())))+stateBlob, v)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -174,7 +177,11 @@ type outbox struct {
 var _ runtime.Outbox = outbox{}
 
 func (o outbox) Send(ctx context.Context, to schemas.Identity, env *schemas.Envelope) error {
-	small, err := Spill(ctx, o.b, to.Run(schemas.RunID(env.GetId())).String()+"/message", env)
+	ref := to.Run(schemas.RunID(env.GetId())) // named by the run that it is for, and swept with it
+	if env.GetRun() != "" {
+		ref = to.Run(schemas.RunID(env.GetRun()))
+	}
+	small, err := Spill(ctx, o.b, blobPrefix(ref)+"message-"+schemas.EncodeToken(env.GetId()), env)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -137,10 +138,10 @@ func (a *activation) removeRecord(ctx context.Context, m expire) error {
 	return a.removeBlobs(ctx, b, m.ref)
 }
 
-// removeBlobs removes the payloads that were stored for a run, except a state
-// that is still the identity's.
+// removeBlobs removes the payloads that were stored for a run, and states of
+// the identity that later ones have replaced.
 func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, ref schemas.Ref) error {
-	names, err := b.Blobs().List(ctx, blobPrefix(ref))
+	names, err := b.Blobs().List(ctx, a.id.String()+"/")
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -150,7 +151,9 @@ func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, ref sche
 	}
 	kept := v.GetValue().GetBlob().GetName()
 	for _, name := range names {
-		if name == kept {
+		mine := strings.HasPrefix(name, blobPrefix(ref))
+		replaced := strings.HasPrefix(name[strings.LastIndexByte(name, '/')+1:], stateBlob)
+		if name == kept || !mine && !replaced {
 			continue
 		}
 		if err := b.Blobs().Delete(ctx, name); err != nil {
