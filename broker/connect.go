@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 	"time"
 
@@ -70,7 +71,10 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 		if e != nil {
 			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 		}
-		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL, the credentials and that the server runs", cfg.URL, err)
+		if unreachable(err) {
+			return nil, fmt.Errorf("connect to %s: %w: %w; check the address and that the server runs", cfg.URL, ErrUnreachable, err)
+		}
+		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL and the credentials", cfg.URL, err)
 	}
 	return nc, nil
 }
@@ -87,6 +91,13 @@ func checkConn(nc *nats.Conn) error {
 		return fmt.Errorf("%w: the connection is closed", ErrIncompatible)
 	}
 	return nil
+}
+
+// unreachable reports whether no server took the connection, as opposed to one
+// that refused it.
+func unreachable(err error) bool {
+	var n net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &n)
 }
 
 func addrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

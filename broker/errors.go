@@ -57,6 +57,16 @@ var (
 	// ErrTooLarge is returned by writes of more bytes than the server or
 	// [Config.PayloadCap] accepts. Nothing was stored.
 	ErrTooLarge = errors.New("too large")
+	// ErrUnreachable is returned by [Open] when no NATS server takes connections
+	// at the address. Start one, or correct the address; it may be tried again.
+	ErrUnreachable = errors.New("NATS is unreachable")
+	// ErrUnanswered is returned by [Broker.Request] when no node has the
+	// endpoint.
+	ErrUnanswered = errors.New("no node answers")
+	// ErrDisconnected is returned by [Broker.Request] when there is no
+	// connection to NATS, or it was lost before the answer came. It is being
+	// made again.
+	ErrDisconnected = errors.New("connection to NATS is lost, and is being made again")
 	// ErrBlob is returned by [Blobs.Get] when an object is missing or is not
 	// what its reference says.
 	ErrBlob = errors.New("object is missing or damaged")

@@ -51,7 +51,6 @@ type follower struct {
 	filter   string
 	yield    func(message, error) bool
 	last     uint64 // stream sequence of the last message yielded
-	begun    bool   // one consumer has told how much there is
 	caughtUp bool
 	done     bool // yield wanted no more
 }

@@ -153,8 +153,12 @@ func TestLeases_WatchShowsWhatIsThereThenEveryChange(t *testing.T) {
 		}
 	}
 	want := []change{
-		{"owner.1", "a", false, false}, {"owner.2", "b", false, false}, {CaughtUp: true},
-		{"owner.3", "c", false, false}, {"owner.2", "b2", false, false}, {Key: "owner.1", Gone: true},
+		{"owner.1", "a", false, false},
+		{"owner.2", "b", false, false},
+		{CaughtUp: true},
+		{"owner.3", "c", false, false},
+		{"owner.2", "b2", false, false},
+		{Key: "owner.1", Gone: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("watched (-want +got):\n%s", diff)

@@ -53,7 +53,7 @@ func (n Names) Partition(id schemas.Identity) schemas.Partition {
 	return schemas.PartitionOf(id, n.partitions)
 }
 
-// InboxStream, RunsStream and DeadStream name the streams.
+// InboxStream names the stream of the pool's inbox.
 func (n Names) InboxStream() string { return n.ns + "_INBOX_" + n.pool }
 
 // RunsStream names the stream of the journals.
@@ -141,9 +141,6 @@ func (n Names) timerPrefix(id schemas.Identity) string {
 func (n Names) TimerSubject(id schemas.Identity, timer string) string {
 	return n.timerPrefix(id) + timer
 }
-
-// timersFilter matches every schedule.
-func (n Names) timersFilter() string { return n.ns + ".timer.*.*.*.*.*" }
 
 // deadSubject is where dead letters of the tokens of a kind and a key go.
 func (n Names) deadSubject(kind, key string) string { return n.ns + ".dead." + kind + "." + key }

@@ -84,6 +84,9 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 		if isClosed(p.lost) {
 			return pulled{}, p.ended()
 		}
+		if isClosed(p.stopped) {
+			return pulled{}, fmt.Errorf("%w: the feed is stopped", ErrClosed)
+		}
 		if p.wanted == 0 && len(p.msgs) == 0 {
 			if err := p.link.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+p.consumer, p.sub.Subject, p.request); err != nil {
 				return pulled{}, fmt.Errorf("%w: pull: %w", ErrGap, err)
@@ -105,7 +108,6 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 		case <-p.lost:
 			return pulled{}, p.ended()
 		case <-p.stopped:
-			return pulled{}, fmt.Errorf("%w: the feed is stopped", ErrClosed)
 		case <-ctx.Done():
 			return pulled{}, ctx.Err()
 		}
