@@ -104,10 +104,10 @@ func (r *run) expect(kind futureKind, path, name string, then func(*Future)) err
 func (r *run) expectMessage(kind futureKind, path, name, to, method string, hash []byte) error {
 	return r.expectErr(kind, path, name, func(f *Future) error {
 		if got := f.msg.to.String(); got != to || f.msg.env.GetMethod() != method {
-			return mismatch(path, fmt.Sprintf("%s to %s %s", kind, to, method), fmt.Sprintf("%s to %s %s", kind, got, f.msg.env.GetMethod()))
+			return mismatch(path, target(kind, to, method), target(kind, got, f.msg.env.GetMethod()))
 		}
 		if !bytes.Equal(hash, HashPayload(f.msg.env.GetPayload())) {
-			return mismatch(path, fmt.Sprintf("%s to %s", kind, to), "the same with another input")
+			return mismatch(path, target(kind, to, method), "the same with another input")
 		}
 		f.created = true
 		return nil
@@ -120,6 +120,13 @@ func (r *run) expectErr(kind futureKind, path, name string, then func(*Future) e
 		return err
 	}
 	return inner
+}
+
+func target(kind futureKind, to, method string) string {
+	if method == "" {
+		return fmt.Sprintf("%s to %s", kind, to)
+	}
+	return fmt.Sprintf("%s of %q to %s", kind, method, to)
 }
 
 func recorded(kind futureKind, name string) string {
