@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
@@ -27,7 +26,9 @@ type Client struct {
 }
 
 // Dial returns a client of the namespace on a NATS server: url is one address
-// or more, separated by commas. Close it in the end.
+// or more, separated by commas. The error matches [durable.ErrUnavailable] if no
+// server answers there. Once there is a connection it is kept, and made again
+// whenever it is lost. Close it in the end.
 func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	o, err := apply(opts)
 	if err != nil {
@@ -39,7 +40,7 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	o.broker.URL, o.broker.ClientOnly = url, true
 	b, err := broker.Open(ctx, o.broker)
 	if err != nil {
-		return nil, fmt.Errorf("dial: %w", err)
+		return nil, fmt.Errorf("dial: %w", opened(err))
 	}
 	return &Client{b: b, from: broker.LocalDomain, propagate: true, owned: true}, nil
 }
@@ -264,23 +265,25 @@ func (c *Client) request(ctx context.Context, endpoint string, in, out any) erro
 		ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 	}
-	msg, err := c.b.Conn().RequestWithContext(ctx, c.b.Names().API(endpoint), body)
+	header, answer, err := c.b.Request(ctx, endpoint, body)
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, broker.ErrUnanswered):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one", endpoint, c.b.Namespace())}
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
+	case errors.Is(err, broker.ErrDisconnected):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: the connection to NATS is lost, and is being made again; ask again", endpoint)}
+	case errors.Is(err, broker.ErrTooLarge):
+		return durable.Fail(durable.ErrTooLarge.Code, "%v", err)
 	case err != nil:
-		return fmt.Errorf("request %s: %w", endpoint, err)
+		return err
 	}
-	if code := msg.Header.Get("Nats-Service-Error-Code"); code != "" {
+	if code := header.Get("Nats-Service-Error-Code"); code != "" {
 		var e APIError
-		if err := json.Unmarshal(msg.Data, &e); err != nil {
-			return fmt.Errorf("request %s: %s %s", endpoint, code, msg.Header.Get("Nats-Service-Error"))
+		if err := json.Unmarshal(answer, &e); err != nil {
+			return fmt.Errorf("request %s: %s %s", endpoint, code, header.Get("Nats-Service-Error"))
 		}
 		return &durable.Error{Code: e.Code, Message: e.Message, Details: e.Hint, Final: true}
 	}
-	if err := json.Unmarshal(msg.Data, out); err != nil {
+	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("answer of %s: %w", endpoint, err)
 	}
 	return nil

@@ -42,7 +42,9 @@ func Open(ctx context.Context, opts ...Option) (*Node, error) {
 }
 
 // Connect returns a node on a NATS server, or cluster, that runs: url is one
-// address or more, separated by commas; it may be empty with [NATSConn].
+// address or more, separated by commas; it may be empty with [NATSConn]. The
+// error matches [durable.ErrUnavailable] if no server answers there: try again.
+// Once there is a connection the node keeps it, however long NATS is away.
 func Connect(ctx context.Context, url string, opts ...Option) (*Node, error) {
 	o, err := apply(opts)
 	if err != nil {
@@ -73,7 +75,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 		return nil, fmt.Errorf("open node: telemetry: %w", err)
 	}
 	if n.b, err = broker.Open(ctx, o.broker); err != nil {
-		return nil, fmt.Errorf("open node: %w", err)
+		return nil, fmt.Errorf("open node: %w", opened(err))
 	}
 	o.host.Broker, o.host.Version = n.b, buildVersion()
 	if n.host, err = actors.NewHost(o.host); err != nil {

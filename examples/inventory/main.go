@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/perdure/perdure"
@@ -23,7 +24,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -51,34 +52,62 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "clerk":
 		node, err := perdure.Open(ctx, perdure.Dir(*dir), perdure.Listen(*listen), perdure.Pool("clerk"), perdure.Host(counting.Clerk()))
-		return serve(ctx, "clerk", node, err)
+		if err != nil {
+			return err
+		}
+		return serve(ctx, "clerk", node)
 	case "counter":
-		node, err := perdure.Connect(ctx, *server, perdure.Pool("counter"), perdure.Host(counting.Counter(nil)))
-		return serve(ctx, "counter", node, err)
+		node, err := patient(ctx, func() (*perdure.Node, error) {
+			return perdure.Connect(ctx, *server, perdure.Pool("counter"), perdure.Host(counting.Counter(nil)))
+		})
+		if err != nil {
+			return err
+		}
+		return serve(ctx, "counter", node)
 	case "open":
-		return open(ctx, *server, *key, counting.Job{Shelves: *shelves, PauseMS: *pause})
+		client, err := patient(ctx, func() (*perdure.Client, error) { return perdure.Dial(ctx, *server) })
+		if err != nil {
+			return err
+		}
+		return errors.Join(open(ctx, client, *key, counting.Job{Shelves: *shelves, PauseMS: *pause}), client.Close())
 	}
 	return errors.New(usage)
 }
 
-func serve(ctx context.Context, name string, node *perdure.Node, err error) error {
-	if err != nil {
-		return err
+// patient tries again while the clerk, who has NATS inside, is away. Once there
+// is a connection it is kept: nobody needs to try again when the clerk dies.
+func patient[T any](ctx context.Context, connect func() (T, error)) (T, error) {
+	for told := false; ; told = true {
+		v, err := connect()
+		if !errors.Is(err, durable.ErrUnavailable) {
+			return v, err
+		}
+		if !told {
+			fmt.Fprintln(os.Stderr, "waiting:", err)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return v, err
+		}
 	}
-	go func() {
-		<-node.Ready()
-		fmt.Println("ready", name)
-	}()
-	return node.Run(ctx)
 }
 
-func open(ctx context.Context, server, key string, job counting.Job) error {
-	client, err := perdure.Dial(ctx, server)
-	if err != nil {
+func serve(ctx context.Context, name string, node *perdure.Node) error {
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	select {
+	case <-node.Ready():
+		fmt.Println("ready", name)
+	case err := <-ended:
 		return err
 	}
-	defer client.Close()
-	if _, err := perdure.Start(ctx, client, counting.Open.At(key), job); err != nil {
+	return <-ended
+}
+
+func open(ctx context.Context, client *perdure.Client, key string, job counting.Job) error {
+	// the same message ID: opened twice, it is one inventory
+	if _, err := perdure.Call(ctx, client, counting.Open.At(key), job, perdure.MessageID("open")); err != nil {
 		return err
 	}
 	t := time.NewTicker(200 * time.Millisecond)
@@ -86,13 +115,14 @@ func open(ctx context.Context, server, key string, job counting.Job) error {
 	for last := -1; ; {
 		p, err := perdure.Ask(ctx, client, counting.Status.At(key), durable.None{})
 		switch {
-		case err == nil && p.Right != last:
+		case errors.Is(err, durable.ErrUnavailable): // the clerk is away: the inventory waits, and so do we
+		case err != nil && ctx.Err() == nil:
+			return err
+		case p.Right != last:
 			fmt.Printf("%d of %d shelves right, %d items, %d recounts\n", p.Right, job.Shelves, p.Items, p.Recounts)
 			last = p.Right
-		case err != nil && ctx.Err() == nil && !errors.Is(err, durable.ErrUnavailable):
-			fmt.Fprintln(os.Stderr, "waiting:", err) // a node is away: the inventory waits, and so do we
 		}
-		if err == nil && p.Done {
+		if p.Done {
 			return nil
 		}
 		select {

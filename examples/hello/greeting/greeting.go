@@ -1,7 +1,3 @@
-// Package greeting has a workflow that greets, slowly enough to be killed in
-// between.
-//
-//	greeting, err := perdure.Call(ctx, client, greeting.Hello.At("world"), "world")
 package greeting
 
 import (
@@ -10,14 +6,13 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/durable"
-	"github.com/perdure/perdure/runtime"
 )
 
 // Hello greets the name that it is given.
 var Hello = durable.DeclareWorkflow[string, string]("hello")
 
 // Kind binds the workflow's code to its name.
-func Kind() *runtime.Kind { return durable.Workflow(Hello, hello) }
+func Kind() *durable.Kind { return durable.Workflow(Hello, hello) }
 
 func hello(ctx durable.Context, name string) (string, error) {
 	word, err := durable.Step(ctx, "find a word", func(context.Context) (string, error) {

@@ -1,11 +1,3 @@
-// Package counting has two agents who work an inventory together: a counter,
-// who counts one shelf after another, and a clerk, who checks each count
-// against the books and says what to count next, until every shelf is right.
-//
-//	_, err := perdure.Call(ctx, client, counting.Open.At("store-1"), counting.Job{Shelves: 12})
-//
-// Each works in a process of its own. They only send messages; either may be
-// killed at any time, and the inventory still ends right.
 package counting
 
 import (
@@ -15,7 +7,6 @@ import (
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/durable"
-	"github.com/perdure/perdure/runtime"
 )
 
 // Job is an inventory of a number of shelves.
@@ -74,13 +65,13 @@ var (
 )
 
 // Clerk binds the clerk's code.
-func Clerk() *runtime.Kind {
+func Clerk() *durable.Kind {
 	return actors.New(actors.Handlers[Books]{actors.On(Open, open), actors.On(Check, check), actors.OnQuery(Status, status)})
 }
 
 // Counter binds the counter's code. look is how a shelf is looked at; nil is
 // [Look].
-func Counter(look func(ctx context.Context, o Order) (int, error)) *runtime.Kind {
+func Counter(look func(ctx context.Context, o Order) (int, error)) *durable.Kind {
 	if look == nil {
 		look = Look
 	}
@@ -89,7 +80,7 @@ func Counter(look func(ctx context.Context, o Order) (int, error)) *runtime.Kind
 }
 
 // Kinds returns both, for one process that does everything.
-func Kinds() []*runtime.Kind { return []*runtime.Kind{Clerk(), Counter(nil)} }
+func Kinds() []*durable.Kind { return []*durable.Kind{Clerk(), Counter(nil)} }
 
 // InBooks is how many items the books have on a shelf.
 func InBooks(shelf int) int { return 10 + shelf*7%13 }

@@ -1,13 +1,8 @@
-// Package warehouse has a virtual actor for each article: it keeps how many
-// are left, and reserves them one order at a time.
-//
-//	taken, err := perdure.Call(ctx, client, warehouse.Reserve.At("sku-1"), warehouse.Take{Count: 2})
 package warehouse
 
 import (
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/durable"
-	"github.com/perdure/perdure/runtime"
 )
 
 // Stock is the state of an article.
@@ -37,7 +32,7 @@ var (
 )
 
 // Kind binds the actor's code to its names.
-func Kind() *runtime.Kind {
+func Kind() *durable.Kind {
 	return actors.New(actors.Handlers[Stock]{
 		actors.On(Receive, receive),
 		actors.On(Reserve, reserve),

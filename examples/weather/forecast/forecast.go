@@ -1,7 +1,3 @@
-// Package forecast has an agent that answers questions about the weather with
-// a model and one tool.
-//
-//	advice, err := perdure.Call(ctx, client, forecast.Weather.At("amsterdam"), "Do I need a coat?")
 package forecast
 
 import (
@@ -18,7 +14,6 @@ import (
 	"github.com/perdure/perdure/agents/models/openai"
 	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/durable"
-	"github.com/perdure/perdure/runtime"
 )
 
 // Advice is the agent's answer.
@@ -43,7 +38,7 @@ type Report struct {
 }
 
 // Kind binds the agent to its name.
-func Kind(model agents.Model) *runtime.Kind {
+func Kind(model agents.Model) *durable.Kind {
 	return agents.New(Weather,
 		agents.Instructions("You answer questions about the weather, in one sentence. Look the weather up with get_weather."),
 		agents.UseModel(model),

@@ -1,0 +1,7 @@
+package durable
+
+import "github.com/perdure/perdure/runtime"
+
+// A Kind is code bound to a name: a workflow, a virtual actor or an agent.
+// [Workflow], actors.New and agents.New make one; a node hosts it.
+type Kind = runtime.Kind
