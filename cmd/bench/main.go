@@ -47,7 +47,7 @@ type scenario struct {
 	judge  func(r *result, l limits) // sets limit and target
 }
 
-var scenarios = []scenario{s1, s2}
+var scenarios = []scenario{s1, s2, s4, s10}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,6 +62,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "worker" {
+		return work(ctx, args[1:])
+	}
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)

@@ -13,8 +13,8 @@ import (
 // step, its record. At disk the client may wait for the task's fsync while the
 // start waits for its own.
 const (
-	publishes = steps + 3
-	inSeries  = steps + 2
+	publishes = stepsEach + 3
+	inSeries  = stepsEach + 2
 )
 
 // s1 is the latency of one workflow after another.

@@ -13,8 +13,8 @@ import (
 	"github.com/perdure/perdure/runtime"
 )
 
-// steps is how many steps the measured workflow has, one after another.
-const steps = 10
+// stepsEach is how many steps the measured workflow has, one after another.
+const stepsEach = 10
 
 // text is the payload of the benchmarks: 256 bytes of JSON.
 var text = strings.Repeat("perdure.", 32)[:254]
@@ -24,7 +24,7 @@ var tenSteps = durable.DeclareWorkflow[string, string]("bench-ten")
 
 func tenStepsKind() *runtime.Kind {
 	return durable.Workflow(tenSteps, func(ctx durable.Context, in string) (string, error) {
-		for range steps {
+		for range stepsEach {
 			var err error
 			if in, err = durable.Step(ctx, "step", func(context.Context) (string, error) { return in, nil }); err != nil {
 				return "", err
