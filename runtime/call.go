@@ -24,7 +24,8 @@ func (c *Context) Call(name string, to Target, input *schemas.Payload) *Future {
 }
 
 // Start issues a task like [Context.Call]; the caller goes on, and may ask for
-// the result later.
+// the result later. The task leaves also if the scope that it was issued in is
+// cancelled before it could.
 func (c *Context) Start(name string, to Target, input *schemas.Payload) *Future {
 	return c.message(kindCall, name, to, input, false)
 }
@@ -60,7 +61,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	if blocks {
 		env.Chain = append(slices.Clone(r.chain), self)
 	}
-	f.msg.env = env
+	f.msg.env, f.msg.leaves = env, !blocks
 	if c.issue(f); kind == kindSend && !f.done {
 		// there is nothing to wait for: what is left is to put it out
 		r.completions++

@@ -56,7 +56,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 	}
 	now := time.Now().UnixNano()
 	for _, f := range r.issued { // messages that may not have been put out yet
-		if f.kind != kindSend && (f.kind != kindCall || f.done) || f.msg.confirmed {
+		if f.msg.env == nil || f.idle() || f.msg.confirmed {
 			continue
 		}
 		f.msg.env.To = f.msg.to.Identity.String()

@@ -65,6 +65,8 @@ type step struct {
 type message struct {
 	to  schemas.Ref
 	env *schemas.Envelope
+	// leaves is set where it is put out even if nobody waits for it any more.
+	leaves bool
 	// confirmed is set where the journal shows that it was accepted before.
 	confirmed bool
 }
@@ -81,6 +83,9 @@ func (f *Future) Outcome() (*schemas.Payload, error) { return f.payload, f.err }
 
 // Value returns what a branch returned.
 func (f *Future) Value() (any, error) { return f.value, f.err }
+
+// idle reports whether nothing is left to do for the future.
+func (f *Future) idle() bool { return f.done && !f.msg.leaves }
 
 // stopping reports whether the future is a step that was told to stop: it ends
 // by itself, with an outcome that counts.

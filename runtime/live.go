@@ -79,7 +79,7 @@ func (l *live) draining() bool {
 func (l *live) creations(begin bool) (events []*schemas.Event) {
 	now := time.Now()
 	for _, f := range l.r.issued {
-		if f.created || f.done && f.kind != kindSend {
+		if f.created || f.idle() {
 			continue
 		}
 		switch f.kind {
@@ -112,7 +112,7 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 	var out []*Future
 	for _, f := range l.r.issued {
 		switch {
-		case f.kind == kindBranch, f.done && f.kind != kindSend:
+		case f.kind == kindBranch, f.idle():
 		case f.kind == kindStep && (!begin || f.step.opts.Once && !f.started && !f.step.told):
 			rest = append(rest, f)
 		case f.kind == kindStep:
@@ -124,7 +124,7 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 		case f.kind == kindTimer:
 			l.armed[f] = f.path
 		default:
-			if f.kind == kindCall {
+			if !f.done {
 				l.armed[f] = f.path
 			}
 			if !f.msg.confirmed {

@@ -143,6 +143,32 @@ func TestMessagesThatWereGivenUpDoNotLeave(t *testing.T) {
 	})
 }
 
+// TestStartedRunIsStartedThoughItsScopeEnds: before it could be put out.
+func TestStartedRunIsStartedThoughItsScopeEnds(t *testing.T) {
+	for name, wait := range map[string]bool{"and the run goes on": true, "and the run returns": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := world(t, ledger(), kind("w", func(c *runtime.Context, _ string) (string, error) {
+					d, cancel := c.WithCancel()
+					f := d.Start("start", to("ledger", "a"), text("x"))
+					cancel()
+					_, err := result(c, f)
+					if wait {
+						if _, err := step(c, "step", give("")); err != nil {
+							return "", err
+						}
+					}
+					return code(err), nil
+				}))
+				w.Task(ref("w", "a", "1"), "", nil)
+				expect(t, w, ref("w", "a", "1"), "cancelled")
+				settle(t, w)
+				expectLedger(t, w, "a", "x;")
+			})
+		})
+	}
+}
+
 // TestP06_MessageIsSentAgainOnlyWhileItsAcceptanceIsUnknown crashes after the
 // record of a send: while that is the last entry, acceptance is unknown.
 func TestP06_MessageIsSentAgainOnlyWhileItsAcceptanceIsUnknown(t *testing.T) {

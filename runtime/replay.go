@@ -49,9 +49,11 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_CallReturned:
 		c := k.CallReturned
 		err = r.expect(kindCall, c.GetPath(), "", func(f *Future) {
-			e := DecodeError(c.GetError())
-			r.timeline.done(f, at, e)
-			f.complete(r, c.GetResult(), e)
+			if !f.done {
+				e := DecodeError(c.GetError())
+				r.timeline.done(f, at, e)
+				f.complete(r, c.GetResult(), e)
+			}
 		})
 	case *schemas.Event_CancelRequested:
 		r.cancelled[k.CancelRequested.GetId()] = true
@@ -95,7 +97,7 @@ func (r *run) expect(kind futureKind, path, name string, then func(*Future)) err
 	case f.kind != kind, name != "" && f.name != name:
 		return mismatch(path, recorded(kind, name), recorded(f.kind, f.name))
 	}
-	if !r.finished && (!f.done || f.kind == kindSend) {
+	if !r.finished && !f.idle() {
 		then(f)
 	}
 	return nil

@@ -283,7 +283,7 @@ func (s processWakes) Cancel(ctx context.Context, ref schemas.Ref) error {
 }
 
 // counter counts executions of steps. It traces nothing.
-type counter struct{ w *World }
+type counter struct{ p *Process }
 
 func (c counter) Run(ctx context.Context, _ runtime.Info, _ map[string]string) (context.Context, func(error)) {
 	return ctx, func(error) {}
@@ -292,9 +292,12 @@ func (c counter) Run(ctx context.Context, _ runtime.Info, _ map[string]string) (
 func (c counter) Step(ctx context.Context, path, _ string) (context.Context, func(map[string]string, error)) {
 	s, _ := runtime.StepFrom(ctx)
 	ref := s.Info.Ref()
-	w := c.w
+	w := c.p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if c.p.dead { // its goroutines end a little later than it
+		return ctx, func(map[string]string, error) {}
+	}
 	w.runs[ref.String()+" "+path]++
 	for _, h := range w.Journal.History() {
 		if h.Ref != ref {

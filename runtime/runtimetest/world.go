@@ -146,7 +146,7 @@ func (w *World) start() *Process {
 	}
 	p.cfg = &runtime.Config{
 		Namespace: "test", Node: fmt.Sprintf("node-%d", w.epoch), Nonce: []byte(fmt.Sprintf("process-%d", w.epoch)),
-		Journal: processJournal{p}, States: processStates{p}, Outbox: processOutbox{p}, Wakes: processWakes{p}, Tracer: counter{w},
+		Journal: processJournal{p}, States: processStates{p}, Outbox: processOutbox{p}, Wakes: processWakes{p}, Tracer: counter{p},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Retention: 24 * time.Hour, SuspendAfter: time.Second,
 	}
