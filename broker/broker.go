@@ -24,8 +24,8 @@ type Broker struct {
 	pub      *publisher
 	js       jetstream.JetStream
 
-	inbox, runs, state, cluster *reader
-	blobs                       jetstream.ObjectStore
+	inbox, runs, dead, state, cluster *reader
+	blobs                             jetstream.ObjectStore
 
 	closing  sync.Once
 	closeErr error
@@ -76,7 +76,7 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		b.inbox.direct, b.created = info.Config.Replicas == 1, info.Created
 	}
 	for r, stream := range map[**reader]string{
-		&b.runs:  b.names.RunsStream(),
+		&b.runs: b.names.RunsStream(), &b.dead: b.names.DeadStream(),
 		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
 	} {
 		*r = &reader{publisher: b.pub, stream: stream}

@@ -72,7 +72,7 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 		}
 		if unreachable(err) {
-			return nil, fmt.Errorf("connect to %s: %w: %w; check the address and that the server runs", cfg.URL, ErrUnreachable, err)
+			return nil, fmt.Errorf("connect to %s: %w: %w; check the URL and that the server runs", cfg.URL, ErrUnreachable, err)
 		}
 		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL and the credentials", cfg.URL, err)
 	}

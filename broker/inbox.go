@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -138,30 +137,4 @@ func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]
 		}
 	}
 	return out, nil
-}
-
-// Dead stores a copy of d in the stream of dead letters, with what it was and
-// why it is there in its headers. It may be called again for the same
-// message, which is stored once. It does not acknowledge d.
-func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error {
-	kind, key := "unknown", "unknown"
-	if t, err := i.b.names.parseIn(d.Subject); err == nil {
-		kind, key = t.kind, t.key
-	}
-	h := nats.Header{}
-	for k, v := range d.Headers {
-		// The server's own would be obeyed again.
-		if !strings.HasPrefix(k, "Nats-") {
-			h[k] = v
-		}
-	}
-	h[hdrMsgID] = []string{"dead/" + strconv.FormatUint(d.Seq, 10)}
-	h[HeaderSubject] = []string{d.Subject}
-	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
-	h[HeaderCode], h[HeaderReason] = []string{code}, []string{reason}
-	msg := &nats.Msg{Subject: i.b.names.deadSubject(kind, key), Header: h, Data: d.Data}
-	if _, err := i.b.publishRetrying(ctx, msg, nil); err != nil {
-		return fmt.Errorf("store dead letter of inbox message %d: %w", d.Seq, err)
-	}
-	return nil
 }

@@ -1,0 +1,94 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A DeadLetter is a message that could not be handled: it cannot be decoded, or
+// its ID was used before with another input. It is kept until somebody removes
+// it from the stream [Names.DeadStream].
+type DeadLetter struct {
+	Seq     uint64    // in the stream of dead letters
+	Stored  time.Time // when it was put aside
+	Subject string    // where it was in the inbox
+	ID      string    // of the message; empty if its publisher gave none
+	Code    string    // why, for programs, as in runtime.Error
+	Reason  string    // why, for people, and what the publisher can do
+	Data    []byte    // its body
+}
+
+// Dead stores a copy of d in the stream of dead letters, with what it was and
+// why it is there in its headers. It may be called again for the same
+// message, which is stored once. It does not acknowledge d.
+func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error {
+	kind, key := "unknown", "unknown"
+	if t, err := i.b.names.parseIn(d.Subject); err == nil {
+		kind, key = t.kind, t.key
+	}
+	h := nats.Header{}
+	for k, v := range d.Headers {
+		// The server's own would be obeyed again.
+		if !strings.HasPrefix(k, "Nats-") {
+			h[k] = v
+		}
+	}
+	switch {
+	case d.Envelope != nil && !d.NoID:
+		h[HeaderID] = []string{d.Envelope.GetId()}
+	case h.Get(HeaderID) == "" && nats.Header(d.Headers).Get(hdrMsgID) != "":
+		h[HeaderID] = []string{nats.Header(d.Headers).Get(hdrMsgID)}
+	}
+	h[hdrMsgID] = []string{"dead/" + i.b.inbox.stream + "/" + strconv.FormatUint(d.Seq, 10)}
+	h[HeaderSubject] = []string{d.Subject}
+	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
+	h[HeaderCode], h[HeaderReason] = []string{code}, []string{reason}
+	msg := &nats.Msg{Subject: i.b.names.deadSubject(kind, key), Header: h, Data: d.Data}
+	if _, err := i.b.publishRetrying(ctx, msg, nil); err != nil {
+		return fmt.Errorf("store dead letter of inbox message %d: %w", d.Seq, err)
+	}
+	return nil
+}
+
+// DeadLetters returns up to limit dead letters behind a sequence of their
+// stream, in order; all for a limit of 0. An empty kind or key is any.
+func (i *Inbox) DeadLetters(ctx context.Context, kind schemas.Kind, key string, after uint64, limit int) ([]DeadLetter, error) {
+	k, token := "*", "*"
+	if kind != "" {
+		k = string(kind)
+	}
+	if key != "" {
+		token = schemas.EncodeToken(key)
+	}
+	var out []DeadLetter
+	for m, err := range i.b.dead.scan(ctx, i.b.names.deadSubject(k, token), after+1) {
+		if err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		out = append(out, DeadLetter{
+			Seq: m.seq, Stored: m.time, Subject: m.header.Get(HeaderSubject), ID: m.header.Get(HeaderID),
+			Code: m.header.Get(HeaderCode), Reason: m.header.Get(HeaderReason), Data: m.data,
+		})
+		if len(out) == limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Hosted reports whether a node of the namespace has ever hosted a kind, so
+// that a task for it is accepted.
+func (i *Inbox) Hosted(ctx context.Context, kind schemas.Kind) (bool, error) {
+	_, err := i.b.inboxOf(ctx, kind)
+	if errors.Is(err, ErrUnknownKind) {
+		return false, nil
+	}
+	return err == nil, err
+}
