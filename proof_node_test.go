@@ -36,8 +36,9 @@ type nodeConfig struct {
 	URL  string // NATS there
 	Far  string // where the far side is
 
-	Kill  int    // SIGKILL itself at the n-th fault point, 0 never
-	Block string // stop at the first fault point that begins so ("append before ..."), and say it
+	Kill  string // SIGKILL itself at this fault point, when it is there the
+	Nth   int    // n-th time
+	Block string // wait at the first fault point of this name, and say it
 
 	Durability     perdure.Durability
 	SuspendAfter   time.Duration
@@ -137,7 +138,7 @@ type faulty struct {
 	left    <-chan struct{}
 
 	mu      sync.Mutex
-	n       int
+	kills   int // how often it was at the point where it dies
 	blocked bool
 }
 
@@ -148,14 +149,16 @@ func (f *faulty) at(op, subject string, after bool) {
 	if after {
 		when = "after"
 	}
+	p := newPoint(op, when, subject)
 	f.mu.Lock()
-	f.n++
-	f.say(linePoint, op, when, subject)
-	if f.n == f.config.Kill {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // it has no time for anything else
+	f.say(linePoint, p)
+	if p.String() == f.config.Kill {
+		if f.kills++; f.kills == f.config.Nth {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // it has no time for anything else
+		}
 	}
-	block := f.config.Block != "" && !f.blocked && strings.HasPrefix(op+" "+when+" "+subject, f.config.Block)
+	block := !f.blocked && p.String() == f.config.Block
 	if block {
 		f.blocked = true
 		f.say(lineBlocked)
@@ -172,6 +175,15 @@ func (f *faulty) at(op, subject string, after bool) {
 // A point is a fault point that a node was at.
 type point struct {
 	op, when, subject string
+}
+
+// newPoint leaves out of the name what differs from run to run: the name of a
+// timer.
+func newPoint(op, when, subject string) point {
+	if op == "schedule" {
+		subject = subject[:strings.LastIndex(subject, ".")+1] + "*"
+	}
+	return point{op, when, subject}
 }
 
 func (p point) String() string { return p.op + " " + p.when + " " + p.subject }

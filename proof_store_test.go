@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -204,7 +205,7 @@ func (s *store) states() map[string]string {
 }
 
 // open says what is not settled: messages that wait, wake-ups that stand, runs
-// without a record, messages below a record.
+// without a record.
 func (s *store) open() []string {
 	s.t.Helper()
 	left, err := s.look(soon(s.t, patience))
@@ -226,14 +227,45 @@ func (s *store) look(ctx context.Context) (left []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]int{}
-	for _, e := range journal {
-		ref := e.Ref.String()
-		if seen[ref]++; seen[ref] > 1 || e.Entry.GetRecord() == nil {
-			left = append(left, "journal of "+ref)
+	ended := map[schemas.Ref]bool{}
+	for _, e := range slices.Backward(journal) {
+		ended[e.Ref] = ended[e.Ref] || e.Entry.GetRecord() != nil
+		if !ended[e.Ref] {
+			left = append(left, "journal of "+e.Ref.String())
 		}
 	}
 	return left, nil
+}
+
+// over reports whether so many runs have ended and nothing is open. The node
+// may die meanwhile: then it is false.
+func (s *store) over(runs int) bool {
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+	defer cancel()
+	if left, err := s.look(ctx); err != nil || len(left) > 0 {
+		return false
+	}
+	journal, err := s.readJournal(ctx)
+	ended := map[schemas.Ref]bool{}
+	for _, e := range journal {
+		ended[e.Ref] = true
+	}
+	return err == nil && len(ended) == runs
+}
+
+// below returns how many entries are left below records. Storing a record and
+// removing what is before it are two writes of the server; a kill of the server
+// between them leaves entries that nobody reads, and that go when the record
+// goes (P19).
+func (s *store) below() (n int) {
+	ended := map[schemas.Ref]bool{}
+	for _, e := range slices.Backward(s.journal()) {
+		if ended[e.Ref] {
+			n++
+		}
+		ended[e.Ref] = ended[e.Ref] || e.Entry.GetRecord() != nil
+	}
+	return n
 }
 
 // settled waits until nothing is left to do.
