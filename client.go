@@ -214,7 +214,7 @@ func (r *Run[Out]) outcome(ctx context.Context, d actors.Done) (out Out, err err
 		}
 	}
 	if r.inputHash != nil && d.InputHash != nil && !actors.SameInput(r.inputHash, d.InputHash) {
-		return out, durable.Fail(durable.ErrConflict.Code, "%s was started before with another input; use another message ID, or Attach to the run that exists", r.ref)
+		return out, conflict(r.ref)
 	}
 	if d.Error != nil {
 		return out, &durable.Error{Code: d.Error.Code, Message: d.Error.Message, Details: d.Error.Details, Final: true}
@@ -224,6 +224,11 @@ func (r *Run[Out]) outcome(ctx context.Context, d actors.Done) (out Out, err err
 		return out, fmt.Errorf("result of %s: %w", r.ref, err)
 	}
 	return durable.Decode[Out](p)
+}
+
+// conflict says that a message ID was used before with another input.
+func conflict(ref schemas.Ref) error {
+	return durable.Fail(durable.ErrConflict.Code, "%s was started before with another input; use another message ID, or ask for the run that exists", ref)
 }
 
 // Cancel asks the run to stop: its verbs then fail with [durable.ErrCancelled].

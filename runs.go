@@ -3,9 +3,11 @@ package perdure
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/schemas"
 )
 
 // RunSummary is a line of a listing.
@@ -86,12 +88,20 @@ func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 }
 
 // StartJSON starts a run by names, for callers without types: input is JSON. An
-// empty id is the key for a workflow, and made otherwise. It returns the run's
-// reference.
-func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage) (string, error) {
+// empty id is the key for a workflow, and made otherwise. The error matches
+// [durable.ErrNotFound] for a kind or method that does not exist,
+// [durable.ErrInvalid] for an input of a wrong form, and [durable.ErrConflict]
+// for an ID that was used before with another input.
+func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage) (*Run[json.RawMessage], error) {
 	var answer startAnswer
-	err := c.request(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer)
-	return answer.Run, err
+	if err := c.request(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer); err != nil {
+		return nil, err
+	}
+	ref, err := schemas.ParseRef(answer.Run)
+	if err != nil {
+		return nil, fmt.Errorf("answer of runs.start: %w", err)
+	}
+	return &Run[json.RawMessage]{c: c, ref: ref, inputHash: answer.InputHash}, nil
 }
 
 type runRequest struct {
@@ -112,7 +122,8 @@ type startRequest struct {
 }
 
 type startAnswer struct {
-	Run string `json:"run"`
+	Run       string `json:"run"`
+	InputHash []byte `json:"input_sha256"`
 }
 
 type queryRequest struct {

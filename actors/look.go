@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -47,7 +48,36 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 			return &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, schemas.Status_QUEUED, "", nil
 		}
 	}
+	dead, err := b.Inbox().DeadLetters(ctx, ref.Kind, ref.Key, 0, 0)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	for _, d := range slices.Backward(dead) {
+		if d.ID == string(ref.ID) {
+			return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: its task was put aside as a dead letter, number %d, because of %s: %s", ref, d.Seq, d.Code, d.Reason)
+		}
+	}
 	return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+}
+
+// Known returns the hash of the input of a run that was started before; ok is
+// false if there is none. A task that waits in the inbox is not looked for.
+func Known(ctx context.Context, b *broker.Broker, ref schemas.Ref) (hash []byte, ok bool, err error) {
+	entries, err := b.Journal().Load(ctx, ref)
+	if err != nil || len(entries) == 0 {
+		return nil, false, err
+	}
+	for _, s := range entries {
+		if rec := s.Entry.GetRecord(); rec != nil {
+			return rec.GetInputHash(), true, nil
+		}
+		for _, e := range s.Entry.GetEvents() {
+			if st := e.GetStarted(); st != nil {
+				return st.GetInputHash(), true, nil
+			}
+		}
+	}
+	return nil, false, nil
 }
 
 // Ended returns how a run ended; ok is false while it has not.

@@ -1,0 +1,137 @@
+package perdure
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// query forwards a query to a node that has the kind.
+func (a *api) query(ctx context.Context, in queryRequest) (any, error) {
+	id, err := schemas.ParseIdentity(in.Actor)
+	if err != nil {
+		return nil, err
+	}
+	if a.node.host.Kinds()[id.Kind] != nil {
+		return a.queryHere(ctx, in)
+	}
+	var answer queryAnswer
+	err = a.node.client.request(ctx, "kinds."+string(id.Kind)+".query", in, &answer)
+	return answer, err
+}
+
+func (a *api) queryHere(ctx context.Context, in queryRequest) (any, error) {
+	id, err := schemas.ParseIdentity(in.Actor)
+	if err != nil {
+		return nil, err
+	}
+	input, err := actors.PayloadOf(actors.Done{Result: in.Input, Codec: in.Codec})
+	if err != nil {
+		return nil, err
+	}
+	p, err := actors.Ask(ctx, a.node.b, a.node.host.Kinds(), id, in.Query, input)
+	if err != nil {
+		return nil, err
+	}
+	var answer queryAnswer
+	answer.Result, answer.Codec = actors.PayloadJSON(p)
+	return answer, nil
+}
+
+// kindInfo is what people and programs are told of a kind.
+type kindInfo struct {
+	Kind    string   `json:"kind"`
+	Type    string   `json:"type"`
+	Methods []string `json:"methods"`
+	Queries []string `json:"queries,omitempty"`
+}
+
+func kindInfoOf(k *runtime.Kind) kindInfo {
+	return kindInfo{
+		Kind: string(k.Name), Type: k.Type,
+		Methods: slices.Sorted(maps.Keys(k.Methods)), Queries: slices.Sorted(maps.Keys(k.Queries)),
+	}
+}
+
+// kinds lists the kinds of every node.
+func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
+	nodes, err := actors.Nodes(ctx, a.node.b)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, n := range nodes {
+		for _, k := range n.Kinds {
+			names[k] = true
+		}
+	}
+	list := []kindInfo{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if k := a.node.host.Kinds()[schemas.Kind(name)]; k != nil {
+			list = append(list, kindInfoOf(k))
+			continue
+		}
+		var info kindInfo
+		if err := a.node.client.request(ctx, "kinds."+name+".info", struct{}{}, &info); err != nil {
+			return nil, err
+		}
+		list = append(list, info)
+	}
+	return map[string]any{"kinds": list}, nil
+}
+
+// nodes lists the nodes of every pool.
+func (a *api) nodes(ctx context.Context, _ struct{}) (any, error) {
+	nodes, err := actors.Nodes(ctx, a.node.b)
+	return map[string]any{"nodes": nodes}, err
+}
+
+// deadLetter is a message that was put aside, for people and programs.
+type deadLetter struct {
+	Seq     uint64    `json:"seq"` // ask again from the last one
+	At      time.Time `json:"at"`
+	Subject string    `json:"subject"` // where it was in the inbox
+	ID      string    `json:"id,omitempty"`
+	Code    string    `json:"code"`
+	Reason  string    `json:"reason"`
+	Body    string    `json:"body,omitempty"`  // if it is text
+	Bytes   []byte    `json:"bytes,omitempty"` // if it is not
+}
+
+// dead lists the messages that could not be handled.
+func (a *api) dead(ctx context.Context, in struct {
+	Kind  string `json:"kind"`
+	Key   string `json:"key"`
+	After uint64 `json:"after"`
+	Limit int    `json:"limit"`
+},
+) (any, error) {
+	if in.Kind != "" {
+		if err := schemas.Kind(in.Kind).Validate(); err != nil {
+			return nil, err
+		}
+	}
+	limit := cmp.Or(in.Limit, 100)
+	found, err := a.node.b.Inbox().DeadLetters(ctx, schemas.Kind(in.Kind), in.Key, in.After, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := []deadLetter{}
+	for _, d := range found {
+		l := deadLetter{Seq: d.Seq, At: d.Stored, Subject: d.Subject, ID: d.ID, Code: d.Code, Reason: d.Reason}
+		if utf8.Valid(d.Data) {
+			l.Body = string(d.Data)
+		} else {
+			l.Bytes = d.Data
+		}
+		list = append(list, l)
+	}
+	return map[string]any{"dead": list, "more": len(list) == limit}, nil
+}

@@ -1,0 +1,181 @@
+package perdure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
+)
+
+// start checks a task as far as this node can, and publishes it.
+func (a *api) start(ctx context.Context, in startRequest) (any, error) {
+	id := schemas.Identity{Kind: schemas.Kind(in.Kind), Key: in.Key}
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	if len(in.Input) == 0 {
+		in.Input = json.RawMessage("null")
+	}
+	input, err := broker.CompactJSON(in.Input)
+	if err != nil {
+		return nil, fmt.Errorf("input of %s: %w", id, err)
+	}
+	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Method: in.Method, Payload: &schemas.Payload{Data: input}}
+	if err := a.check(ctx, id, env); err != nil {
+		return nil, err
+	}
+	ref := id.Run(schemas.RunID(env.Id))
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	hash, known, err := actors.Known(ctx, a.node.b, ref)
+	if err != nil {
+		return nil, err
+	}
+	if known && !actors.SameInput(hash, actors.InputHash(env)) {
+		return nil, conflict(ref)
+	}
+	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, id, env); err != nil {
+		return nil, err
+	}
+	return startAnswer{ref.String(), actors.InputHash(env)}, nil
+}
+
+// check refuses a task for a kind that nobody has ever hosted. If the kind is
+// this node's, it refuses an unknown method and an input of a wrong form, too;
+// another node finds that when it begins the run. It gives the task an ID.
+func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envelope) error {
+	once := false
+	switch kind := a.node.host.Kinds()[id.Kind]; {
+	case kind != nil:
+		m, err := kind.Method(env.Method)
+		if err != nil {
+			return err
+		}
+		if m.Check != nil {
+			if err := m.Check(env.Payload); err != nil {
+				return durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", id, err)
+			}
+		}
+		once = kind.OncePerKey
+	default:
+		hosted, err := a.node.b.Inbox().Hosted(ctx, id.Kind)
+		if err != nil {
+			return err
+		}
+		if !hosted {
+			return durable.Fail(durable.ErrNotFound.Code, "start %s: no node has ever hosted a kind %q; start one that does, or correct the name", id, string(id.Kind))
+		}
+		if env.Id != "" {
+			return nil
+		}
+		var info kindInfo
+		err = a.node.client.request(ctx, "kinds."+string(id.Kind)+".info", struct{}{}, &info)
+		if errors.Is(err, durable.ErrUnavailable) {
+			return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("start %s: no node that hosts the kind %q answers, so it cannot be said which ID the run gets; start one, or name an ID", id, string(id.Kind))}
+		} else if err != nil {
+			return err
+		}
+		once = info.Type == "workflow"
+	}
+	switch {
+	case env.Id != "":
+	case once:
+		env.Id = id.Key
+	default:
+		env.Id = NewMessageID()
+	}
+	return nil
+}
+
+func (a *api) get(ctx context.Context, in runRequest) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err != nil {
+		return nil, err
+	}
+	rec, status, reason, err := actors.Look(ctx, a.node.b, ref)
+	if err != nil {
+		return nil, err
+	}
+	info := RunInfo{Done: actors.Done{Run: ref.String(), Status: actors.StatusName(status)}, Reason: reason}
+	if actors.IsEnd(status) {
+		info.Done = actors.DoneOf(ref, rec)
+	}
+	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
+	info.Published, info.Started = unix(rec.GetPublished()), unix(rec.GetStarted())
+	for _, c := range rec.GetClaims() {
+		info.Claims = append(info.Claims, Claim{c.GetNode(), unix(c.GetAt()), c.GetReplayed()})
+	}
+	for _, s := range rec.GetSteps() {
+		info.Steps = append(info.Steps, Step{
+			Path: s.GetPath(), Name: s.GetName(), Kind: s.GetKind(), At: unix(s.GetAt()), TookMS: float64(s.GetTook()) / 1e6,
+			Attempts: s.GetAttempts(), Claim: s.GetClaim(), Error: s.GetError(), Attributes: s.GetAttributes(),
+		})
+	}
+	return info, nil
+}
+
+func unix(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
+	if in.Limit < 0 || in.Limit > 1000 {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "a limit of %d: ask for 1 to 1000 runs at once, and go on with after", in.Limit)
+	}
+	runs, more, err := a.index.List(ctx, actors.Filter{Kind: in.Kind, Key: in.Key, Status: in.Status, Limit: in.Limit, After: in.After})
+	if err != nil {
+		return nil, err
+	}
+	if runs == nil {
+		runs = []RunSummary{}
+	}
+	return RunList{runs, more}, nil
+}
+
+func (a *api) events(ctx context.Context, in struct {
+	Run  string `json:"run"`
+	From uint64 `json:"from"`
+},
+) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err != nil {
+		return nil, err
+	}
+	events, err := actors.Events(ctx, a.node.b, ref, in.From)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"run": ref.String(), "events": events}, nil
+}
+
+func (a *api) cancel(ctx context.Context, in cancelRequest) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err != nil {
+		return nil, err
+	}
+	_, status, _, err := actors.Look(ctx, a.node.b, ref)
+	if err != nil {
+		return nil, err
+	}
+	if actors.IsEnd(status) {
+		return nil, durable.Fail(durable.ErrConflict.Code, "cancel %s: it is %s already", ref, actors.StatusName(status))
+	}
+	env := &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: NewMessageID(), Run: string(ref.ID)}
+	if in.Reason != "" {
+		env.Error = &schemas.Error{Message: in.Reason}
+	}
+	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env); err != nil {
+		return nil, err
+	}
+	return struct{}{}, nil
+}
