@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -41,16 +40,10 @@ func (c *connection) flags(cmd *cobra.Command) {
 // defaultServer is where `perdure dev` listens.
 const defaultServer = "nats://127.0.0.1:4222"
 
-// connectError is a failure to reach NATS.
+// connectError is a failure to reach NATS, or a namespace on it.
 type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }
-
-func isConnectError(err error) bool {
-	var e connectError
-	var n net.Error
-	return errors.As(err, &e) || errors.As(err, &n)
-}
 
 // dial connects as the flags say: a server, or a context of the nats CLI, or
 // the local development node.
@@ -79,7 +72,7 @@ func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 	defer cancel()
 	client, err := perdure.Dial(ctx, url, opts...)
 	if err != nil {
-		return nil, connectError{fmt.Errorf("%w; is a node running? 'perdure dev' starts one", err)}
+		return nil, connectError{err}
 	}
 	return client, nil
 }

@@ -1,5 +1,6 @@
 // Command perdure runs a node for development, and starts, shows and cancels
-// runs of any node.
+// runs of any node. Its commands, output and exit codes are in
+// docs/reference/cli.md.
 package main
 
 import (
@@ -37,16 +38,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "perdure:", err)
-	var e *durable.Error
-	if errors.As(err, &e) && e.Details != "" {
-		fmt.Fprintln(stderr, "  hint:", e.Details)
+	code := exitCode(err)
+	f := failureOf(err, code)
+	if out := cmd.Flag("output"); out != nil && out.Value.String() == "json" {
+		// where that fails, so does everything; the exit code says the rest
+		_ = printJSON(stderr, map[string]failure{"error": f})
+		return code
 	}
-	return exitCode(err)
+	fmt.Fprintln(stderr, "perdure:", f.Message)
+	if f.Hint != "" {
+		fmt.Fprintln(stderr, "  hint:", f.Hint)
+	}
+	return code
 }
 
 // usageError is an error of the command line.
@@ -54,15 +61,43 @@ type usageError struct{ error }
 
 func exitCode(err error) int {
 	var usage usageError
+	var connect connectError
 	switch {
 	case errors.As(err, &usage), errors.Is(err, durable.ErrInvalid):
 		return exitUsage
 	case errors.Is(err, durable.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, durable.ErrUnavailable), isConnectError(err):
+	case errors.Is(err, durable.ErrUnavailable), errors.As(err, &connect):
 		return exitUnavailable
 	}
 	return exitFailed
+}
+
+// A failure is an error as --output json prints it on standard error.
+type failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// failureOf names an error by its own code, or by what its exit code means.
+func failureOf(err error, exit int) failure {
+	f := failure{Message: err.Error()}
+	var e *durable.Error
+	switch {
+	case errors.As(err, &e):
+		f.Code, f.Hint = e.Code, e.Details
+	case exit == exitUsage:
+		f.Code = durable.ErrInvalid.Code
+	case exit == exitUnavailable:
+		f.Code = durable.ErrUnavailable.Code
+	default:
+		f.Code = "error"
+	}
+	if exit == exitUnavailable && f.Hint == "" {
+		f.Hint = "'perdure dev' starts a node; --server, $NATS_URL or --context say where one is"
+	}
+	return f
 }
 
 func rootCommand() *cobra.Command {
@@ -79,6 +114,13 @@ func rootCommand() *cobra.Command {
 Exit codes: 0 done; 1 it failed; 2 the command line or the input is wrong; 3 no
 such run or kind; 4 no NATS server or no node answers.`,
 		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("%q is no command of perdure; see 'perdure --help'", args[0])}
+			}
+			return cmd.Help()
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand())

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/perdure/perdure"
@@ -31,18 +32,18 @@ func startCommand() *cobra.Command {
 				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[1])}
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
-				ref, err := client.StartJSON(ctx, string(identity.Kind), identity.Key, method, id, input)
+				run, err := client.StartJSON(ctx, string(identity.Kind), identity.Key, method, id, input)
 				if err != nil {
 					return err
 				}
 				if !wait {
 					if c.output == "json" {
-						return printJSON(cmd.OutOrStdout(), map[string]string{"run": ref})
+						return printJSON(cmd.OutOrStdout(), map[string]string{"run": run.Ref()})
 					}
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), ref)
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), run.Ref())
 					return err
 				}
-				return waitFor(ctx, cmd, client, ref, &c)
+				return waitFor(ctx, cmd, client, run, &c)
 			})
 		},
 	}
@@ -53,28 +54,27 @@ func startCommand() *cobra.Command {
 	return cmd
 }
 
-func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, ref string, c *connection) error {
-	r, err := schemas.ParseRef(ref)
-	if err != nil {
-		return err
-	}
-	run, err := perdure.Attach(client, durable.Declare[json.RawMessage, json.RawMessage](string(r.Kind)), ref)
-	if err != nil {
-		return err
-	}
+// waitFor prints the result of a run once it has one. A run that failed is
+// printed in JSON, too, and is the command's failure.
+func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, run *perdure.Run[json.RawMessage], c *connection) error {
 	result, err := run.Result(ctx)
+	if errors.Is(err, durable.ErrConflict) || ctx.Err() != nil {
+		return err // it is another run, or was not waited for
+	}
 	if c.output == "json" {
-		info, gerr := client.Get(ctx, ref)
+		info, gerr := client.Get(ctx, run.Ref())
 		if gerr != nil {
 			return gerr
 		}
 		if perr := printJSON(cmd.OutOrStdout(), info.Done); perr != nil {
 			return perr
 		}
-		return err
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", ref, err)
+		return fmt.Errorf("%s: %w", run.Ref(), err)
+	}
+	if c.output == "json" {
+		return nil
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), string(result))
 	return err
