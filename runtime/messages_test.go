@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,9 +78,9 @@ func TestP06_MessageRecordedWithTheRunsLastResultLeaves(t *testing.T) {
 			c.Start("start", to("ledger", "started"), text("y"))
 			return result(c, a)
 		}))
-		asked := 0
+		var asked atomic.Int32
 		w.OnValid = func(*runtimetest.Process) {
-			if asked++; asked == 3 { // before b begins: until a has reported
+			if asked.Add(1) == 3 { // before b begins: until a has reported
 				synctest.Wait()
 			}
 		}

@@ -62,6 +62,8 @@ func TestReplayOfGoldenJournals(t *testing.T) {
 	}
 }
 
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // replay makes a journal happen to a handler and returns what it asked for,
 // entry by entry.
 func replay(t *testing.T, name, journal string) (decisions string, err error) {
@@ -71,7 +73,7 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 		t.Fatalf("no handler %q", name)
 	}
 	k := &Kind{Name: "shop", Type: "workflow", Methods: map[string]Method{"": {Handler: h}}}
-	r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, slog.New(slog.DiscardHandler))
+	r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 	defer r.drop()
 	var out strings.Builder
 	seq, shown := uint64(0), 0
