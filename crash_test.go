@@ -1,3 +1,5 @@
+//go:build unix
+
 package perdure_test
 
 import (

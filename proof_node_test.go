@@ -1,3 +1,5 @@
+//go:build unix
+
 package perdure_test
 
 import (
@@ -36,9 +38,9 @@ type nodeConfig struct {
 	URL  string // NATS there
 	Far  string // where the far side is
 
-	Kill  string // SIGKILL itself at this fault point, when it is there the
-	Nth   int    // n-th time
-	Block string // wait at the first fault point of this name, and say it
+	Kill  string // SIGKILL itself at this fault point, or
+	Block string // say that it is there and wait to be told to go on,
+	Nth   int    // the n-th time that it is there
 
 	Durability     perdure.Durability
 	SuspendAfter   time.Duration
@@ -62,8 +64,12 @@ const (
 // What a node is told on its standard input. The end of it means: leave.
 const (
 	lineRun = "run" // take work
-	lineGo  = "go"  // go on from the fault point
 )
+
+// goFile is the number of the file that is read at the point where a node
+// waits. The system call blocks: what comes of it is the first that the process
+// does after it was stopped and continued.
+const goFile = 3
 
 func init() {
 	config := os.Getenv(nodeEnv)
@@ -84,19 +90,16 @@ func nodeMain(config string) error {
 	}
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
-	run, release := make(chan struct{}), make(chan struct{})
+	run := make(chan struct{})
 	go func() {
 		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
-			switch s.Text() {
-			case lineRun:
+			if s.Text() == lineRun {
 				close(run)
-			case lineGo:
-				close(release)
 			}
 		}
 		leave()
 	}()
-	f := &faulty{config: c, release: release, left: ctx.Done()}
+	f := &faulty{config: c}
 	node, err := openNode(ctx, c, f)
 	if err != nil {
 		return err
@@ -133,13 +136,10 @@ func openNode(ctx context.Context, c nodeConfig, f *faulty) (*perdure.Node, erro
 
 // faulty is what happens at fault points, one at a time.
 type faulty struct {
-	config  nodeConfig
-	release <-chan struct{}
-	left    <-chan struct{}
+	config nodeConfig
 
-	mu      sync.Mutex
-	kills   int // how often it was at the point where it dies
-	blocked bool
+	mu    sync.Mutex
+	times map[string]int
 }
 
 func (f *faulty) say(words ...any) { fmt.Println(words...) }
@@ -151,24 +151,23 @@ func (f *faulty) at(op, subject string, after bool) {
 	}
 	p := newPoint(op, when, subject)
 	f.mu.Lock()
-	f.say(linePoint, p)
-	if p.String() == f.config.Kill {
-		if f.kills++; f.kills == f.config.Nth {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // it has no time for anything else
-		}
+	if f.times == nil {
+		f.times = map[string]int{}
 	}
-	block := !f.blocked && p.String() == f.config.Block
+	f.times[p.String()]++
+	here := f.times[p.String()] == f.config.Nth
+	f.say(linePoint, p)
+	if here && p.String() == f.config.Kill {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // it has no time for anything else
+	}
+	block := here && p.String() == f.config.Block
 	if block {
-		f.blocked = true
 		f.say(lineBlocked)
 	}
 	f.mu.Unlock()
 	if block {
-		select {
-		case <-f.release:
-		case <-f.left:
-		}
+		_, _ = syscall.Read(goFile, make([]byte, 1))
 	}
 }
 
@@ -194,6 +193,7 @@ type nodeProc struct {
 	config nodeConfig
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
+	goOn   *os.File
 	lines  chan string   // closed at its end; points are not among them
 	exited chan struct{} // closed when it has been waited for
 	url    string
@@ -228,12 +228,19 @@ func startNode(t testing.TB, c nodeConfig) *nodeProc {
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
+	waits, goOn, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.goOn, n.cmd.ExtraFiles = goOn, []*os.File{waits}
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	_ = waits.Close()
 	go n.listen(stdout)
 	t.Cleanup(func() {
 		_ = n.cmd.Process.Kill()
+		_ = n.goOn.Close()
 		<-n.exited
 		if t.Failed() {
 			n.mu.Lock()
@@ -285,6 +292,14 @@ func (n *nodeProc) tell(line string) {
 	n.t.Helper()
 	if _, err := fmt.Fprintln(n.stdin, line); err != nil {
 		n.t.Fatalf("tell node %s %q: %v", n.config.Name, line, err)
+	}
+}
+
+// proceed lets the node go on from where it waits.
+func (n *nodeProc) proceed() {
+	n.t.Helper()
+	if _, err := n.goOn.Write([]byte{1}); err != nil {
+		n.t.Fatalf("let node %s go on: %v", n.config.Name, err)
 	}
 }
 
