@@ -148,7 +148,7 @@ func TestInbox_DeadLettersAreStoredOnceWithTheirReason(t *testing.T) {
 	must(t, err)
 	want := nats.Header{
 		"Perdure-Id": {"order-17"}, "Perdure-Subject": {d.Subject}, "Perdure-Code": {"malformed"},
-		"Perdure-Reason": {d.Bad.Error()}, "Perdure-Sequence": {fmt.Sprint(d.Seq)}, "Nats-Msg-Id": {fmt.Sprint("dead/", d.Seq)},
+		"Perdure-Reason": {d.Bad.Error()}, "Perdure-Sequence": {fmt.Sprint(d.Seq)}, "Nats-Msg-Id": {fmt.Sprint("dead/perdure_INBOX_default/", d.Seq)},
 	}
 	got := nats.Header{}
 	for k := range want {
@@ -157,4 +157,45 @@ func TestInbox_DeadLettersAreStoredOnceWithTheirReason(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || string(m.Data) != `{"a":` {
 		t.Errorf("the dead letter %q has the headers (-want +got):\n%s", m.Data, diff)
 	}
+}
+
+func TestInbox_DeadLettersAreListed(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	for _, key := range []string{"a", "b", "a"} {
+		d := r.read(r.n.TaskSubject("local", identity("wf", key)), `{`, "Nats-Msg-Id", fmt.Sprint("m", len(r.dead("wf", "", 0, 0))))
+		must(t, r.b.Inbox().Dead(r.ctx, d, "malformed", "why"))
+	}
+	for name, tt := range map[string]struct{ got, want []string }{
+		"all":           {r.dead("", "", 0, 0), []string{"m0", "m1", "m2"}},
+		"of a key":      {r.dead("wf", "a", 0, 0), []string{"m0", "m2"}},
+		"behind one":    {r.dead("wf", "", 1, 0), []string{"m1", "m2"}},
+		"at most two":   {r.dead("wf", "", 0, 2), []string{"m0", "m1"}},
+		"of another":    {r.dead("stock", "", 0, 0), nil},
+		"of a key kind": {r.dead("", "b", 0, 0), []string{"m1"}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for kind, want := range map[schemas.Kind]bool{"wf": true, "nobody": false} {
+		if got, err := r.b.Inbox().Hosted(r.ctx, kind); got != want || err != nil {
+			t.Errorf("kind %s is hosted: %v, %v; want %v", kind, got, err, want)
+		}
+	}
+}
+
+// dead returns the IDs of dead letters.
+func (r *raw) dead(kind schemas.Kind, key string, after uint64, limit int) []string {
+	r.t.Helper()
+	letters, err := r.b.Inbox().DeadLetters(r.ctx, kind, key, after, limit)
+	must(r.t, err)
+	var ids []string
+	for _, l := range letters {
+		if l.Code != "malformed" || l.Reason != "why" || string(l.Data) != `{` || l.Stored.IsZero() {
+			r.t.Errorf("dead letter %+v", l)
+		}
+		ids = append(ids, l.ID)
+	}
+	return ids
 }
