@@ -157,11 +157,15 @@ func TestServerMembersShareEvenly(t *testing.T) {
 		if n := h.Share(); n > 22 || n < 20 {
 			t.Errorf("%s of three members has %d partitions", h.node, n)
 		}
-		for p := range schemas.Partition(testPartitions) {
-			if got, want := h.View().Node(p), h.View().Winner(p); got != want {
-				t.Errorf("%s sees that %q owns partition %v, want %q", h.node, got, p, want)
+		await(t, 10*time.Second, h.node+" sees every partition with its owner", func() bool {
+			v := h.View()
+			for p := range schemas.Partition(testPartitions) {
+				if v.Node(p) != v.Winner(p) {
+					return false
+				}
 			}
-		}
+			return true
+		})
 	}
 }
 

@@ -48,8 +48,9 @@ type testHost struct {
 	leases map[schemas.Partition]*Lease
 	gains  int
 	wrong  []string
-	hold   chan struct{} // while it is open, what drains is not released
-	moved  chan struct{} // capacity 1: something was gained or lost
+	slow   []schemas.Partition // which hold is for; none: all
+	hold   chan struct{}       // while it is open, what drains is not released
+	moved  chan struct{}       // capacity 1: something was gained or lost
 	tasks  sync.WaitGroup
 }
 
@@ -72,7 +73,7 @@ func tryJoin(ctx context.Context, led *ledger, store Store, node string, opts ..
 		Node: node, Partitions: testPartitions, Kinds: []string{"weather"}, Store: store,
 		Log: slog.New(slog.DiscardHandler),
 	}
-	if _, fake := store.(*conn); fake { // it is used in bubbles of synctest
+	if _, real := store.(onBroker); !real { // the others are used in bubbles of synctest
 		start := time.Now()
 		cfg.clock = func() time.Duration { return time.Since(start) + time.Hour }
 	}
@@ -125,25 +126,28 @@ func (h *testHost) serve(l *Lease) {
 	}
 	h.mu.Lock()
 	hold := h.hold
+	waits := len(h.slow) == 0 || slices.Contains(h.slow, l.Partition())
 	h.mu.Unlock()
-	select {
-	case <-hold:
-	case <-l.Lost():
-		return
+	if waits {
+		select {
+		case <-hold:
+		case <-l.Lost():
+			return
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = l.Release(ctx) // when it fails the member goes on trying
 }
 
-// busy keeps the host from releasing until the function that it returns is
-// called: its steps in flight take long.
-func (h *testHost) busy() (done func()) {
+// busy keeps the host from releasing partitions, all where none is named,
+// until the function that it returns is called: steps in flight take long.
+func (h *testHost) busy(slow ...schemas.Partition) (done func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	hold := make(chan struct{})
-	h.hold = hold
-	return func() { close(hold) }
+	h.hold, h.slow = hold, slow
+	return sync.OnceFunc(func() { close(hold) })
 }
 
 // finish ends the host without a grace time, and returns what it saw that must

@@ -73,7 +73,7 @@ func (c *conn) stall() (letGo func()) {
 	for _, f := range c.follows {
 		f.open = gone
 	}
-	return func() { close(gone) }
+	return sync.OnceFunc(func() { close(gone) })
 }
 
 func (c *conn) shut(gate *chan struct{}) (open func()) {
@@ -81,18 +81,18 @@ func (c *conn) shut(gate *chan struct{}) (open func()) {
 	defer c.mu.Unlock()
 	gone := make(chan struct{})
 	*gate = gone
-	return func() { close(gone) }
+	return sync.OnceFunc(func() { close(gone) })
 }
 
 // cut takes the connection away; the function that it returns makes a new one.
 func (c *conn) cut() (heal func()) {
 	open := c.shut(&c.up)
-	return func() {
+	return sync.OnceFunc(func() {
 		c.mu.Lock()
 		c.session++
 		c.mu.Unlock()
 		open()
-	}
+	})
 }
 
 // kill ends the process as SIGKILL does.
@@ -249,6 +249,8 @@ func (c *conn) Watch(ctx context.Context, prefix string) iter.Seq2[broker.LeaseC
 			select {
 			case <-open:
 			case <-ctx.Done():
+				yield(broker.LeaseChange{}, ctx.Err())
+				return
 			}
 			c.mu.Lock()
 			list := f.list

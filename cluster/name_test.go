@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,6 +64,7 @@ func TestRestartWaitsForAHungNamesakesLease(t *testing.T) {
 		zombie := join(t, led, old, "n1")
 		awaitSettled(t, time.Second, zombie)
 		thaw := old.freeze()
+		defer thaw()
 		began := time.Now()
 		h := join(t, led, s.connect(), "n1")
 		awaitSettled(t, time.Second, h)
@@ -88,7 +90,7 @@ func TestJoinEndsWithItsContext(t *testing.T) {
 		defer old.freeze()()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := Join(ctx, Config{Node: "n1", Partitions: 1, Kinds: []string{"k"}, Store: s.connect()})
+		_, err := Join(ctx, Config{Node: "n1", Partitions: 1, Kinds: []string{"k"}, Store: s.connect(), Log: slog.New(slog.DiscardHandler)})
 		if want := `join pool default as node "n1": wait for the lease of a process of the same name: context deadline exceeded`; err == nil || err.Error() != want {
 			t.Errorf("Join = %v\nwant %s", err, want)
 		}

@@ -114,6 +114,7 @@ func TestP10_HungIsFoundByItsLease(t *testing.T) {
 		established(t, a, b)
 		before := b.gained()
 		thaw := hanging.freeze()
+		defer thaw()
 		await(t, 5*time.Second, "the other takes over", func() bool {
 			if b.gained() > before && a.valid() > 0 {
 				t.Fatalf("%d leases of the hung member are valid after the first was taken over", a.valid())
@@ -161,6 +162,7 @@ func TestP10_ReconnectStartsNothingBeforeOwnershipIsRead(t *testing.T) {
 		h := join(t, &ledger{}, c, "n1")
 		established(t, h)
 		heal := c.cut()
+		defer heal()
 		if n := h.valid(); n > 0 {
 			t.Errorf("%d leases are valid without a connection", n)
 		}
@@ -184,6 +186,7 @@ func TestP10_CutOffMemberFindsWhatItLost(t *testing.T) {
 		established(t, a, b)
 		stale := a.lease(firstOf(a))
 		heal := c.cut()
+		defer heal()
 		awaitSettled(t, time.Second, b)
 		heal()
 		await(t, time.Second, "the old lease is lost", func() bool {
@@ -252,8 +255,7 @@ func TestOwnsAsksTheLeader(t *testing.T) {
 		if ok, err := a.Owns(t.Context(), 3, 1); err != nil || !ok {
 			t.Errorf("Owns = %v, %v", ok, err)
 		}
-		letGo := c.stall()
-		defer letGo()
+		defer c.stall()()
 		s.store(keysOf(DefaultPool).owner(3), marshal(t, &schemas.Owner{Node: "x", Nonce: []byte("y"), Epoch: 2}), s.live(keysOf(DefaultPool).owner(3)), 0)
 		if !a.lease(3).Valid() {
 			t.Fatal("the member saw the change: the test shows nothing")
@@ -298,6 +300,26 @@ func TestLeaveHandsOver(t *testing.T) {
 		if err := a.Err(); err != nil {
 			t.Errorf("Err = %v", err)
 		}
+	})
+}
+
+func TestLeaveHandsOverOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		a, b := join(t, led, s.connect(), "n1"), join(t, led, s.connect(), "n2")
+		awaitSettled(t, time.Second, a, b)
+		slow := firstOf(a)
+		done, left := a.busy(slow), make(chan error)
+		go func() { left <- a.Leave(t.Context()) }()
+		synctest.Wait()
+		if n := b.valid(); n != testPartitions-1 {
+			t.Errorf("the other owns %d partitions while one is still draining, want the rest", n)
+		}
+		done()
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+		awaitSettled(t, time.Second, b)
 	})
 }
 
@@ -378,8 +400,7 @@ func TestStalledWatchIsBegunAgain(t *testing.T) {
 		c := s.connect()
 		a := join(t, led, c, "n1")
 		awaitSettled(t, time.Second, a)
-		letGo := c.stall()
-		defer letGo()
+		defer c.stall()()
 		b := join(t, led, s.connect(), "n2")
 		awaitSettled(t, 2*DefaultLeaseTTL, a, b)
 	})
