@@ -408,3 +408,28 @@ func kindsOf(points []point) string {
 	}
 	return b.String()
 }
+
+// A rawRecord is a run's last message as it is stored.
+type rawRecord struct {
+	Seq  uint64
+	Data string
+}
+
+func (s *store) raw(ref schemas.Ref) rawRecord {
+	s.t.Helper()
+	ctx := soon(s.t, patience)
+	stream, err := s.js.Stream(ctx, s.b.Names().RunsStream())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, s.b.Names().RunSubject(ref))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rawRecord{m.Sequence, string(m.Data)}
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}
