@@ -171,13 +171,17 @@ func (r *Run[Out]) Result(ctx context.Context) (Out, error) {
 	return r.await(ctx, w)
 }
 
-// lookAgain is how often a client that waits asks for the record: a notice is
-// core NATS and may be missed (P23).
-const lookAgain = 3 * time.Second
+// A client that waits asks for the record, too: a notice is core NATS and may be
+// missed, and there is none for a message that JetStream dropped as a repeat
+// (P23). It asks soon, then less and less often.
+const (
+	lookFirst = 100 * time.Millisecond
+	lookAgain = 3 * time.Second
+)
 
 func (r *Run[Out]) await(ctx context.Context, w *broker.Watch) (Out, error) {
-	for {
-		wait, cancel := context.WithTimeout(ctx, lookAgain)
+	for pause := lookFirst; ; pause = min(2*pause, lookAgain) {
+		wait, cancel := context.WithTimeout(ctx, pause)
 		body, err := w.Next(wait)
 		cancel()
 		if err == nil {
