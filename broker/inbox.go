@@ -120,7 +120,8 @@ func (i *Inbox) Last(ctx context.Context) (uint64, error) {
 }
 
 // Pending returns up to limit messages of an identity that are not
-// acknowledged, in order; all for a limit of 0.
+// acknowledged, in order; all for a limit of 0. With replicas, one that has
+// just been acknowledged may still be among them.
 func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]Delivery, error) {
 	inbox, err := i.b.inboxOf(ctx, id.Kind)
 	if err != nil {
