@@ -14,7 +14,8 @@ const IdempotencyHeader = "Idempotency-Key"
 // happen once however often the step is attempted. base nil is
 // [http.DefaultTransport]. A header that is set already stays: a tool that
 // makes several requests gives each a key of its own, made from
-// [durable.IdempotencyKey].
+// [durable.IdempotencyKey]. Because of the header net/http may send a request
+// again by itself, when a connection that it kept alive turns out to be broken.
 //
 //	client := &http.Client{Transport: agents.IdempotentTransport(nil)}
 func IdempotentTransport(base http.RoundTripper) http.RoundTripper {

@@ -79,8 +79,16 @@ func New(model string, opts ...Option) *Model {
 	}
 	// The step that calls the model retries, so that each request is an attempt
 	// that is counted.
-	m.client = openai.NewClient(append(m.cfg.options, option.WithMaxRetries(0))...)
+	m.client = openai.NewClient(append(m.cfg.options, option.WithMaxRetries(0), option.WithMiddleware(once))...)
 	return m
+}
+
+// once keeps net/http from sending a request a second time by itself, as it
+// does with one that has an idempotency key when a connection that was kept
+// alive breaks: it cannot without GetBody.
+func once(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+	req.GetBody = nil
+	return next(req)
 }
 
 // Name returns the provider's name of the model.

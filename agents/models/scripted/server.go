@@ -157,7 +157,7 @@ func (v *Server) complete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v.stall(r.Context(), reply) != nil {
-		return // nobody waits any more
+		panic(http.ErrAbortHandler) // the client went away, or the server ends: no answer is better than an empty one
 	}
 	v.send(w, req, reply)
 }

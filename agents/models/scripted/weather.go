@@ -138,7 +138,7 @@ func cityAsked(r *Request, call string) string {
 			var args struct {
 				City string `json:"city"`
 			}
-			if c.ID == call && json.Unmarshal([]byte(c.Arguments), &args) == nil {
+			if c.ID == call && json.Unmarshal([]byte(c.Arguments), &args) == nil && args.City != "" {
 				return args.City
 			}
 		}
