@@ -34,25 +34,22 @@ func (o MessageIDOption) ID() string { return o.id }
 // their codes here. A call back to an identity that waits for this very call
 // fails with [ErrCallCycle].
 func Call[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (Out, error) {
-	var zero Out
-	cfg := callOptions(opts)
-	f, err := message(ctx, (*runtime.Context).Call, to, in, cfg)
+	cfg, limited := callOptions(opts), ctx
+	if cfg.timeout > 0 {
+		var cancel func()
+		limited, cancel = WithTimeout(ctx, cfg.timeout)
+		defer cancel()
+	}
+	f, err := message(limited, (*runtime.Context).Call, to, in, cfg)
 	if err != nil {
+		var zero Out
 		return zero, err
 	}
-	fut := payloadFuture[Out](f)
-	if cfg.timeout <= 0 {
-		return fut.Result(ctx)
+	out, err := payloadFuture[Out](f).Result(limited)
+	if limited.Err() != nil && ctx.Err() == nil {
+		err = Fail(ErrTimeout.Code, "no result of %s within %s; its run goes on", f.Ref(), cfg.timeout)
 	}
-	limit := After(ctx, cfg.timeout)
-	first, err := Select(ctx, fut, limit)
-	if err != nil {
-		return zero, err
-	}
-	if first == 1 {
-		return zero, Fail(ErrTimeout.Code, "no result of %s within %s; its run goes on", f.Ref(), cfg.timeout)
-	}
-	return fut.Result(ctx)
+	return out, err
 }
 
 // CallAsync is [Call] as a future.

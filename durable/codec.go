@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -21,7 +20,11 @@ func (None) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
 // UnmarshalJSON accepts anything.
 func (*None) UnmarshalJSON([]byte) error { return nil }
 
-const codecProto = "proto"
+// Codecs of payloads. An empty codec is JSON.
+const (
+	codecJSON  = "json"
+	codecProto = "proto"
+)
 
 // Encode returns v as a payload: protobuf if v is a proto.Message, JSON
 // otherwise. The same value gives the same bytes.
@@ -44,13 +47,16 @@ func Encode(v any) (*schemas.Payload, error) {
 // An absent payload is the zero value.
 func Decode[T any](p *schemas.Payload) (T, error) {
 	var v T
+	if err := decodable(p); err != nil {
+		return v, fmt.Errorf("decode %s: %w", reflect.TypeFor[T](), err)
+	}
 	if m, ok := any(v).(proto.Message); ok {
 		m = m.ProtoReflect().New().Interface()
 		if len(p.GetData()) == 0 {
 			return m.(T), nil
 		}
 		if err := unmarshalProto(p, m); err != nil {
-			return v, fmt.Errorf("decode %T: %w", v, err)
+			return v, Fail(ErrInvalid.Code, "%s is wanted: %v", reflect.TypeFor[T](), err)
 		}
 		return m.(T), nil
 	}
@@ -60,11 +66,22 @@ func Decode[T any](p *schemas.Payload) (T, error) {
 	if p.GetCodec() == codecProto {
 		return v, Fail(ErrInvalid.Code, "%s is wanted and the payload is protobuf; send JSON", reflect.TypeFor[T]())
 	}
-	dec := json.NewDecoder(bytes.NewReader(p.GetData()))
-	if err := dec.Decode(&v); err != nil {
-		return v, Fail(ErrInvalid.Code, "%s is wanted as JSON: %v in %.80q", reflect.TypeFor[T](), err, p.GetData())
+	if err := json.Unmarshal(p.GetData(), &v); err != nil {
+		var zero T
+		return zero, Fail(ErrInvalid.Code, "%s is wanted as JSON: %v in %.80q", reflect.TypeFor[T](), err, p.GetData())
 	}
 	return v, nil
+}
+
+// decodable reports why the bytes of p cannot be read at all.
+func decodable(p *schemas.Payload) error {
+	switch c := p.GetCodec(); {
+	case c != "" && c != codecJSON && c != codecProto:
+		return Fail(ErrInvalid.Code, "the payload is encoded as %q; this build reads %q and %q", c, codecJSON, codecProto)
+	case p.GetBlob() != nil && len(p.GetData()) == 0 && p.GetBlob().GetSize() > 0:
+		return Fail(ErrInvalid.Code, "the payload is the object %q, which was not fetched", p.GetBlob().GetName())
+	}
+	return nil
 }
 
 func unmarshalProto(p *schemas.Payload, m proto.Message) error {

@@ -48,8 +48,11 @@ func payloadFuture[T any](f *runtime.Future) *Future[T] {
 
 // Select waits until one of futures is done and returns its index: of the one
 // that was done first, as recorded. It returns the error of ctx if that is
-// cancelled before.
+// cancelled before, with index -1; for no futures that is [ErrInvalid].
 func Select(ctx Context, futures ...Waitable) (int, error) {
+	if len(futures) == 0 {
+		return -1, Fail(ErrInvalid.Code, "Select of no futures; give it at least one")
+	}
 	fs := make([]*runtime.Future, len(futures))
 	for i, f := range futures {
 		fs[i] = f.future()
