@@ -23,6 +23,7 @@ type Broker struct {
 	mux      *mux
 	pub      *publisher
 	js       jetstream.JetStream
+	notices  notices
 
 	inbox, runs, dead, state, cluster *reader
 	blobs                             jetstream.ObjectStore

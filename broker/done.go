@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/schemas"
@@ -30,25 +31,31 @@ func (d *Done) Notify(ref schemas.Ref, body []byte) error {
 
 // watchMax is how many notices a watch holds: a run ends once, and is told
 // again after a crash.
-const watchMax = 16
+const watchMax = 4
 
 // A Watch receives the notices of one run.
 type Watch struct {
-	ref    schemas.Ref
-	sub    *nats.Subscription
-	msgs   chan *nats.Msg
-	closed <-chan struct{}
+	d       *Done
+	ref     schemas.Ref
+	subject string
+	kind    *kindNotices
+	sub     *nats.Subscription // its own; nil if it shares that of its kind
+	msgs    chan *nats.Msg
+	closed  <-chan struct{}
+	stop    sync.Once
 }
 
 // Watch begins to watch a run. When it returns, the server has seen the
 // subscription: every later notice is received.
 func (d *Done) Watch(ctx context.Context, ref schemas.Ref) (*Watch, error) {
-	w := &Watch{ref: ref, msgs: make(chan *nats.Msg, watchMax), closed: d.b.link.closed}
-	var err error
-	if w.sub, err = d.b.link.nc.ChanSubscribe(d.b.names.Done(ref), w.msgs); err != nil {
-		return nil, fmt.Errorf("watch for the end of %v: %w", ref, err)
+	w := &Watch{d: d, ref: ref, subject: d.b.names.Done(ref), msgs: make(chan *nats.Msg, watchMax), closed: d.b.link.closed}
+	shared, err := d.b.notices.join(ctx, d, w)
+	if !shared {
+		if w.sub, err = d.b.link.nc.ChanSubscribe(w.subject, w.msgs); err == nil {
+			err = flush(ctx, d.b.link.nc)
+		}
 	}
-	if err := flush(ctx, d.b.link.nc); err != nil {
+	if err != nil {
 		w.Stop()
 		return nil, fmt.Errorf("watch for the end of %v: %w", ref, err)
 	}
@@ -68,7 +75,14 @@ func (w *Watch) Next(ctx context.Context) ([]byte, error) {
 }
 
 // Stop ends the watch. It may be called again.
-func (w *Watch) Stop() { _ = w.sub.Unsubscribe() } // it fails only where it has ended
+func (w *Watch) Stop() {
+	w.stop.Do(func() {
+		w.d.b.notices.leave(w.d, w)
+		if w.sub != nil {
+			_ = w.sub.Unsubscribe() // it fails only where the connection has ended
+		}
+	})
+}
 
 // flush waits until the server has seen everything sent so far.
 func flush(ctx context.Context, nc *nats.Conn) error {

@@ -154,6 +154,9 @@ func (n Names) ref(what string, ref schemas.Ref) string {
 // Done is where the done notice of a run goes.
 func (n Names) Done(ref schemas.Ref) string { return n.ref(".done.", ref) }
 
+// doneFilter matches the done notices of all runs of a kind.
+func (n Names) doneFilter(kind schemas.Kind) string { return n.ns + ".done." + string(kind) + ".*.*" }
+
 // Live is where the live events of a run go.
 func (n Names) Live(ref schemas.Ref) string { return n.ref(".live.", ref) }
 
