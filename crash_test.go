@@ -237,6 +237,13 @@ func compare(t *testing.T, at fmt.Stringer, s *store, far *farSide, recorded map
 	if n := s.below(); n > 0 {
 		t.Logf("killed at %s: the server died within a roll-up: %d entries below a record", at, n)
 	}
+	compareSteps(t, at, far, recorded, calm)
+}
+
+// compareSteps holds how often each step was executed against what was recorded
+// at the disturbance.
+func compareSteps(t *testing.T, at fmt.Stringer, far *farSide, recorded map[string]bool, calm calm) {
+	t.Helper()
 	if diff := cmp.Diff(calm.keys, far.keys()); diff != "" {
 		t.Errorf("killed at %s: keys of the executed steps (-undisturbed +killed):\n%s", at, diff)
 	}
