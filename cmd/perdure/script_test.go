@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes the test's program the command, for the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"perdure": main})
+}
+
+// TestScripts drives the command as a process, by testdata/script/*.txtar. The
+// scripts have, besides the usual commands:
+//
+//	dev NAME ARGS...    starts `perdure dev`, waits for its ready line, sets
+//	                    NATS_URL, and PID to its process
+//	end NAME KILL|TERM  ends it by a signal; by TERM it must leave in good order
+//	exit CODE ARGS...   runs perdure, which must exit with CODE
+//	until RE ARGS...    runs perdure until its output matches
+//	context NAME URL    writes a context of the nats CLI
+//	tool start|inflight|count  a weather service at WEATHER_URL whose first
+//	                    request is never answered; until one is in flight; prints
+//	                    how many requests it got, and under how many keys
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			for _, unset := range []string{"NATS_URL", "NATS_CONTEXT", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+				env.Setenv(unset, "")
+			}
+			nodes := map[string]*node{}
+			env.Values["nodes"] = nodes
+			env.Values["tool"] = &tool{arrived: make(chan struct{}), keys: map[string]int{}}
+			env.Defer(func() {
+				for _, n := range nodes {
+					n.end(syscall.SIGKILL)
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"dev": scriptDev, "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
+		},
+	})
+}
+
+// deadline bounds how long a script waits for one thing.
+const deadline = time.Minute
+
+// A node is a running `perdure dev`.
+type node struct {
+	cmd    *exec.Cmd
+	stderr strings.Builder
+	exited chan struct{} // closed when it has been waited for
+	err    error         // how it ended
+}
+
+func (n *node) end(sig syscall.Signal) {
+	_ = n.cmd.Process.Signal(sig) // it may have ended
+	<-n.exited
+}
+
+// command is perdure as a process of a script's.
+func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	path := ""
+	for dir := range strings.SplitSeq(ts.Getenv("PATH"), string(os.PathListSeparator)) {
+		if p := filepath.Join(dir, "perdure"); path == "" && exists(p) {
+			path = p
+		}
+	}
+	if path == "" {
+		ts.Fatalf("perdure is not on the script's PATH")
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	return cmd
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func scriptDev(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: dev NAME ARGS...")
+	}
+	n := &node{cmd: command(ts, append([]string{"dev"}, args[1:]...)...), exited: make(chan struct{})}
+	n.cmd.Stderr = &n.stderr
+	out, err := n.cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(n.cmd.Start())
+	lines := make(chan string, 16)
+	go func() { // ends with the process
+		defer close(n.exited)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			select {
+			case lines <- s.Text():
+			default: // nobody reads what it says later
+			}
+		}
+		_, _ = io.Copy(io.Discard, out) // a line was too long
+		n.err = n.cmd.Wait()
+	}()
+	ts.Value("nodes").(map[string]*node)[args[0]] = n
+	select {
+	case line := <-lines:
+		fmt.Fprintln(ts.Stdout(), line)
+		url, rest, _ := strings.Cut(strings.TrimPrefix(line, "ready "), " ")
+		if !strings.HasPrefix(line, "ready nats://") || rest == "" {
+			ts.Fatalf("the first line is %q, want one that begins with ready nats://", line)
+		}
+		ts.Setenv("NATS_URL", url)
+		ts.Setenv("ADDRESS", strings.TrimPrefix(url, "nats://"))
+		ts.Setenv("PID", fmt.Sprint(n.cmd.Process.Pid))
+	case <-n.exited:
+		ts.Fatalf("perdure dev ended: %v\n%s", n.err, &n.stderr)
+	case <-time.After(deadline):
+		ts.Fatalf("perdure dev was not ready in %s", deadline)
+	}
+}
+
+func scriptEnd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: end NAME KILL|TERM")
+	}
+	nodes := ts.Value("nodes").(map[string]*node)
+	n := nodes[args[0]]
+	if n == nil {
+		ts.Fatalf("there is no node %q", args[0])
+	}
+	delete(nodes, args[0])
+	sig := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM}[args[1]]
+	n.end(sig)
+	status := n.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if sig == syscall.SIGKILL {
+		if !status.Signaled() || status.Signal() != sig {
+			ts.Fatalf("the node ended with %v before it was killed\n%s", n.err, &n.stderr)
+		}
+		return
+	}
+	if n.err != nil {
+		ts.Fatalf("the node ended with %v\n%s", n.err, &n.stderr)
+	}
+	fmt.Fprint(ts.Stderr(), n.stderr.String())
+}
+
+func scriptExit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exit CODE ARGS...")
+	}
+	cmd := command(ts, args[1:]...)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		ts.Fatalf("%v", err)
+	}
+	if got := fmt.Sprint(cmd.ProcessState.ExitCode()); got != args[0] {
+		ts.Fatalf("perdure %s exits with %s, want %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until RE ARGS...")
+	}
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	last := ""
+	for end := time.Now().Add(deadline); time.Now().Before(end); {
+		out, err := command(ts, args[1:]...).Output()
+		if last = string(out); err == nil && re.MatchString(last) {
+			fmt.Fprint(ts.Stdout(), last)
+			return
+		}
+	}
+	ts.Fatalf("perdure %s did not say %s in %s, but\n%s", strings.Join(args[1:], " "), args[0], deadline, last)
+}
+
+func scriptContext(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: context NAME URL")
+	}
+	dir := filepath.Join(ts.Getenv("XDG_CONFIG_HOME"), "nats", "context")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	body, err := json.Marshal(map[string]string{"description": "of a test", "url": args[1]})
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(dir, args[0]+".json"), body, 0o600))
+}
+
+// A tool is a weather service that is slow at first.
+type tool struct {
+	arrived chan struct{} // closed by the first request
+
+	mu   sync.Mutex
+	keys map[string]int // requests by idempotency key
+}
+
+func (w *tool) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	first := len(w.keys) == 0
+	w.keys[r.Header.Get("Idempotency-Key")]++
+	w.mu.Unlock()
+	if first {
+		close(w.arrived)
+		<-r.Context().Done() // until whoever asked is gone
+		return
+	}
+	fmt.Fprintf(rw, `{"city":%q,"celsius":3,"sky":"snow"}`, r.URL.Query().Get("city"))
+}
+
+func scriptTool(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: tool start|inflight|count")
+	}
+	w := ts.Value("tool").(*tool)
+	switch args[0] {
+	case "start":
+		srv := httptest.NewServer(w)
+		ts.Defer(func() {
+			srv.CloseClientConnections()
+			srv.Close()
+		})
+		ts.Setenv("WEATHER_URL", srv.URL)
+	case "inflight":
+		select {
+		case <-w.arrived:
+		case <-time.After(deadline):
+			ts.Fatalf("the tool was not called in %s", deadline)
+		}
+	case "count":
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		requests := 0
+		for _, n := range w.keys {
+			requests += n
+		}
+		fmt.Fprintf(ts.Stdout(), "%d requests, %d keys\n", requests, len(w.keys))
+	}
+}
