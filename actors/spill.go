@@ -12,46 +12,57 @@ import (
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Large payloads go to the object store, and a message carries their names
 // (P18). In memory a payload always has its bytes; one that is stored has its
 // blob's name beside them.
 
-// payloads calls visit for every payload in m.
-func payloads(m protoreflect.Message, visit func(*schemas.Payload)) {
-	if p, ok := m.Interface().(*schemas.Payload); ok {
-		visit(p)
-		return
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Message() == nil || f.IsMap():
-		case f.IsList():
-			for i := range v.List().Len() {
-				payloads(v.List().Get(i).Message(), visit)
-			}
-		default:
-			payloads(v.Message(), visit)
+// payloads calls visit for every payload in m, which is an Envelope, an Entry
+// or a State. It is on the path of every message: no reflection.
+func payloads(m proto.Message, visit func(*schemas.Payload)) {
+	one := func(p *schemas.Payload) {
+		if p != nil {
+			visit(p)
 		}
-		return true
-	})
+	}
+	switch m := m.(type) {
+	case *schemas.Envelope:
+		one(m.GetPayload())
+	case *schemas.State:
+		one(m.GetValue())
+	case *schemas.Entry:
+		for _, e := range m.GetEvents() {
+			switch k := e.GetKind().(type) {
+			case *schemas.Event_Started:
+				one(k.Started.GetInput())
+			case *schemas.Event_StepCompleted:
+				one(k.StepCompleted.GetResult())
+			case *schemas.Event_CallReturned:
+				one(k.CallReturned.GetResult())
+			}
+		}
+		one(m.GetRecord().GetResult())
+		one(m.GetRecord().GetState())
+		for _, env := range m.GetRecord().GetOutbox() {
+			one(env.GetPayload())
+		}
+	}
 }
 
 // Spill returns m with its largest payloads in the object store, under names
-// that begin with prefix, until it fits into one message of the broker. m
-// itself is not changed.
-func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix string, m M) (M, error) {
+// that begin with what prefix returns, until it fits into one message of the
+// broker. m itself is not changed.
+func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix func() string, m M) (M, error) {
 	size := int64(proto.Size(m))
 	stored := false // an input that came by reference leaves by reference
-	payloads(m.ProtoReflect(), func(p *schemas.Payload) { stored = stored || p.GetBlob() != nil })
+	payloads(m, func(p *schemas.Payload) { stored = stored || p.GetBlob() != nil })
 	if size <= b.MaxMessage() && !stored {
 		return m, nil
 	}
 	m = proto.Clone(m).(M)
 	var ps []*schemas.Payload
-	payloads(m.ProtoReflect(), func(p *schemas.Payload) {
+	payloads(m, func(p *schemas.Payload) {
 		if p.GetBlob() != nil {
 			size -= int64(len(p.Data))
 			p.Data = nil
@@ -64,7 +75,7 @@ func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix string
 		if i == len(ps) || len(ps[i].GetData()) == 0 {
 			return m, runtime.Errorf(runtime.ErrTooLarge.Code, "a message of %d bytes that are not payload is over the limit of %d; make fewer things at once, e.g. a smaller Map", size, b.MaxMessage())
 		}
-		blob, err := b.Blobs().Put(ctx, fmt.Sprintf("%s-%d", prefix, i), ps[i].Data)
+		blob, err := b.Blobs().Put(ctx, fmt.Sprintf("%s-%d", prefix(), i), ps[i].Data)
 		if err != nil {
 			return m, spillError(err)
 		}
@@ -84,7 +95,7 @@ func spillError(err error) error {
 // Fill reads the payloads of m that are in the object store.
 func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
 	var err error
-	payloads(m.ProtoReflect(), func(p *schemas.Payload) {
+	payloads(m, func(p *schemas.Payload) {
 		if p.GetBlob() == nil || p.Data != nil || err != nil {
 			return
 		}
@@ -109,7 +120,9 @@ type journal struct {
 var _ runtime.Journal = journal{}
 
 func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
-	small, err := Spill(ctx, j.b, fmt.Sprintf("%s%s-%d", blobPrefix(ref), hex.EncodeToString(e.Nonce), e.Counter), e)
+	small, err := Spill(ctx, j.b, func() string {
+		return fmt.Sprintf("%s%s-%d", blobPrefix(ref), hex.EncodeToString(e.Nonce), e.Counter)
+	}, e)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -161,7 +174,7 @@ func (s states) Get(ctx context.Context, id schemas.Identity) (*schemas.State, u
 
 func (s states) Put(ctx context.Context, id schemas.Identity, after uint64, v *schemas.State) (schemas.Outcome, error) {
 	// named by the run that wrote it: it is swept with a later record of the identity
-	small, err := Spill(ctx, s.b, blobPrefix(id.Run(schemas.RunID(v.GetRun())))+stateBlob, v)
+	small, err := Spill(ctx, s.b, func() string { return blobPrefix(id.Run(schemas.RunID(v.GetRun()))) + stateBlob }, v)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -181,7 +194,7 @@ func (o outbox) Send(ctx context.Context, to schemas.Identity, env *schemas.Enve
 	if env.GetRun() != "" {
 		ref = to.Run(schemas.RunID(env.GetRun()))
 	}
-	small, err := Spill(ctx, o.b, blobPrefix(ref)+"message-"+schemas.EncodeToken(env.GetId()), env)
+	small, err := Spill(ctx, o.b, func() string { return blobPrefix(ref) + "message-" + schemas.EncodeToken(env.GetId()) }, env)
 	if err != nil {
 		return err
 	}
