@@ -25,8 +25,8 @@ type connection struct {
 
 func (c *connection) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&c.server, "server", "s", os.Getenv("NATS_URL"), "NATS server, host:port or URL (also $NATS_URL)")
-	f.StringVar(&c.context, "context", os.Getenv("NATS_CONTEXT"), "context of the nats CLI to use (also $NATS_CONTEXT; without it, the selected one)")
+	f.StringVarP(&c.server, "server", "s", "", "NATS server, host:port or URL (default $NATS_URL)")
+	f.StringVar(&c.context, "context", "", "context of the nats CLI that names the server (default $NATS_CONTEXT, or the selected one)")
 	f.StringVar(&c.namespace, "namespace", "perdure", "namespace")
 	f.StringVarP(&c.output, "output", "o", "text", "output: text or json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
@@ -45,15 +45,17 @@ type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }
 
-// dial connects as the flags say: a server, or a context of the nats CLI, or
-// the local development node.
+// dial connects as the flags say: to a server, or to that of a context of the
+// nats CLI. Without flags the environment says, then the selected context; and
+// then it is the local development node.
 func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
-	url, opts := c.server, []perdure.Option{perdure.Namespace(c.namespace)}
-	if url != "" && !strings.Contains(url, "://") {
-		url = "nats://" + url
+	url, name := c.server, c.context
+	if url == "" && name == "" {
+		url, name = os.Getenv("NATS_URL"), os.Getenv("NATS_CONTEXT")
 	}
+	opts := []perdure.Option{perdure.Namespace(c.namespace)}
 	if url == "" {
-		nc, err := natscontext.New(c.context, true)
+		nc, err := natscontext.New(name, true)
 		switch {
 		case err == nil && nc.ServerURL() != "":
 			url = nc.ServerURL()
@@ -62,11 +64,14 @@ func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 				return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", nc.Name, err)}
 			}
 			opts = append(opts, perdure.NATSOptions(natsOpts...))
-		case err != nil && c.context != "":
-			return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", c.context, err)}
+		case err != nil && name != "":
+			return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", name, err)}
 		default:
 			url = defaultServer
 		}
+	}
+	if !strings.Contains(url, "://") {
+		url = "nats://" + url
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"os"
@@ -42,7 +43,7 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 			}
 			kinds := append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model)}, counting.Kinds()...)
 			ctx := cmd.Context()
-			node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(name),
+			node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(cmp.Or(name, hostName())),
 				perdure.WithDurability(level), perdure.Logger(log), perdure.Host(kinds...))
 			if err != nil {
 				return err
@@ -67,7 +68,7 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 	f.StringVar(&listen, "nats", "127.0.0.1:4222", "where the NATS server listens, HOST:PORT; port 0 takes a free one")
 	f.StringVar(&durability, "durability", "disk", "what an acknowledged write survives: disk or process")
 	f.StringVar(&namespace, "namespace", "perdure", "namespace")
-	f.StringVar(&name, "name", hostName(), "the node's name, for people")
+	f.StringVar(&name, "name", "", "the node's name, for people (default made of host and process)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log what the node does")
 	return cmd
 }
