@@ -3,6 +3,7 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -129,7 +130,7 @@ func (c *child) signal(s os.Signal) {
 func joinServer(t *testing.T, led *ledger, url, node string, opts ...func(*Config)) (*testHost, *broker.Broker) {
 	t.Helper()
 	b := brokertest.Connect(t, url)
-	return join(t, led, NewStore(b), node, opts...), b
+	return join(t, led, NewStore(b), node, append(opts, withLog(t))...), b
 }
 
 // establishedOnServer waits for members to be connected for longer than a
@@ -285,4 +286,30 @@ func TestEmbeddedNodeRestartsAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestServerClusterThatLosesItsLeader(t *testing.T) {
+	t.Parallel()
+	servers, led := brokertest.Cluster(t), &ledger{}
+	quorum := func(c *broker.Config) { c.Durability = broker.Quorum }
+	var hosts []*testHost
+	for _, node := range []string{"n1", "n2", "n3"} {
+		b := brokertest.Connect(t, servers.URL(), quorum)
+		hosts = append(hosts, join(t, led, NewStore(b), node, withLog(t)))
+		if node == "n1" {
+			t.Logf("1 member, 3 replicas: owns all %d partitions after %v", testPartitions, awaitSettled(t, 30*time.Second, hosts...))
+		}
+	}
+	t.Logf("3 members: %v", awaitSettled(t, 30*time.Second, hosts...))
+	servers.Leader("KV_perdure_cluster").Kill()
+	began := time.Now()
+	await(t, 60*time.Second, "a write goes through again", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		_, err := hosts[0].cfg.Store.Put(ctx, "test.x", []byte(rand.Text()), 0, time.Second)
+		return err == nil
+	})
+	gap := time.Since(began)
+	d := awaitSettled(t, 60*time.Second, hosts...)
+	t.Logf("the leader of the keys was killed: the bare server took no write for %v; the partitions are shared again %v after that", gap, d)
 }

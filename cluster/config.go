@@ -59,15 +59,23 @@ const (
 	clockEvery    = 10 * time.Second       // measured against the broker's
 	maxSkew       = time.Second            // P25
 	retryWait     = 50 * time.Millisecond
-	retryMax      = 2 * time.Second
-	quickAgain    = 5 * time.Second // a lease that is begun again sooner waits
-	farewell      = time.Second     // for the last write of a member whose context has ended
+	retryMax      = 500 * time.Millisecond
+	rejoinGrace   = 500 * time.Millisecond // for others whose lease ended in the same outage
+	quickAgain    = 5 * time.Second        // a lease that is begun again sooner waits
+	farewell      = time.Second            // for the last write of a member whose context has ended
 	writesAtATime = 128
 )
 
-// tryFor is how long one try to write a key may take: less than a lease, so
-// that a lost answer does not cost it.
-func (c *Config) tryFor() time.Duration { return c.LeaseTTL / 2 }
+// tryFor is how long one try to read or write a key may take, after so many
+// that failed: less than a lease, so that a lost answer does not cost it.
+// While a stream has no leader requests are lost, so tries after the first
+// are short, to notice its end, and every third is long, for a slow server.
+func (c *Config) tryFor(failed int) time.Duration {
+	if failed == 0 {
+		return c.LeaseTTL / 2
+	}
+	return c.LeaseTTL / 2 >> (2 - (failed-1)%3)
+}
 
 func (c *Config) validate() error {
 	if c.Pool == "" {

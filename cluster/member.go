@@ -36,10 +36,12 @@ type Member struct {
 	roster   roster
 	own      ownKey
 	leaving  bool
-	refusing bool // the clocks differ too much (P25)
-	rewatch  context.CancelFunc
-	since    time.Duration // elapsed time since when this connection is known
-	ended    error         // why the member ended by itself
+	patience time.Duration      // elapsed time until which nothing is taken from the dead
+	refusing bool               // the clocks differ too much (P25)
+	rewatch  context.CancelFunc // begins the watch anew
+	abort    context.CancelFunc // ends a try to renew the lease
+	since    time.Duration      // elapsed time since when this connection is known
+	ended    error              // why the member ended by itself
 }
 
 // Join makes this process a member of a pool and returns once it is one; its

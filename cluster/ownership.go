@@ -78,7 +78,9 @@ func (m *Member) settle(ctx context.Context) {
 }
 
 // settleOnce begins what has to be done and returns when to look again for
-// what has to wait, 0 for nothing.
+// what has to wait, 0 for nothing. A member that has just joined again, after
+// an outage of NATS that cost it its lease, takes nothing from the dead for a
+// moment: the others come back as well, and would have to get it all back.
 func (m *Member) settleOnce(ctx context.Context) (next time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +94,11 @@ func (m *Member) settleOnce(ctx context.Context) (next time.Duration) {
 		case drain:
 			s.lease.drain.Do(func() { close(s.lease.draining) })
 		case claim, giveUp:
-			if d := s.pause.until - now; d > 0 {
+			until := s.pause.until
+			if s.owner.GetNode() != "" && m.roster.tenure(p, m.cfg.Nonce) == free {
+				until = max(until, m.patience)
+			}
+			if d := until - now; d > 0 {
 				if next == 0 || d < next {
 					next = d
 				}
@@ -113,7 +119,10 @@ func (m *Member) act(ctx context.Context, p schemas.Partition) {
 		defer func() { <-m.writes }()
 	case <-ctx.Done():
 	}
-	try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
+	m.mu.Lock()
+	fails := m.roster.slots[p].pause.fails
+	m.mu.Unlock()
+	try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(fails))
 	owner, seq, err := m.writeDue(try, p)
 	cancel()
 	m.mu.Lock()
@@ -123,8 +132,8 @@ func (m *Member) act(ctx context.Context, p schemas.Partition) {
 	switch {
 	case err != nil:
 		s.pause.grow(m.cfg.clock())
-		if ctx.Err() == nil && !final(err) {
-			m.cfg.Log.Warn("an owner key could not be written; trying again", "partition", p.String(), "error", err)
+		if s.pause.fails == 1 && ctx.Err() == nil && !final(err) {
+			m.cfg.Log.Warn("an owner key could not be written; trying until it can", "partition", p.String(), "error", err)
 		}
 	case seq != 0:
 		m.noteOwner(p, owner, seq)

@@ -17,7 +17,10 @@ type ownKey struct {
 	rev    uint64 // 0: there is none, as far as is known
 	unsure bool   // the outcome of a write is unknown: read before writing
 	echo   uint64 // the newest revision that the watch has shown
-	silent int    // renewals that the watch has not shown
+	// expelled means that the key was there once and is no more, though this
+	// member did not leave.
+	expelled bool
+	silent   int // renewals that the watch has not shown
 }
 
 // record is what the own key says.
@@ -62,8 +65,8 @@ func (m *Member) announce(ctx context.Context) error {
 
 // announceFirst announces the member until that succeeds or ctx ends.
 func (m *Member) announceFirst(ctx context.Context) error {
-	for {
-		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
+	for failed := 0; ; failed++ {
+		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(failed))
 		err := m.announce(try)
 		cancel()
 		if err == nil || final(err) {
@@ -105,6 +108,9 @@ func (m *Member) write(ctx context.Context) (done bool, err error) {
 		m.own.silent++
 	} else {
 		m.own.silent = 0
+	}
+	if m.own.expelled {
+		m.own.expelled, m.patience = false, m.cfg.clock()+rejoinGrace
 	}
 	m.roster.setPeer(m.cfg.Node, record, out.Seq)
 	// The key lives for the lease's time from when it was stored, which is
@@ -153,6 +159,7 @@ func (m *Member) expelled(why string) {
 		return
 	}
 	m.own.rev, m.own.echo, m.own.silent = 0, 0, 0
+	m.own.expelled = true
 	m.standing.until.Store(0)
 	m.roster.setPeer(m.cfg.Node, nil, 0)
 	if !m.leaving {
@@ -176,6 +183,7 @@ func (m *Member) observeOwn(record *schemas.Member, rev uint64) {
 	if rev > m.own.rev {
 		m.own.unsure = true
 		m.standing.until.Store(0)
+		m.abort() // the store is alive: what has no answer yet may be lost
 		poke(m.renew)
 	}
 }
@@ -230,9 +238,12 @@ func (m *Member) keepAlive(ctx context.Context) {
 		if session == 0 || !now && at < next && (session == m.standing.session.Load() || at < failed.until) {
 			continue
 		}
-		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor())
+		try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(failed.fails))
+		m.mu.Lock()
+		m.abort = cancel
+		m.mu.Unlock()
 		err := error(nil)
-		if at >= clock {
+		if at >= clock && failed.fails == 0 {
 			err, clock = m.checkClock(try), at+clockEvery
 		}
 		err = errors.Join(err, m.announce(try))
@@ -242,10 +253,15 @@ func (m *Member) keepAlive(ctx context.Context) {
 			m.fail(err)
 			return
 		case err != nil && ctx.Err() == nil:
-			m.cfg.Log.Warn("the lease could not be renewed; trying again", "node", m.cfg.Node, "error", err)
+			if failed.fails == 0 {
+				m.cfg.Log.Warn("the lease could not be renewed; trying until it can", "node", m.cfg.Node, "error", err)
+			}
 			failed.grow(m.cfg.clock())
 			next = failed.until
 		default:
+			if failed.fails > 0 {
+				m.cfg.Log.Info("the lease is renewed again", "node", m.cfg.Node, "tries", failed.fails+1)
+			}
 			next, failed = at+every, pause{}
 		}
 		m.checkWatch()
