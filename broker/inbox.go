@@ -74,13 +74,18 @@ func (b *Broker) envelope(subject string, env *schemas.Envelope) (*nats.Msg, err
 
 // messageID is what JetStream deduplicates by, over all subjects of the inbox:
 // so it names the whole reference. Types other than tasks have one part more,
-// and never collide with a task.
+// and never collide with a task. A task that somebody waits for has two parts
+// more: the same task of another waiter is another message, which the run's
+// journal makes one run of, and both are answered.
 func messageID(from string, to schemas.Identity, env *schemas.Envelope) string {
 	id := from + "/" + to.String() + "/" + schemas.EncodeToken(env.Id)
-	if env.Type == schemas.Envelope_TASK {
-		return id
+	switch {
+	case env.Type != schemas.Envelope_TASK:
+		return id + "/" + strings.ToLower(env.Type.String())
+	case env.Reply != nil:
+		return id + "/" + schemas.EncodeToken(env.Reply.Run) + "/" + schemas.EncodeToken(env.Reply.Path)
 	}
-	return id + "/" + strings.ToLower(env.Type.String())
+	return id
 }
 
 // publishRetrying publishes a message that has no condition.

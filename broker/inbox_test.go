@@ -76,6 +76,9 @@ func TestP21_MessageIDNamesTheReferenceAndType(t *testing.T) {
 		"another type":     r.sent("local", a, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "order-17", Run: "order-17"}),
 		"a result":         r.sent("local", a, &schemas.Envelope{Type: schemas.Envelope_RESULT, Id: "order-17", Run: "x"}),
 		"a name like one":  r.sent("local", a, task("order-17/result")),
+		"a waiter":         r.sent("local", a, waitedFor("order-17", "fulfil/x/1", "3")),
+		"another waiter":   r.sent("local", a, waitedFor("order-17", "fulfil/x/2", "3")),
+		"another call":     r.sent("local", a, waitedFor("order-17", "fulfil/x/2", "4")),
 	} {
 		if got.Duplicate {
 			t.Errorf("%s: %+v, want a message of its own", name, got)
@@ -84,6 +87,12 @@ func TestP21_MessageIDNamesTheReferenceAndType(t *testing.T) {
 	if again := r.sent("local", a, task("order-17")); !again.Duplicate || again.Seq != first.Seq {
 		t.Errorf("the same again: %+v, want a duplicate of %+v", again, first)
 	}
+}
+
+func waitedFor(id, run, path string) *schemas.Envelope {
+	env := task(id)
+	env.Reply = &schemas.Reply{Run: run, Path: path}
+	return env
 }
 
 func TestInbox_PublishRefusesWhatIsInvalid(t *testing.T) {
