@@ -2,6 +2,7 @@ package agents_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,11 +23,12 @@ func remembering(t *testing.T, policies ...agents.MemoryPolicy) [][]string {
 		}
 		var messages []string
 		for _, m := range r.Messages {
-			text := m.Role + " " + m.Content
+			var text strings.Builder
+			text.WriteString(m.Role + " " + m.Content)
 			for _, c := range m.Calls {
-				text += c.Name
+				text.WriteString(c.Name)
 			}
-			messages = append(messages, text)
+			messages = append(messages, text.String())
 		}
 		shown = append(shown, messages)
 		if r.User() == "q3" {

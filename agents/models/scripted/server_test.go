@@ -103,11 +103,12 @@ func (s *server) ask(key, body string) string {
 	if len(out.Choices) == 0 {
 		return fmt.Sprintf("%d: %s", res.StatusCode, out.Error.Message)
 	}
-	text := out.Choices[0].Message.Content
+	var text strings.Builder
+	text.WriteString(out.Choices[0].Message.Content)
 	for _, c := range out.Choices[0].Message.ToolCalls {
-		text += c.Function.Name + " " + c.Function.Arguments + ";"
+		text.WriteString(c.Function.Name + " " + c.Function.Arguments + ";")
 	}
-	return text
+	return text.String()
 }
 
 func user(text string) string {
