@@ -208,11 +208,7 @@ func seen(v any, err error) string {
 	if !errors.As(err, &e) {
 		return fmt.Sprintf("%s, %v", s, err)
 	}
-	details := e.Details
-	if e.Code == "panic" {
-		details = fmt.Sprintf("a stack of %d bytes", len(details))
-	}
-	return fmt.Sprintf("%s, %s %q %q %v", s, e.Code, e.Message, details, e.Final)
+	return fmt.Sprintf("%s, %s %q %q %v", s, e.Code, e.Message, e.Details, e.Final)
 }
 
 // TestEachVerbReturnsTheSameLiveAndReplayed executes random uses of verbs, with

@@ -18,6 +18,10 @@ func (c *Context) Go(name string, fn func(*Context) (any, error)) *Future {
 		v, err := fn(b)
 		f.value = v
 		f.complete(r, nil, err)
-	}, func(e *Error) { f.complete(r, nil, e) })
+	}, func(e *Error) {
+		// What a branch returns is not recorded, and a stack differs each time.
+		r.log.Error("a branch failed", "path", path, "name", name, "error", e.Message, "stack", e.Details)
+		f.complete(r, nil, &Error{Code: e.Code, Message: e.Message, Final: e.Final})
+	})
 	return f
 }

@@ -129,7 +129,7 @@ func TestSameTaskAgainIsOneRun(t *testing.T) {
 }
 
 func countWords(line, word string) (n int) {
-	for _, w := range strings.Fields(line) {
+	for w := range strings.FieldsSeq(line) {
 		if w == word {
 			n++
 		}

@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func TestP16_EffectsFollowTheCommitBeforeTheNextRun(t *testing.T) {
 				if what != "append teller/a/2" {
 					return
 				}
-				st, _, err := w.States.Get(t.Context(), ref("teller", "a", "1").Identity)
+				st, _, err := w.States.Get(context.Background(), ref("teller", "a", "1").Identity)
 				if err != nil || string(st.GetValue().GetData()) == "" || count(w.Points(), "send ledger/a") == 0 {
 					t.Errorf("the second run begins when the first is not settled: state %v, %v, done %q", st, err, w.Points())
 				}

@@ -162,15 +162,15 @@ func (e *effects) many(c *runtime.Context, v verb) (string, error) {
 		}
 		running = slices.Delete(running, done, done+1)
 	}
-	s := ""
+	var s strings.Builder
 	for _, f := range all {
 		p, err := f.Outcome()
 		if err != nil {
 			return "", err
 		}
-		s += string(p.GetData())
+		s.WriteString(string(p.GetData()))
 	}
-	return s, nil
+	return s.String(), nil
 }
 
 func (e *effects) branches(c *runtime.Context, v verb) (string, error) {

@@ -77,13 +77,13 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 	defer r.drop()
 	var out strings.Builder
 	seq, shown := uint64(0), 0
-	for _, line := range strings.Split(strings.TrimSpace(journal), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(journal), "\n") {
 		number, rest, _ := strings.Cut(line, " ")
 		if seq, err = strconv.ParseUint(number, 10, 64); err != nil {
 			t.Fatalf("line %q: %v", line, err)
 		}
 		e := &schemas.Entry{At: int64(seq) * int64(time.Second)}
-		for _, words := range strings.Split(rest, " | ") {
+		for words := range strings.SplitSeq(rest, " | ") {
 			e.Events = append(e.Events, readEvent(t, words))
 		}
 		fmt.Fprintf(&out, "%s %s\n", number, rest)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,11 +222,11 @@ func TestVerbsOfABranchAreNumberedBelowIt(t *testing.T) {
 			return "", err
 		}
 		slices.Sort(paths)
-		all := ""
+		var all strings.Builder
 		for _, p := range slices.Compact(paths) {
-			all += " " + p
+			all.WriteString(" " + p)
 		}
-		return all[1:], nil
+		return all.String()[1:], nil
 	})
 }
 

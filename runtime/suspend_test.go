@@ -179,17 +179,17 @@ func TestTimersFireInTheOrderInWhichTheyAreDue(t *testing.T) {
 		for _, d := range []time.Duration{3, 1, 2, 1, 4} {
 			fs = append(fs, c.After(fmt.Sprint(d), d*time.Hour))
 		}
-		order := ""
+		var order strings.Builder
 		left := slices.Clone(fs)
 		for len(left) > 0 {
 			i, err := c.Wait(left...)
 			if err != nil {
 				return "", err
 			}
-			order += fmt.Sprint(slices.Index(fs, left[i]))
+			order.WriteString(fmt.Sprint(slices.Index(fs, left[i])))
 			left = slices.Delete(left, i, i+1)
 		}
-		return order, nil
+		return order.String(), nil
 	})
 	for name, away := range map[string]bool{"as they come": false, "all at once": true} {
 		t.Run(name, func(t *testing.T) {

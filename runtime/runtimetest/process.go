@@ -103,7 +103,7 @@ func (p *Process) deliver(id schemas.Identity, m *message) {
 // point is a write or an acknowledgement of a process: a place to crash at.
 func (p *Process) point(id schemas.Identity, what string, do func() error) error {
 	w := p.w
-	if w.OnPoint != nil {
+	if w.OnPoint != nil && p.ctx.Err() == nil {
 		w.OnPoint(what)
 	}
 	w.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type World struct {
 	OnValid func(p *Process)
 	// OnPoint, if set, is called before every point, see [World.Points].
 	OnPoint func(what string)
+	// OnMessage, if set, is called with every message that is put into an inbox.
+	OnMessage func(to schemas.Identity, env *schemas.Envelope)
 	// Passivate makes an activation forget what it knows after each run.
 	Passivate bool
 	// AutoRestart starts the next process when a crash point ended one.
@@ -123,9 +126,7 @@ func (w *World) Executions() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := make(map[string]int, len(w.runs))
-	for k, n := range w.runs {
-		m[k] = n
-	}
+	maps.Copy(m, w.runs)
 	return m
 }
 
@@ -145,7 +146,7 @@ func (w *World) start() *Process {
 		acts: map[schemas.Identity]*activation{},
 	}
 	p.cfg = &runtime.Config{
-		Namespace: "test", Node: fmt.Sprintf("node-%d", w.epoch), Nonce: []byte(fmt.Sprintf("process-%d", w.epoch)),
+		Namespace: "test", Node: fmt.Sprintf("node-%d", w.epoch), Nonce: fmt.Appendf(nil, "process-%d", w.epoch),
 		Journal: processJournal{p}, States: processStates{p}, Outbox: processOutbox{p}, Wakes: processWakes{p}, Tracer: counter{p},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Retention: 24 * time.Hour, SuspendAfter: time.Second,
@@ -177,6 +178,9 @@ func (w *World) Send(to schemas.Identity, env *schemas.Envelope) {
 
 func (w *World) put(to schemas.Identity, env *schemas.Envelope) {
 	env = proto.CloneOf(env)
+	if w.OnMessage != nil {
+		w.OnMessage(to, env)
+	}
 	id := env.GetId()
 	if env.GetType() != schemas.Envelope_TASK {
 		id = env.GetRun()
