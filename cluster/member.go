@@ -56,7 +56,7 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 	m := &Member{
 		cfg: cfg, keys: keysOf(cfg.Pool), changes: newQueue(), roster: newRoster(cfg.Partitions), started: time.Now().UnixNano(),
 		writes: make(chan struct{}, writesAtATime), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		left: make(chan struct{}), stopAnswer: func() {},
+		left: make(chan struct{}), stopAnswer: func() {}, abort: func() {},
 	}
 	m.standing.store, m.standing.clock = cfg.Store, cfg.clock
 	m.standing.session.Store(cfg.Store.Session())

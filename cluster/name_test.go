@@ -43,7 +43,7 @@ func TestRestartUnderTheSameNameDoesNotWaitForTheLease(t *testing.T) {
 		s, led := newMemory(), &ledger{}
 		old := s.connect()
 		join(t, led, old, "n1")
-		pass(time.Second)
+		pass(1100 * time.Millisecond) // not at the moment of a renewal
 		old.kill()
 		began := time.Now()
 		h := join(t, led, s.connect(), "n1")
@@ -104,7 +104,7 @@ func TestEmbeddedRestartWaitsForNothing(t *testing.T) {
 			embedded := func(c *Config) { c.Embedded = true }
 			old := s.connect()
 			join(t, led, old, "n1", embedded)
-			pass(time.Second)
+			pass(1100 * time.Millisecond) // not at the moment of a renewal
 			old.kill()
 			began := time.Now()
 			h := join(t, led, s.connect(), name, embedded)

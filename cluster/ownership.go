@@ -43,8 +43,8 @@ func decide(want bool, who tenure, held, draining bool) duty {
 
 // duty says what this member has to do about p. m.mu is held.
 func (m *Member) duty(p schemas.Partition) duty {
-	if m.own.rev == 0 {
-		return rest // not a member at the moment
+	if m.own.rev == 0 || !m.standing.good() {
+		return rest // not a member at the moment, or not for sure: what it sees may be old
 	}
 	s := &m.roster.slots[p]
 	draining := false

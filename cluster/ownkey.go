@@ -213,6 +213,7 @@ func (m *Member) readOwnership(ctx context.Context, session uint64) error {
 		return err
 	}
 	m.standing.session.Store(session)
+	poke(m.wake)
 	m.cfg.Log.Info("connected to NATS again", "node", m.cfg.Node, "partitions", len(held))
 	return nil
 }
