@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	server := flags.String("server", "nats://127.0.0.1:4333", "the NATS server, for counter and open")
 	key := flags.String("key", "store-1", "which inventory")
 	shelves := flags.Int("shelves", 12, "how many shelves")
-	pause := flags.Int("pause", 200, "milliseconds that counting a shelf takes")
+	wait := flags.Int("pause", 200, "milliseconds that counting a shelf takes")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(open(ctx, client, *key, counting.Job{Shelves: *shelves, PauseMS: *pause}), client.Close())
+		return errors.Join(open(ctx, client, *key, counting.Job{Shelves: *shelves, PauseMS: *wait}), client.Close())
 	}
 	return errors.New(usage)
 }
@@ -85,9 +85,7 @@ func patient[T any](ctx context.Context, connect func() (T, error)) (T, error) {
 		if !told {
 			fmt.Fprintln(os.Stderr, "waiting:", err)
 		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
+		if !pause(ctx) {
 			return v, err
 		}
 	}
@@ -105,30 +103,52 @@ func serve(ctx context.Context, name string, node *perdure.Node) error {
 	return <-ended
 }
 
+// open starts an inventory once both agents are there, and waits until it is
+// done. While either is away the inventory waits, and so does open.
 func open(ctx context.Context, client *perdure.Client, key string, job counting.Job) error {
+	if _, err := ask(ctx, client, counting.Counted.At(key)); err != nil {
+		return err
+	}
 	// the same message ID: opened twice, it is one inventory
 	if _, err := perdure.Call(ctx, client, counting.Open.At(key), job, perdure.MessageID("open")); err != nil {
 		return err
 	}
-	t := time.NewTicker(200 * time.Millisecond)
-	defer t.Stop()
 	for last := -1; ; {
-		p, err := perdure.Ask(ctx, client, counting.Status.At(key), durable.None{})
-		switch {
-		case errors.Is(err, durable.ErrUnavailable): // the clerk is away: the inventory waits, and so do we
-		case err != nil && ctx.Err() == nil:
+		p, err := ask(ctx, client, counting.Status.At(key))
+		if err != nil {
 			return err
-		case p.Right != last:
+		}
+		if p.Right != last {
 			fmt.Printf("%d of %d shelves right, %d items, %d recounts\n", p.Right, job.Shelves, p.Items, p.Recounts)
 			last = p.Right
 		}
 		if p.Done {
 			return nil
 		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
+		if !pause(ctx) {
 			return ctx.Err()
 		}
+	}
+}
+
+// ask asks again until somebody is there to answer.
+func ask[Out any](ctx context.Context, client *perdure.Client, to durable.QueryTarget[durable.None, Out]) (Out, error) {
+	for {
+		out, err := perdure.Ask(ctx, client, to, durable.None{})
+		if !errors.Is(err, durable.ErrUnavailable) || !pause(ctx) {
+			return out, err
+		}
+	}
+}
+
+// pause returns false if ctx ended.
+func pause(ctx context.Context) bool {
+	t := time.NewTimer(200 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -58,6 +58,8 @@ var (
 	Check = durable.Declare[Count, durable.None]("clerk.check")
 	// Status returns how far an inventory is.
 	Status = durable.DeclareQuery[durable.None, Progress]("clerk.status")
+	// Shelves returns how many items are on which shelf, as far as it is known.
+	Shelves = durable.DeclareQuery[durable.None, map[int]int]("clerk.shelves")
 	// CountShelf orders the counter to count a shelf.
 	CountShelf = durable.Declare[Order, int]("counter.count")
 	// Counted returns how many counts the counter made.
@@ -66,7 +68,7 @@ var (
 
 // Clerk binds the clerk's code.
 func Clerk() *durable.Kind {
-	return actors.New(actors.Handlers[Books]{actors.On(Open, open), actors.On(Check, check), actors.OnQuery(Status, status)})
+	return actors.New(actors.Handlers[Books]{actors.On(Open, open), actors.On(Check, check), actors.OnQuery(Status, status), actors.OnQuery(Shelves, shelves)})
 }
 
 // Counter binds the counter's code. look is how a shelf is looked at; nil is
@@ -122,6 +124,8 @@ func status(b Books, _ durable.None) (Progress, error) {
 	}
 	return p, nil
 }
+
+func shelves(b Books, _ durable.None) (map[int]int, error) { return b.Right, nil }
 
 type counter struct {
 	look func(context.Context, Order) (int, error)
