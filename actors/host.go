@@ -110,7 +110,7 @@ func NewHost(cfg Config) (*Host, error) {
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: outbox{b, local}, Wakes: wakes{b},
+		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, local}}, Wakes: wakes{b},
 		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(),
 	}
 	return h, nil

@@ -12,13 +12,13 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// A DeadLetter is a message that could not be handled: it cannot be decoded, or
-// its ID was used before with another input. It is kept until somebody removes
+// A DeadLetter is a message that could not be handled: it cannot be decoded, its
+// ID was used before with another input, or nobody hosts its kind. It is kept until somebody removes
 // it from the stream [Names.DeadStream].
 type DeadLetter struct {
 	Seq     uint64    // in the stream of dead letters
 	Stored  time.Time // when it was put aside
-	Subject string    // where it was in the inbox
+	Subject string    // where it was in the inbox, or was to go
 	ID      string    // of the message; empty if its publisher gave none
 	Code    string    // why, for programs, as in runtime.Error
 	Reason  string    // why, for people, and what the publisher can do
@@ -46,13 +46,30 @@ func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error
 	case h.Get(HeaderID) == "" && nats.Header(d.Headers).Get(hdrMsgID) != "":
 		h[HeaderID] = []string{nats.Header(d.Headers).Get(hdrMsgID)}
 	}
-	h[hdrMsgID] = []string{"dead/" + i.b.inbox.stream + "/" + strconv.FormatUint(d.Seq, 10)}
-	h[HeaderSubject] = []string{d.Subject}
 	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
-	h[HeaderCode], h[HeaderReason] = []string{code}, []string{reason}
-	msg := &nats.Msg{Subject: i.b.names.deadSubject(kind, key), Header: h, Data: d.Data}
+	return i.putDead(ctx, i.b.names.deadSubject(kind, key), &nats.Msg{Header: h, Data: d.Data}, i.b.inbox.stream+"/"+strconv.FormatUint(d.Seq, 10), d.Subject, code, reason)
+}
+
+// Undelivered stores a message as a dead letter that no inbox takes, because its
+// kind is unknown or it is too large. It may be called again for the same
+// message, which is stored once.
+func (i *Inbox) Undelivered(ctx context.Context, from string, to schemas.Identity, env *schemas.Envelope, code, reason string) error {
+	subject := i.b.names.TaskSubject(from, to)
+	msg, err := i.b.envelope(subject, env)
+	if err != nil {
+		return fmt.Errorf("store dead letter %q of %v: %w", env.GetId(), to, err)
+	}
+	msg.Header[HeaderID] = []string{env.GetId()}
+	return i.putDead(ctx, i.b.names.deadSubject(string(to.Kind), schemas.EncodeToken(to.Key)), msg, messageID(from, to, env), subject, code, reason)
+}
+
+// putDead stores a dead letter once under id, which is unique in the namespace.
+func (i *Inbox) putDead(ctx context.Context, subject string, msg *nats.Msg, id, was, code, reason string) error {
+	msg.Subject = subject
+	msg.Header[hdrMsgID] = []string{"dead/" + id}
+	msg.Header[HeaderSubject], msg.Header[HeaderCode], msg.Header[HeaderReason] = []string{was}, []string{code}, []string{reason}
 	if _, err := i.b.publishRetrying(ctx, msg, nil); err != nil {
-		return fmt.Errorf("store dead letter of inbox message %d: %w", d.Seq, err)
+		return fmt.Errorf("store dead letter %s: %w", id, err)
 	}
 	return nil
 }

@@ -73,3 +73,17 @@ func TestInbox_AKindIsHostedOnceANodeHadIt(t *testing.T) {
 		}
 	}
 }
+
+func TestInbox_WhatNobodyTakesIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	to, env := identity("nobody", "k.1"), task("order-17")
+	for range 2 {
+		must(t, r.b.Inbox().Undelivered(r.ctx, "local", to, env, "not_found", "because"))
+	}
+	dead, err := r.b.Inbox().DeadLetters(r.ctx, "nobody", "k.1", 0, 0)
+	must(t, err)
+	if len(dead) != 1 || dead[0].ID != "order-17" || dead[0].Code != "not_found" || dead[0].Subject != r.n.TaskSubject("local", to) {
+		t.Errorf("the dead letters are %+v, want one", dead)
+	}
+}
