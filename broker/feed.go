@@ -76,6 +76,9 @@ func (f *Feed) create(ctx context.Context, p schemas.Partition, epoch uint64) er
 			"filter_subject": f.b.names.inFilter(p),
 			"ack_policy":     "explicit", "deliver_policy": "all", "replay_policy": "instant",
 			"ack_wait": redeliverWait, "max_ack_pending": -1, "max_deliver": -1,
+			// What it knows is the truth of nothing: a consumer lost with its
+			// server costs an epoch. On disk it would write ten times a second.
+			"mem_storage": f.b.inbox.direct,
 		},
 	}, nil)
 }

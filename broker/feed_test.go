@@ -1,0 +1,46 @@
+package broker_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
+)
+
+// P08: a consumer lives in the memory of its one server and dies with it. That
+// ends its feed; in the next epoch what was acknowledged stays away, and the
+// rest comes in order.
+func TestP08_AConsumerDiesWithItsServer(t *testing.T) {
+	t.Parallel()
+	srv := brokertest.Server(t)
+	r := connected(t, srv.URL())
+	want := r.fill(7, 5)
+	f := r.take(7, 1)
+	must(t, f.Ack(r.ctx, r.next(f)))
+	r.next(f)
+	third := r.next(f)
+	must(t, f.Ack(r.ctx, third))
+	srv.Kill()
+	if err := endOf(r, f); !errors.Is(err, broker.ErrGap) {
+		t.Errorf("the feed ended with %v, want ErrGap", err)
+	}
+	srv.Restart()
+	r.until("the server is back", func() bool { return r.nc.IsConnected() })
+	r.until("the streams are back", func() bool {
+		_, err := r.b.Inbox().Last(r.ctx)
+		return err == nil
+	})
+	if names := r.consumers(); len(names) != 0 {
+		t.Errorf("after the server's end there are the consumers %v", names)
+	}
+	again := r.take(7, 2)
+	var got []uint64
+	for range 3 {
+		got = append(got, r.next(again).Seq)
+	}
+	if diff := cmp.Diff([]uint64{want[1], want[3], want[4]}, got); diff != "" {
+		t.Errorf("the new epoch (-want +got):\n%s", diff)
+	}
+}
