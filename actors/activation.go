@@ -60,8 +60,11 @@ type ended struct {
 // again makes an activation look for work after a pause.
 type again struct{}
 
-// expire asks for a record to be removed.
-type expire struct {
+// expire asks for the oldest records of the identity to be removed, in order.
+type expire struct{ records []expired }
+
+// An expired record is older than the retention time.
+type expired struct {
 	ref schemas.Ref
 	seq uint64
 }

@@ -45,7 +45,7 @@ func setup(t *testing.T, kinds ...*runtime.Kind) *bench {
 		names = append(names, k.Name)
 	}
 	s.b = brokertest.Open(t, brokertest.Kinds(names...), func(c *broker.Config) {
-		c.Partitions, c.DuplicateWindow = 4, 100*time.Millisecond
+		c.Partitions, c.DuplicateWindow = 4, duplicateWindow
 		c.Fault = s.at
 	})
 	t.Cleanup(func() {
@@ -226,6 +226,15 @@ func (s *bench) timers(id schemas.Identity) []string {
 	}
 	return timers
 }
+
+// window waits until JetStream has forgotten the message IDs so far, of which
+// nothing tells.
+func (s *bench) window() {
+	pause := time.NewTimer(2 * duplicateWindow)
+	<-pause.C
+}
+
+const duplicateWindow = 100 * time.Millisecond
 
 // until waits for a condition of the store, which has no event.
 func (s *bench) until(what string, ok func() bool) {

@@ -3,10 +3,12 @@ package actors
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
@@ -194,7 +196,17 @@ func (o outbox) Send(ctx context.Context, to schemas.Identity, env *schemas.Enve
 	if env.GetRun() != "" {
 		ref = to.Run(schemas.RunID(env.GetRun()))
 	}
-	small, err := Spill(ctx, o.b, func() string { return blobPrefix(ref) + "message-" + schemas.EncodeToken(env.GetId()) }, env)
+	prefix := blobPrefix(ref) + "message-"
+	if p := env.GetPayload(); p.GetBlob() != nil && !strings.HasPrefix(p.GetBlob().GetName(), prefix) {
+		// what the sender stored goes with the sender's record
+		env = proto.Clone(env).(*schemas.Envelope)
+		env.Payload.Blob = nil
+	}
+	small, err := Spill(ctx, o.b, func() string {
+		// by its content, too: another message of the same ID must not replace it
+		sum := sha256.Sum256(env.GetPayload().GetData())
+		return prefix + schemas.EncodeToken(env.GetId()) + "-" + hex.EncodeToString(sum[:8])
+	}, env)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,43 +48,56 @@ func (u *pump) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	horizon := time.Now().Add(skew).Add(-u.host.cfg.Retention)
+	old, n := map[schemas.Identity][]expired{}, 0
+	kept := map[schemas.Identity]bool{} // what is behind a record that stays, stays
 	for s, err := range b.Journal().Walk(ctx, u.p, 0) {
 		if err != nil {
 			return err
 		}
-		if s.Time.After(horizon) {
-			return nil
+		id := s.Ref.Identity
+		if s.Time.After(horizon) || n == sweepMax {
+			break
 		}
-		if u.host.kinds[s.Ref.Kind] == nil {
+		if u.host.kinds[id.Kind] == nil || kept[id] {
 			continue
 		}
-		if err := u.old(ctx, s); err != nil {
+		switch goes, err := u.old(ctx, s); {
+		case err != nil:
 			return err
+		case !goes:
+			kept[id] = true
+		case s.Entry.GetRecord() != nil:
+			old[id] = append(old[id], expired{s.Ref, s.Seq})
+			n++
 		}
+	}
+	for id, records := range old {
+		u.route(id, expire{records})
 	}
 	return nil
 }
 
-// old removes one entry that is older than the retention time, if it may go.
-func (u *pump) old(ctx context.Context, s schemas.Stored) error {
+// sweepMax is how many records a sweep removes at most.
+const sweepMax = 16_384
+
+// old reports whether an entry that is older than the retention time may go.
+// One that is left below a record it removes.
+func (u *pump) old(ctx context.Context, s schemas.Stored) (bool, error) {
 	b := u.host.cfg.Broker
 	if s.Entry.GetRecord() == nil {
 		// of an open run, or left by a crash between storing a record and purging
 		// what is before it: then it goes before the record does (P19)
 		last, ok, err := b.Journal().Last(ctx, s.Ref)
 		if err != nil || !ok || last.Entry.GetRecord() == nil {
-			return err
+			return false, err
 		}
-		return b.Journal().Delete(ctx, s.Seq)
+		return true, b.Journal().Delete(ctx, s.Seq)
 	}
-	if parent := s.Entry.GetRecord().GetParent(); parent != "" {
-		gone, err := u.senderDone(ctx, parent)
-		if err != nil || !gone {
-			return err
-		}
+	parent := s.Entry.GetRecord().GetParent()
+	if parent == "" {
+		return true, nil
 	}
-	u.route(s.Ref.Identity, expire{s.Ref, s.Seq})
-	return nil
+	return u.senderDone(ctx, parent)
 }
 
 // senderDone reports whether the run that sent a task can never send it again:
@@ -105,42 +119,49 @@ func (u *pump) senderDone(ctx context.Context, parent string) (bool, error) {
 	return err == nil && head.Seq > last.Seq, err
 }
 
-// expire removes a record, in the identity's own queue, so that nothing of the
-// identity happens meanwhile.
+// expire removes records, in the identity's own queue, so that nothing of the
+// identity happens meanwhile. They are its oldest, and go in their order: if a
+// record went before an older one, that would be the head again one day, and
+// what it sent would be sent again, to runs whose records may be gone.
 func (a *activation) expire(m expire) {
 	if a.busy || a.halted || len(a.items) > 0 || a.open != nil || a.pump.draining() {
 		return // next time
 	}
-	a.begin(m.ref.ID, func(ctx context.Context) *runtime.Ending {
-		if err := a.removeRecord(ctx, m); err != nil {
+	a.begin(m.records[0].ref.ID, func(ctx context.Context) *runtime.Ending {
+		if err := a.removeRecords(ctx, m.records); err != nil {
 			return &runtime.Ending{Kind: runtime.Restart, Err: err}
 		}
 		return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
 	})
 }
 
-var errSwept = errors.New("a record was removed")
+var errSwept = errors.New("records were removed")
 
-func (a *activation) removeRecord(ctx context.Context, m expire) error {
+func (a *activation) removeRecords(ctx context.Context, records []expired) error {
 	if !a.exec.Known() { // the head is settled before it goes
 		if end := a.exec.Open(ctx); end != nil {
 			return end.Err
 		}
 	}
 	b := a.pump.host.cfg.Broker
-	last, ok, err := b.Journal().Last(ctx, m.ref)
-	if err != nil || !ok || last.Seq != m.seq {
-		return err
+	for _, r := range records {
+		last, ok, err := b.Journal().Last(ctx, r.ref)
+		if err != nil {
+			return err
+		}
+		if !ok || last.Seq != r.seq {
+			continue
+		}
+		if err := b.Journal().Delete(ctx, r.seq); err != nil {
+			return err
+		}
 	}
-	if err := b.Journal().Delete(ctx, m.seq); err != nil {
-		return err
-	}
-	return a.removeBlobs(ctx, b, m.ref)
+	return a.removeBlobs(ctx, b, records)
 }
 
-// removeBlobs removes the payloads that were stored for a run, and states of
+// removeBlobs removes the payloads that were stored for runs, and states of
 // the identity that later ones have replaced.
-func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, ref schemas.Ref) error {
+func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, runs []expired) error {
 	names, err := b.Blobs().List(ctx, a.id.String()+"/")
 	if err != nil || len(names) == 0 {
 		return err
@@ -151,7 +172,7 @@ func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, ref sche
 	}
 	kept := v.GetValue().GetBlob().GetName()
 	for _, name := range names {
-		mine := strings.HasPrefix(name, blobPrefix(ref))
+		mine := slices.ContainsFunc(runs, func(r expired) bool { return strings.HasPrefix(name, blobPrefix(r.ref)) })
 		replaced := strings.HasPrefix(name[strings.LastIndexByte(name, '/')+1:], stateBlob)
 		if name == kept || !mine && !replaced {
 			continue
