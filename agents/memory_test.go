@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/agentstest"
 	"github.com/perdure/perdure/agents/models/scripted"
+	"github.com/perdure/perdure/durable"
 )
 
 // remembering runs four questions to one identity, the third of which fails,
@@ -106,5 +108,28 @@ func TestMemoryLeavesOutWhatWasMended(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"user hello", "assistant fine", "user hello"}, got); diff != "" {
 		t.Error("the second run shows (-want +got):", diff)
+	}
+}
+
+func TestMemoryOfAnotherBuildEndsTheRunAndIsKept(t *testing.T) {
+	m := agentstest.Model(t, scripted.Weather())
+	b := setup(t, actors.New(actors.Handlers[[]int]{
+		actors.On(weather, func(_ durable.Context, s *[]int, _ string) (string, error) {
+			*s = append(*s, 1)
+			return fmt.Sprint(*s), nil
+		}),
+	}))
+	was := b.Start()
+	if _, err := do[string](b, ref("weather", "a", "1"), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	was.Kill()
+	b.Deploy(agents.New(weather, agents.UseModel(m)))
+	b.Start()
+	_, err := do[string](b, ref("weather", "a", "2"), "hello")
+	wantErr(t, err, durable.ErrInvalid, "the memory of weather/a cannot be read")
+	m.WantCalls(0)
+	if v, _, err := b.States.Get(b.ctx, ref("weather", "a", "2").Identity); err != nil || string(v.GetValue().GetData()) != "[1]" {
+		t.Errorf("the state is now %s, %v", v.GetValue().GetData(), err)
 	}
 }

@@ -30,3 +30,22 @@ func TestWeatherAsksForEachCityAndReportsInOneSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestWeatherFillsInTheSchemaThatItIsGiven(t *testing.T) {
+	s := serve(t, scripted.Weather().Rules...)
+	schema := `{"type":"object","properties":{"coat":{"type":"boolean"},"celsius":{"type":"number"},"round":{"type":["null","integer"]},
+		"why":{"type":"object","properties":{"text":{"type":"string"}},"required":["text"],"additionalProperties":false},
+		"hours":{"type":["null","array"],"items":{"type":"object","properties":{},"required":[],"additionalProperties":false}}},
+		"required":["coat","celsius","round","why","hours"],"additionalProperties":false}`
+	body := strings.TrimSuffix(after("get_weather", `{"city":"Oslo","celsius":3.5}`), "}") +
+		`,"response_format":{"type":"json_schema","json_schema":{"name":"answer","strict":true,"schema":` + schema + `}}}`
+	want := `{"celsius":3.5,"coat":true,"hours":[],"round":3,"why":{"text":"In Oslo it is 3.5 °C."}}`
+	if got := s.ask("", body); got != want {
+		t.Errorf("answer %s, want %s", got, want)
+	}
+	open := strings.Replace(body, `"required":[],`, "", 1)
+	open = strings.Replace(open, `"items":{"type":"object","properties":{}`, `"items":{"type":"object","properties":{"a":{"type":"string"}}`, 1)
+	if got := s.ask("", open); !strings.HasPrefix(got, `400: response_format: its schema is strict, and at "/hours/items"`) {
+		t.Errorf("open below a list: %s", got)
+	}
+}
