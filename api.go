@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
@@ -76,24 +77,47 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 func (a *api) stop() error { return a.service.Stop() }
 
 // handler answers each request on a goroutine of its own, so that a slow one
-// holds no other up; it ends with the request's timeout.
+// holds no other up; it ends with the request's timeout. It answers by the
+// connection: a micro.Request is used by the service again once its handler has
+// returned.
 func (a *api) handler(fn func(context.Context, []byte) (any, error)) micro.Handler {
 	return micro.HandlerFunc(func(req micro.Request) {
+		reply, body := req.Reply(), req.Data()
 		go func() {
 			ctx, cancel := context.WithTimeout(a.ctx, apiTimeout)
 			defer cancel()
-			answer, err := fn(ctx, req.Data())
+			answer := nats.NewMsg(reply)
+			out, err := fn(ctx, body)
 			if err == nil {
-				err = req.RespondJSON(answer)
+				answer.Data, err = a.encode(out)
 			}
-			if err != nil && a.ctx.Err() == nil {
-				a.refuse(req, err)
+			if a.ctx.Err() != nil {
+				return // the node stops: whoever asked asks another
+			}
+			if err != nil {
+				refuse(answer, err)
+			}
+			if err := a.node.b.Conn().PublishMsg(answer); err != nil {
+				a.node.log.Debug("an answer was not sent", "error", err)
 			}
 		}()
 	})
 }
 
-func (a *api) refuse(req micro.Request, err error) {
+// encode returns an answer that fits into a message.
+func (a *api) encode(out any) ([]byte, error) {
+	data, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("encode the answer: %w", err)
+	}
+	if limit := a.node.b.Conn().MaxPayload(); int64(len(data)) > limit {
+		return nil, durable.Fail(durable.ErrTooLarge.Code, "the answer has %d bytes; a message of this NATS server has at most %d: ask for less", len(data), limit)
+	}
+	return data, nil
+}
+
+// refuse makes answer say why there is none.
+func refuse(answer *nats.Msg, err error) {
 	e := runtime.AsError(err)
 	switch {
 	case errors.Is(err, schemas.ErrInvalidName):
@@ -101,10 +125,9 @@ func (a *api) refuse(req micro.Request, err error) {
 	case errors.Is(err, broker.ErrUnknownKind):
 		e = durable.Fail(durable.ErrNotFound.Code, "%v", err).(*durable.Error)
 	}
-	body, _ := json.Marshal(APIError{Code: e.Code, Message: e.Message, Hint: e.Details}) // strings always encode
-	if err := req.Error(httpCode(e.Code), e.Message, body); err != nil {
-		a.node.log.Debug("an answer was not sent", "error", err)
-	}
+	answer.Data, _ = json.Marshal(APIError{Code: e.Code, Message: e.Message, Hint: e.Details}) // strings always encode
+	answer.Header.Set(micro.ErrorHeader, e.Message)
+	answer.Header.Set(micro.ErrorCodeHeader, httpCode(e.Code))
 }
 
 // httpCode is the number of the header Nats-Service-Error-Code.

@@ -118,6 +118,9 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 			Attempts: s.GetAttempts(), Claim: s.GetClaim(), Error: s.GetError(), Attributes: s.GetAttributes(),
 		})
 	}
+	if data, err := json.Marshal(info); err == nil && int64(len(data)) > a.node.b.MaxMessage() {
+		info.Result, info.Truncated = nil, true // a result, or an error, that is larger than a message
+	}
 	return info, nil
 }
 
