@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
@@ -167,6 +168,26 @@ func TestServerMembersShareEvenly(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+func TestMembersOfEveryPool(t *testing.T) {
+	t.Parallel()
+	srv, led := brokertest.Server(t), &ledger{}
+	joinServer(t, led, srv.URL(), "n2")
+	_, b := joinServer(t, led, srv.URL(), "a node with a . in its name", func(c *Config) { c.Version = "v7" })
+	joinServer(t, &ledger{}, srv.URL(), "n3", func(c *Config) { c.Pool = "gpu" })
+	all, err := Members(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range all {
+		got = append(got, fmt.Sprintf("%s: %s %s", m.Pool, m.Member.GetId(), m.Member.GetVersion()))
+	}
+	want := []string{"default: a node with a . in its name v7", "default: n2 ", "gpu: n3 "}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("members (-want +got):\n%s", d)
 	}
 }
 
