@@ -107,7 +107,7 @@ func (j *Journal) append(ctx context.Context, ref schemas.Ref, after uint64, e *
 
 // written reports whether two entries are of the same write.
 func written(a, b *schemas.Entry) bool {
-	return a.Counter == b.Counter && bytes.Equal(a.Nonce, b.Nonce)
+	return a.Counter == b.Counter && a.Epoch == b.Epoch && bytes.Equal(a.Nonce, b.Nonce)
 }
 
 // Head returns the last entry of an identity, of whatever run, as the leader

@@ -31,6 +31,10 @@ type Config struct {
 	SuspendAfter time.Duration
 	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
 	PayloadCap int64
+
+	// entries numbers what the process appends: with the nonce it names one
+	// write (P04), whichever executor made it.
+	entries atomic.Uint64
 }
 
 // An EndingKind says how an execution ended.
@@ -83,7 +87,6 @@ type Executor struct {
 	asleep  bool        // open is suspended
 	state   *schemas.State
 	rev     uint64
-	counter uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed
 }
 
@@ -182,8 +185,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 	if end := x.stale(); end != nil {
 		return end
 	}
-	x.counter++
-	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.counter
+	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.cfg.entries.Add(1)
 	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e)
 	switch {
 	case errors.Is(err, ErrTooLarge):
