@@ -137,9 +137,9 @@ var (
 // "seq":7}, is read without decoding JSON.
 func parseAck(data []byte) (ack, *refusal, error) {
 	if !bytes.Contains(data, errorField) && !bytes.Contains(data, duplicateField) {
-		if i := bytes.Index(data, seqField); i >= 0 {
+		if _, after, ok := bytes.Cut(data, seqField); ok {
 			var seq uint64
-			for _, c := range bytes.TrimLeft(data[i+len(seqField):], " ") {
+			for _, c := range bytes.TrimLeft(after, " ") {
 				if c < '0' || c > '9' {
 					break
 				}

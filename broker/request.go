@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -227,9 +228,7 @@ func (r *reader) info(ctx context.Context, subjects string) (streamInfo, error) 
 		if err := r.request(ctx, "$JS.API.STREAM.INFO."+r.stream, in, &v); err != nil {
 			return streamInfo{}, err
 		}
-		for s, n := range v.State.Subjects {
-			all[s] = n
-		}
+		maps.Copy(all, v.State.Subjects)
 		if subjects == "" || len(v.State.Subjects) == 0 || len(all) >= v.Total {
 			v.State.Subjects = all
 			return v.streamInfo, nil
