@@ -84,12 +84,20 @@ func (a *activation) receive(msg any) {
 		a.received++
 		a.expire(m)
 	case idle:
-		if !a.busy && len(a.items) == 0 && a.pump.passivate(a.id, a.received) {
-			a.self.stop()
-		}
+		a.leave()
 		return
 	}
 	a.next()
+	if _, over := msg.(ended); over && a.kind.OncePerKey && a.open == nil && !a.halted {
+		a.leave() // a workflow's key has one run: nothing more is likely to come
+	}
+}
+
+// leave ends the activation if it has nothing to do.
+func (a *activation) leave() {
+	if !a.busy && len(a.items) == 0 && a.pump.passivate(a.id, a.received) {
+		a.self.stop()
+	}
 }
 
 func (a *activation) panicked(v any, stack []byte) {
