@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -117,6 +118,9 @@ func (a *api) dead(ctx context.Context, in struct {
 		if err := schemas.Kind(in.Kind).Validate(); err != nil {
 			return nil, err
 		}
+	}
+	if in.Limit < 0 || in.Limit > 1000 {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "a limit of %d: ask for 1 to 1000 dead letters at once, and go on with after", in.Limit)
 	}
 	limit := cmp.Or(in.Limit, 100)
 	found, err := a.node.b.Inbox().DeadLetters(ctx, schemas.Kind(in.Kind), in.Key, in.After, limit)
