@@ -77,9 +77,12 @@ func (c *Context) Rand() *rand.Rand {
 func (c *Context) State() *schemas.Payload { return c.run.state }
 
 // SetState makes p the identity's state if the run completes. Empty data
-// deletes it.
+// deletes it. Only a kind that is Stateful has one.
 func (c *Context) SetState(p *schemas.Payload) {
 	c.check()
+	if !c.run.kind.Stateful {
+		panic("perdure: SetState in a kind that keeps no state; make it Stateful")
+	}
 	c.run.newState = p
 }
 

@@ -127,7 +127,7 @@ func TestVerbsInDeferredCallsOfARunThatIsDroppedDoNothing(t *testing.T) {
 					_, err := d.Wait(d.After("sleep", time.Minute))
 					return nil, err
 				}
-				k := &Kind{Name: "shop", Methods: map[string]Method{"": {Handler: h}}}
+				k := &Kind{Name: "shop", Stateful: true, Methods: map[string]Method{"": {Handler: h}}}
 				r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 				if err := applyEntry(r, 1, newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
 					t.Fatal(err)
@@ -153,7 +153,7 @@ func TestScopesThatAreOverAreForgotten(t *testing.T) {
 			_, err := c.Wait(c.After("sleep", time.Hour))
 			return nil, err
 		}
-		k := &Kind{Name: "shop", Methods: map[string]Method{"": {Handler: h}}}
+		k := &Kind{Name: "shop", Stateful: true, Methods: map[string]Method{"": {Handler: h}}}
 		r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 		defer r.drop()
 		if err := applyEntry(r, 1, newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {

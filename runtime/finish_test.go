@@ -233,3 +233,12 @@ func TestTimelineOfAnOpenRunIsThatOfItsRecordSoFar(t *testing.T) {
 		settle(t, w)
 	})
 }
+
+// TestKindThatKeepsNoStateCannotSetIt: it would not be read before the next run.
+func TestKindThatKeepsNoStateCannotSetIt(t *testing.T) {
+	want := "error panic: panic: perdure: SetState in a kind that keeps no state; make it Stateful"
+	expectText(t, want, func(c *runtime.Context, _ string) (string, error) {
+		c.SetState(text("x"))
+		return "", nil
+	})
+}

@@ -18,6 +18,7 @@ type live struct {
 	mail  *Mailbox
 	steps int                // running
 	armed map[*Future]string // timers and calls that are waited for, by path
+	timer *time.Timer        // of wait, used again
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is
@@ -274,9 +275,13 @@ func (l *live) wait(ctx context.Context) *Ending {
 	}
 	var fired <-chan time.Time
 	if d >= 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		fired = t.C
+		if l.timer == nil {
+			l.timer = time.NewTimer(d)
+		} else {
+			l.timer.Reset(d)
+		}
+		defer l.timer.Stop()
+		fired = l.timer.C
 	}
 	draining := l.lease.Draining()
 	if l.draining() {

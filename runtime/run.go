@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -47,6 +46,9 @@ type run struct {
 	timeline  timeline
 }
 
+// silent is where a run's code logs while it replays.
+var silent = slog.New(slog.DiscardHandler)
+
 func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payload, log *slog.Logger) *run {
 	r := &run{
 		ref: ref, kind: kind, state: state,
@@ -54,7 +56,7 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 		sched:   newScheduler(),
 		root:    newScope(nil),
 		futures: map[string]*Future{}, cancelled: map[string]bool{},
-		quiet: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(127)})),
+		quiet: silent,
 		loud:  log.With("run", ref.String()),
 		ctx:   context.Background(),
 	}
