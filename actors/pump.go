@@ -55,9 +55,11 @@ func (u *pump) run() {
 	u.work.Wait()
 	u.stop(err)
 	u.host.release(u.held.Load())
+	u.mu.Lock() // an activation may be leaving by itself
 	for _, pl := range u.activations {
 		pl.addr.stop()
 	}
+	u.mu.Unlock()
 	u.giveUp(err, draining)
 }
 
