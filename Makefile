@@ -12,8 +12,11 @@ TEST_FLAGS ?= -timeout 20m
 # Succeeds where Go's race detector can be built: it needs a C compiler.
 HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 2>&1
 
+# The nats CLI that `make wire` plays.
+NATS_CLI_VERSION ?= v0.5.1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check race lint generate generated bench chaos clean
+.PHONY: help demo test check race lint generate generated bench chaos wire clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -64,6 +67,11 @@ bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that th
 chaos: ## Run the long forms of the tests named TestChaos: outages of half a minute
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; \
 	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -v -run 'Chaos' ./...
+
+wire: ## Play the sessions of docs/reference/wire.md with the nats CLI, built into bin/ if PERDURE_NATS_CLI does not name one
+	@cli="$(PERDURE_NATS_CLI)"; \
+	if [ -z "$$cli" ]; then GOBIN="$(CURDIR)/bin" $(GO) install github.com/nats-io/natscli/nats@$(NATS_CLI_VERSION) && cli="$(CURDIR)/bin/nats"; fi; \
+	PERDURE_NATS_CLI="$$cli" $(GO) test -count=1 -v -run '^TestWire_SessionsOfThePage$$' .
 
 clean: ## Remove what the targets above leave behind, data directories included
 	rm -rf bin data perdure-data

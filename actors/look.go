@@ -44,7 +44,7 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 		return nil, 0, "", err
 	}
 	for _, d := range waiting {
-		if d.Envelope.GetType() == schemas.Envelope_TASK && (d.Envelope.GetId() == string(ref.ID) || d.NoID && ref.Key == string(ref.ID)) {
+		if isTaskOf(d, ref) {
 			return &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, schemas.Status_QUEUED, "", nil
 		}
 	}
@@ -60,11 +60,16 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 	return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
 }
 
-// Known returns the hash of the input of a run that was started before; ok is
-// false if there is none. A task that waits in the inbox is not looked for.
+// Known returns the hash of the input of a run that was started before, or waits
+// to be; ok is false if there is none.
 func Known(ctx context.Context, b *broker.Broker, ref schemas.Ref) (hash []byte, ok bool, err error) {
+	// in this order: a task leaves the inbox after its run is in the journal
+	waiting, err := b.Inbox().Pending(ctx, ref.Identity, 0)
+	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {
+		return nil, false, err
+	}
 	entries, err := b.Journal().Load(ctx, ref)
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return nil, false, err
 	}
 	for _, s := range entries {
@@ -77,7 +82,17 @@ func Known(ctx context.Context, b *broker.Broker, ref schemas.Ref) (hash []byte,
 			}
 		}
 	}
+	for _, d := range waiting {
+		if isTaskOf(d, ref) {
+			return InputHash(d.Envelope), true, nil
+		}
+	}
 	return nil, false, nil
+}
+
+// isTaskOf reports whether a message of an identity is the task of its run ref.
+func isTaskOf(d broker.Delivery, ref schemas.Ref) bool {
+	return d.Envelope.GetType() == schemas.Envelope_TASK && (d.Envelope.GetId() == string(ref.ID) || d.NoID && ref.Key == string(ref.ID))
 }
 
 // Ended returns how a run ended; ok is false while it has not.
