@@ -301,6 +301,7 @@ func TestWire_ThePageIsCurrent(t *testing.T) {
 	}
 	headers := []string{
 		broker.HeaderID, broker.HeaderMethod, broker.HeaderSignal, broker.HeaderRun, broker.HeaderEnvelope,
+		broker.HeaderDeadline, broker.HeaderSession, broker.HeaderBusy,
 		"Nats-Msg-Id", "traceparent", "tracestate", "baggage",
 	}
 	slices.Sort(headers)

@@ -143,7 +143,7 @@ func (u *pump) lose(err error) { u.stop(err) }
 // stays where it is, for a build that does.
 func (u *pump) deliver(d broker.Delivery) {
 	if d.Bad != nil {
-		u.work.Go(func() { u.bury(d, "invalid", d.Bad.Error()) })
+		u.work.Go(func() { u.bury(d, d.BadCode, d.Bad.Error()) })
 		return
 	}
 	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); err != nil {

@@ -26,6 +26,9 @@ type Delivery struct {
 	Envelope *schemas.Envelope
 	// Bad says why the message cannot be decoded and what its sender can do.
 	Bad error
+	// BadCode is the code of Bad, for programs: "invalid", "too_large" or
+	// "unimplemented".
+	BadCode string
 	// NoID says that the publisher gave no ID, and Envelope.Id was made from
 	// the message's sequence.
 	NoID bool
@@ -44,7 +47,7 @@ type Delivery struct {
 func (b *Broker) delivery(m message) Delivery {
 	d := Delivery{Seq: m.seq, Published: m.time, Subject: m.subject, Headers: m.header, Data: m.data}
 	if err := b.address(&d); err != nil {
-		d.Bad = err
+		d.bad(err)
 		return d
 	}
 	var err error
@@ -60,9 +63,23 @@ func (b *Broker) delivery(m message) Delivery {
 		err = d.qualify()
 	}
 	if err != nil {
-		d.Envelope, d.Bad = nil, err
+		d.bad(err)
 	}
 	return d
+}
+
+// errUnimplemented is in the chain of what a later version will understand.
+var errUnimplemented = errors.New("not in this version")
+
+// bad marks a message that cannot be handled.
+func (d *Delivery) bad(err error) {
+	d.Envelope, d.Bad, d.BadCode = nil, err, "invalid"
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		d.BadCode = "too_large"
+	case errors.Is(err, errUnimplemented):
+		d.BadCode = "unimplemented"
+	}
 }
 
 // address reads sender, identity and partition off the subject. Where the
@@ -120,6 +137,15 @@ func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
 	body, err := jsonBody(d.Data)
 	if err != nil {
 		return fmt.Errorf("%w; send the input as JSON", err)
+	}
+	if n, limit := int64(len(body)), b.cfg.PayloadCap; n > limit {
+		return fmt.Errorf("input: %w: it has %d bytes; the cap is %d: store it elsewhere and send its name", ErrTooLarge, n, limit)
+	}
+	// What asks for more than this version does must not be run as if it did not.
+	for _, k := range []string{HeaderDeadline, HeaderSession, HeaderBusy} {
+		if v := h.Get(k); v != "" && (k != HeaderBusy || v != "queue") {
+			return fmt.Errorf("%s %q: %w; send the task without the header", k, v, errUnimplemented)
+		}
 	}
 	d.Envelope = &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod),

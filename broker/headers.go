@@ -27,6 +27,11 @@ const (
 	HeaderMethod = "Perdure-Method"
 	// HeaderSignal is the name of a signal for the run of HeaderRun.
 	HeaderSignal = "Perdure-Signal"
+	// HeaderDeadline, HeaderSession and HeaderBusy come with a later version; of
+	// HeaderBusy the value queue, which is what happens without it, is known.
+	HeaderDeadline = "Perdure-Deadline"
+	HeaderSession  = "Perdure-Session"
+	HeaderBusy     = "Perdure-Busy"
 	// HeaderRun is the ID of the run that a message is for.
 	HeaderRun = "Perdure-Run"
 	// HeaderSubject, HeaderCode, HeaderReason and HeaderSequence say of a
