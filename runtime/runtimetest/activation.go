@@ -187,7 +187,7 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 			if end := x.Find(a.p.ctx, m.ref); end != nil && end.Kind != runtime.Finished {
 				return nil, end
 			}
-			if err := a.ack(m.ref, false); err != nil {
+			if err := a.ack(m); err != nil {
 				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
 		}
@@ -219,8 +219,14 @@ func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Ma
 // was not, answered by its record; then it acknowledges the run's messages that
 // the execution has taken in, or all if it is over.
 func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
+	var over []*received // what comes from now on is for the next look
 	for _, m := range a.held() {
-		if m.ref != ref || m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {
+		if m.ref == ref && (end.Kind == runtime.Finished || m.given) {
+			over = append(over, m)
+		}
+	}
+	for _, m := range over {
+		if m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {
 			continue
 		}
 		answer := end.Record
@@ -239,19 +245,15 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 			return err
 		}
 	}
-	return a.ack(ref, end.Kind == runtime.Suspended)
+	return a.ack(over...)
 }
 
 var errAck = errors.New("an acknowledgement was not confirmed")
 
-// ack acknowledges the messages of a run that were received; only those that
-// the execution has taken in, if given is set.
-func (a *activation) ack(ref schemas.Ref, given bool) error {
-	for _, m := range a.held() {
-		if m.ref != ref || given && !m.given {
-			continue
-		}
-		err := a.p.point(a.id, "ack "+ref.String(), func() error {
+// ack acknowledges messages that were received.
+func (a *activation) ack(msgs ...*received) error {
+	for _, m := range msgs {
+		err := a.p.point(a.id, "ack "+m.ref.String(), func() error {
 			w := a.p.w
 			w.mu.Lock()
 			defer w.mu.Unlock()
