@@ -38,6 +38,15 @@ func measure(ctx context.Context, o options, chosen []scenario, levels []perdure
 			if err != nil {
 				return fmt.Errorf("%s at durability %s: %w", s.name, d, err)
 			}
+			if s.name == s1.name && d == perdure.Disk && !o.tiny {
+				r, ok, err := fsyncsOf(ctx, o, stderr)
+				if err != nil {
+					return fmt.Errorf("count fsyncs: %w", err)
+				}
+				if ok {
+					results = append(results, r)
+				}
+			}
 			for _, r := range results {
 				if err := lines.Encode(r); err != nil {
 					return err
