@@ -52,7 +52,7 @@ func (d *Done) Watch(ctx context.Context, ref schemas.Ref) (*Watch, error) {
 	shared, err := d.b.notices.join(ctx, d, w)
 	if !shared {
 		if w.sub, err = d.b.link.nc.ChanSubscribe(w.subject, w.msgs); err == nil {
-			err = flush(ctx, d.b.link.nc)
+			err = flush(ctx, d.b.link)
 		}
 	}
 	if err != nil {
@@ -84,16 +84,28 @@ func (w *Watch) Stop() {
 	})
 }
 
-// flush waits until the server has seen everything sent so far.
-func flush(ctx context.Context, nc *nats.Conn) error {
+// flush waits until the server has seen everything sent so far. A connection
+// that is lost meanwhile is waited for: it takes the subscriptions along.
+func flush(ctx context.Context, l *link) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, requestWait)
 		defer cancel()
 	}
-	err := nc.FlushWithContext(ctx)
-	if errors.Is(err, nats.ErrConnectionClosed) {
-		return ErrClosed
+	for {
+		err := l.nc.FlushWithContext(ctx)
+		if !errors.Is(err, nats.ErrConnectionClosed) {
+			return err
+		}
+		if l.nc.IsClosed() {
+			return ErrClosed
+		}
+		l.look()
+		if err := l.connected(ctx); err != nil {
+			return err
+		}
+		if err := l.pause(ctx, retryWait); err != nil {
+			return err
+		}
 	}
-	return err
 }

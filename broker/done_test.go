@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
 )
 
 // P23: a watch gets every notice from when it returns.
@@ -35,5 +36,31 @@ func TestP23_WatchThenNotify(t *testing.T) {
 	must(t, r.b.Close())
 	if _, err := w.Next(r.ctx); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("after the broker is closed: %v, want ErrClosed", err)
+	}
+}
+
+func TestDone_WatchOutlivesALostConnection(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Server(t)
+	link := brokertest.Proxy(t, server.URL())
+	b := brokertest.Connect(t, link.URL(), brokertest.Kinds("wf"))
+	ref := identity("wf", "k").Run("1")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	link.Cut()
+	watches := make(chan error, 1)
+	go func() {
+		w, err := b.Done().Watch(ctx, ref)
+		if err == nil {
+			defer w.Stop()
+			if err = b.Done().Notify(ref, []byte("done")); err == nil {
+				_, err = w.Next(ctx)
+			}
+		}
+		watches <- err
+	}()
+	link.Heal()
+	if err := <-watches; err != nil {
+		t.Errorf("a watch that began while the connection was away: %v", err)
 	}
 }

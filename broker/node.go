@@ -23,7 +23,7 @@ func (b *Broker) Answer(ctx context.Context, node string, reply func() []byte) (
 		return nil, fmt.Errorf("answer probes of node %s: %w", node, err)
 	}
 	stop = func() { _ = sub.Unsubscribe() }
-	if err := flush(ctx, b.link.nc); err != nil {
+	if err := flush(ctx, b.link); err != nil {
 		stop()
 		return nil, fmt.Errorf("answer probes of node %s: %w", node, err)
 	}

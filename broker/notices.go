@@ -78,7 +78,7 @@ func (n *notices) subscribe(d *Done, k *kindNotices, kind schemas.Kind) {
 	nc, s := d.b.link.nc, k.sub
 	s.sub, s.err = nc.Subscribe(d.b.names.doneFilter(kind), func(m *nats.Msg) { n.deliver(k, m) })
 	if s.err == nil {
-		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), flush(context.Background(), nc))
+		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), flush(context.Background(), d.b.link))
 	}
 	close(s.ready)
 	n.mu.Lock()
