@@ -78,7 +78,7 @@ var (
 )
 
 func proofKinds(c nodeConfig) []*runtime.Kind {
-	s := shop{far: farOf(c)}
+	s := shop{far: farOf(c), build: c.Build}
 	return []*runtime.Kind{
 		actors.New(actors.Handlers[shopState]{
 			actors.On(shopOrder, s.order),
@@ -101,7 +101,10 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 }
 
 // A shop's dependencies are its node's.
-type shop struct{ far far }
+type shop struct {
+	far   far
+	build string
+}
 
 // step is a step that calls the tool of its name.
 func (s shop) step(name, arg string) func(context.Context) (string, error) {
@@ -181,12 +184,12 @@ func (s shop) note(ctx durable.Context, state *auditState, text string) (int, er
 	return len(state.Notes), nil
 }
 
-// chore is one step, and a message to the log.
+// chore is one step, whose name is the build's, and a message to the log.
 func (s shop) chore(ctx durable.Context, what string) (string, error) {
 	if _, err := durable.Send(ctx, auditNote.At("log"), what); err != nil {
 		return "", err
 	}
-	return durable.Step(ctx, "do", s.step("do", what))
+	return durable.Step(ctx, "do"+s.build, s.step("do", what))
 }
 
 // look is the weather agent's tool.

@@ -167,7 +167,21 @@ func (f *faulty) at(op, subject string, after bool) {
 	}
 	f.mu.Unlock()
 	if block {
-		_, _ = syscall.Read(goFile, make([]byte, 1))
+		if err := waitForGo(); err != nil {
+			f.say("cannot wait:", err)
+		}
+	}
+}
+
+func waitForGo() error {
+	if err := syscall.SetNonblock(goFile, false); err != nil {
+		return err
+	}
+	for {
+		n, err := syscall.Read(goFile, make([]byte, 1))
+		if n == 1 || err != syscall.EINTR {
+			return err
+		}
 	}
 }
 

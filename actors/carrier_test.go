@@ -129,6 +129,7 @@ func TestP03_OpenRunGoesFirstAfterATakeOver(t *testing.T) {
 	for _, id := range []schemas.RunID{"1", "2", "3"} {
 		s.end(account.Run(id))
 	}
+	s.idle(account)
 	if diff := cmp.Diff([]string{"500ms", "second", "third"}, state[ledger](s, account).Lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
@@ -160,6 +161,7 @@ func TestP03_HeadIsSettledBeforeTheNextRun(t *testing.T) {
 	if got := result[int](s, other.Run("sent")); got != 1 {
 		t.Errorf("the outgoing message made %d lines, want 1", got)
 	}
+	s.idle(account)
 	if diff := cmp.Diff([]string{"committed", "next"}, state[ledger](s, account).Lines); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}

@@ -186,9 +186,11 @@ func (s *bench) untilStatus(r schemas.Ref, status string) {
 	s.until(r.String()+" is "+status, func() bool { return s.status(r) == status })
 }
 
-// state returns what an identity has stored.
+// state returns what an identity has stored, once its runs have ended: a run's
+// state is written after its record.
 func state[S any](s *bench, id schemas.Identity) (v S) {
 	s.t.Helper()
+	s.idle(id)
 	stored, _, err := s.b.State().Get(s.ctx, id)
 	if err == nil {
 		err = actors.Fill(s.ctx, s.b, stored)

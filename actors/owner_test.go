@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure/broker/brokertest"
@@ -189,7 +190,7 @@ func TestParkedRunGoesOnWithFixedCode(t *testing.T) {
 		})}
 	}
 	s := setup(t, build("second")...)
-	s.cfg.Grace = 1
+	s.cfg.Grace = 100 * time.Millisecond // the step that holds is begun again
 	r := ref("release", "x", "x")
 	g.open("first")
 	g.open("second")
