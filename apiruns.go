@@ -59,7 +59,7 @@ func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envel
 			return err
 		}
 		if m.Check != nil {
-			if err := m.Check(env.Payload); err != nil {
+			if err := m.Validate(env.Payload); err != nil {
 				return durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", id, err)
 			}
 		}

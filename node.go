@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
@@ -23,6 +24,7 @@ type Node struct {
 	telemetry func(context.Context) error // flushes and ends it
 	ctx       context.Context             // of what the node does besides its host
 	cancel    context.CancelFunc
+	running   atomic.Bool
 	closing   sync.Once
 	closeErr  error
 }
@@ -108,6 +110,9 @@ func buildVersion() string {
 // lets steps in flight end within the grace time, hands over what it owns, and
 // closes the node.
 func (n *Node) Run(ctx context.Context) error {
+	if n.running.Swap(true) {
+		return errors.New("run node: it runs, or has run, already; open another one")
+	}
 	if err := n.host.Join(ctx); err != nil {
 		return errors.Join(err, n.Close())
 	}

@@ -319,7 +319,7 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 			continue
 		}
 		env := it.d.Envelope
-		same := end.Hash == nil || bytes.Equal(end.Hash, runtime.HashPayload(env.GetPayload()))
+		same := end.Hash == nil || bytes.Equal(end.Hash, runtime.HashInput(env))
 		switch {
 		case !same:
 			if !u.conflict(ref, it.d) {

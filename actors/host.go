@@ -190,7 +190,12 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range h.member.Changes() { // nothing new is taken
+		for c := range h.member.Changes() { // nothing new is taken
+			if c.Lease != nil {
+				if err := c.Lease.Release(ctx); err != nil {
+					h.cfg.Log.Debug("a partition that came while the node leaves was not released", "error", err)
+				}
+			}
 		}
 	}()
 	err := h.member.Leave(ctx)
@@ -212,12 +217,14 @@ func (h *Host) change(ctx context.Context, c cluster.Change) {
 	h.mu.Unlock()
 	if old != nil {
 		old.stop(errors.New("another node owns the partition now"))
-		<-old.done
 	}
 	if c.Lease == nil {
 		return
 	}
 	p := newPump(ctx, h, c.Partition, c.Lease)
+	if old != nil {
+		p.before = old.done
+	}
 	h.mu.Lock()
 	h.pumps[c.Partition] = p
 	h.mu.Unlock()

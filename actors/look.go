@@ -160,7 +160,7 @@ func Publish(ctx context.Context, b *broker.Broker, from string, to schemas.Iden
 }
 
 // InputHash returns the hash by which a task's input is compared.
-func InputHash(env *schemas.Envelope) []byte { return runtime.HashPayload(env.GetPayload()) }
+func InputHash(env *schemas.Envelope) []byte { return runtime.HashInput(env) }
 
 // SameInput compares two hashes of [InputHash].
 func SameInput(a, b []byte) bool { return bytes.Equal(a, b) }

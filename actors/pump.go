@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/cluster"
@@ -23,9 +24,10 @@ type pump struct {
 	ctx    context.Context // of everything that runs for the partition
 	stop   context.CancelCauseFunc
 	done   chan struct{}
-	work   sync.WaitGroup // executions and acknowledgements
-	held   atomic.Int64   // messages received and not acknowledged
-	routed atomic.Uint64  // consumer sequence of the last message that reached its mailbox
+	before <-chan struct{} // done of the partition's last pump, nil for none
+	work   sync.WaitGroup  // executions and acknowledgements
+	held   atomic.Int64    // messages received and not acknowledged
+	routed atomic.Uint64   // consumer sequence of the last message that reached its mailbox
 
 	mu          sync.Mutex
 	activations map[schemas.Identity]*place
@@ -35,7 +37,8 @@ type pump struct {
 // A place is where the messages of an identity go.
 type place struct {
 	addr address
-	sent uint64 // messages told; Invariant: guarded by pump.mu
+	sent uint64    // messages told; Invariant: guarded by pump.mu, as is last
+	last time.Time // when the last was
 }
 
 func newPump(ctx context.Context, h *Host, p schemas.Partition, lease *cluster.Lease) *pump {
@@ -47,12 +50,17 @@ func newPump(ctx context.Context, h *Host, p schemas.Partition, lease *cluster.L
 // run takes the consumer and pumps until the lease is given up or lost.
 func (u *pump) run() {
 	defer close(u.done)
+	if u.before != nil {
+		<-u.before // the partition's last pump, which was told to stop, ends within bounds
+	}
 	err := u.pump()
 	draining := u.draining()
 	if !draining {
 		u.stop(err) // ends what runs; when draining it ends by itself
 	}
-	u.work.Wait()
+	if !u.waited(draining) {
+		u.host.cfg.Log.Error("a handler or a step does not return; it is left behind", "partition", u.p.String(), "grace", u.host.cfg.Grace)
+	}
 	u.stop(err)
 	u.host.release(u.held.Load())
 	u.mu.Lock() // an activation may be leaving by itself
@@ -61,6 +69,36 @@ func (u *pump) run() {
 	}
 	u.mu.Unlock()
 	u.giveUp(err, draining)
+}
+
+// waited waits for what runs. While draining it runs on for the grace time, and
+// is then told to stop; what does not stop within another is code that blocks
+// outside of a step. The result is false for that.
+func (u *pump) waited(draining bool) bool {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		u.work.Wait()
+	}()
+	if draining {
+		t := time.NewTimer(u.host.cfg.Grace)
+		defer t.Stop()
+		select {
+		case <-ended:
+			return true
+		case <-t.C:
+			u.stop(errStopped)
+		case <-u.ctx.Done():
+		}
+	}
+	t := time.NewTimer(u.host.cfg.Grace)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 func (u *pump) giveUp(err error, draining bool) {
@@ -119,6 +157,7 @@ func (u *pump) pump() error {
 		}
 	}()
 	u.work.Go(func() { u.sweep(pull) })
+	u.work.Go(func() { u.passivateIdle(pull) })
 	for {
 		u.host.room(pull)
 		d, err := feed.Next(pull)
@@ -146,7 +185,10 @@ func (u *pump) deliver(d broker.Delivery) {
 		u.work.Go(func() { u.bury(d, d.BadCode, d.Bad.Error()) })
 		return
 	}
-	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); err != nil {
+	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); errors.Is(err, broker.ErrBlob) {
+		u.work.Go(func() { u.bury(d, "invalid", err.Error()) })
+		return
+	} else if err != nil {
 		u.lose(fmt.Errorf("message %d to %s: %w", d.Seq, d.To, err))
 		return
 	}
@@ -168,7 +210,7 @@ func (u *pump) route(id schemas.Identity, msg any) {
 	pl := u.activations[id]
 	if pl == nil {
 		u.spawned++
-		addr, err := u.host.system.spawn(id, u.epochName(), u.host.cfg.PassivateAfter, func(self address) receiver {
+		addr, err := u.host.system.spawn(id, u.epochName(), func(self address) receiver {
 			return newActivation(u, id, u.host.kinds[id.Kind], self)
 		})
 		if err != nil {
@@ -179,11 +221,33 @@ func (u *pump) route(id schemas.Identity, msg any) {
 		u.activations[id] = pl
 	}
 	pl.sent++
+	pl.last = time.Now()
 	pl.addr.tell(msg)
 }
 
 // epochName numbers activations so that no two of a process share a name.
 func (u *pump) epochName() uint64 { return u.lease.Epoch()<<32 | u.spawned }
+
+// passivateIdle tells activations that nothing came for a while.
+func (u *pump) passivateIdle(ctx context.Context) {
+	after := u.host.cfg.PassivateAfter
+	t := time.NewTicker(max(after/2, time.Millisecond))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			u.mu.Lock()
+			for _, pl := range u.activations {
+				if now.Sub(pl.last) >= after {
+					pl.addr.tell(idle{})
+				}
+			}
+			u.mu.Unlock()
+		}
+	}
+}
 
 // passivate removes an activation that has handled everything it was sent.
 func (u *pump) passivate(id schemas.Identity, received uint64) bool {

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
@@ -23,5 +25,15 @@ func Ask(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*runtime.
 	if err != nil {
 		return nil, err
 	}
-	return q(ctx, v.GetValue(), input)
+	return ask(ctx, q, v.GetValue(), input)
+}
+
+// ask calls the user's function; its panic is the question's failure.
+func ask(ctx context.Context, q runtime.QueryFunc, state, input *schemas.Payload) (_ *schemas.Payload, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &runtime.Error{Code: runtime.ErrPanic.Code, Message: fmt.Sprintf("the query panicked: %v", v), Details: string(debug.Stack()), Final: true}
+		}
+	}()
+	return q(ctx, state, input)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/perdure/perdure/schemas"
@@ -54,9 +53,8 @@ type receiver interface {
 }
 
 // spawn starts an activation under a name that is unique in the system.
-func (s *system) spawn(id schemas.Identity, n uint64, idleAfter time.Duration, make func(address) receiver) (address, error) {
+func (s *system) spawn(id schemas.Identity, n uint64, make func(address) receiver) (address, error) {
 	var to receiver
-	var addr address
 	props := actor.PropsFromFunc(func(c actor.Context) {
 		defer func() {
 			if v := recover(); v != nil {
@@ -65,13 +63,7 @@ func (s *system) spawn(id schemas.Identity, n uint64, idleAfter time.Duration, m
 		}()
 		switch msg := c.Message().(type) {
 		case *actor.Started:
-			addr = address{s, c.Self()}
-			to = make(addr)
-			if idleAfter > 0 {
-				c.SetReceiveTimeout(idleAfter)
-			}
-		case *actor.ReceiveTimeout:
-			to.receive(idle{})
+			to = make(address{s, c.Self()})
 		case *actor.Stopping, *actor.Stopped, *actor.Restarting:
 		default:
 			to.receive(msg)

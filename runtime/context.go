@@ -207,7 +207,7 @@ func (c *Context) check() {
 func (c *Context) issue(f *Future) *Future {
 	r := c.run
 	r.issues++
-	f.run, f.index, f.scope = r, r.issues, c.scope
+	f.run, f.index, f.scope, f.name = r, r.issues, c.scope, recordable(f.name, maxName)
 	if c.scope.err != nil { // nothing begins in a cancelled scope
 		f.done, f.err = true, c.scope.err
 		r.completions++

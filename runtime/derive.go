@@ -36,6 +36,17 @@ func deriveRand(namespace string, ref schemas.Ref, path string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(digest(namespace, string(ref.Kind), ref.Key, string(ref.ID), "rand", path)))
 }
 
+// HashInput returns the hash of what a task asks for: its method and its input.
+// A message ID that comes again with another hash is another task's.
+func HashInput(env *schemas.Envelope) []byte {
+	input := HashPayload(env.GetPayload())
+	if env.GetMethod() == "" {
+		return input
+	}
+	d := digest(env.GetMethod(), string(input))
+	return d[:]
+}
+
 // HashPayload returns the SHA-256 of a payload's bytes, by which an input is
 // compared with the one that a message ID was used with first.
 func HashPayload(p *schemas.Payload) []byte {

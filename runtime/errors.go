@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -86,6 +87,17 @@ func AsError(err error) *Error {
 	if err == nil {
 		return nil
 	}
+	return describe(err)
+}
+
+// describe asks an error of the user's for its text, which may panic: a nil
+// pointer in an interface does.
+func describe(err error) (d *Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			d = &Error{Code: ErrPanic.Code, Message: fmt.Sprintf("an error of type %T panicked when it was asked for its text: %v; return nil, not a nil pointer", err, v)}
+		}
+	}()
 	var e *Error
 	switch {
 	case errors.As(err, &e):
@@ -101,13 +113,28 @@ func AsError(err error) *Error {
 	return &Error{Code: "error", Message: err.Error()}
 }
 
+// maxText is the longest text of an error, or of an attribute, that is
+// recorded, in bytes: what is not payload must fit into a message.
+const maxText = 16 << 10
+
+// maxName is the longest name of a step, and of a code or an attribute's key.
+const maxName = 256
+
+// recordable returns s as it can be stored: valid UTF-8, and not too long.
+func recordable(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit] + "... (cut)"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
 // EncodeError returns the recorded form of err, nil for nil.
 func EncodeError(err error) *schemas.Error {
 	e := AsError(err)
 	if e == nil {
 		return nil
 	}
-	return &schemas.Error{Code: e.Code, Message: e.Message, Details: e.Details, Final: e.Final}
+	return &schemas.Error{Code: recordable(e.Code, maxName), Message: recordable(e.Message, maxText), Details: recordable(e.Details, maxText), Final: e.Final}
 }
 
 // DecodeError returns the error that was recorded as e, or nil.

@@ -49,7 +49,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
 	started := &schemas.Started{
-		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashPayload(t.Envelope.GetPayload()),
+		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashInput(t.Envelope),
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
 	}
@@ -83,11 +83,11 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return ending(Restart, Errorf(ErrFenced.Code, "the journal of %s is gone", ref))
 	}
 	last := entries[len(entries)-1]
+	if last.Seq != x.head { // also where it has a record by now: that may not be settled (P16)
+		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
+	}
 	if rec := last.Entry.GetRecord(); rec != nil {
 		return &Ending{Kind: Finished, Found: true, Record: rec, Hash: rec.GetInputHash()}
-	}
-	if last.Seq != x.head {
-		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
 	}
 	events := last.Entry.GetEvents()
 	if !x.claimed {

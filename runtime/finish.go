@@ -46,6 +46,9 @@ func (x *Executor) record(r *run) *schemas.Record {
 	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.result.GetData())) > limit {
 		r.err = Errorf(ErrTooLarge.Code, "the result of %s has %d bytes; the cap is %d: store it elsewhere and return its name", r.ref, len(r.result.GetData()), limit)
 	}
+	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.newState.GetData())) > limit {
+		r.err = Errorf(ErrTooLarge.Code, "the new state of %s has %d bytes; the cap is %d: store it elsewhere and keep its name", x.id, len(r.newState.GetData()), limit)
+	}
 	if r.err != nil {
 		rec.Status, rec.Result, rec.Error = schemas.Status_FAILED, nil, EncodeError(r.err)
 		if errors.Is(r.err, ErrCancelled) && len(r.cancelled) > 0 {

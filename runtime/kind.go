@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +28,20 @@ type Method struct {
 	Handler Handler
 	// Check validates an input before a run is started for it; nil accepts all.
 	Check func(input *schemas.Payload) error
+}
+
+// Validate reports what is wrong with an input, a panic of its decoding
+// included.
+func (m Method) Validate(input *schemas.Payload) (err error) {
+	if m.Check == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicError(v, debug.Stack())
+		}
+	}()
+	return m.Check(input)
 }
 
 // A Kind is code bound to a name: a workflow, a virtual actor or an agent.

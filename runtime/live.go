@@ -221,7 +221,7 @@ func (l *live) happened() (events []*schemas.Event) {
 // does not know. With another input it is not this run's task.
 func (r *run) joins(env *schemas.Envelope) bool {
 	reply := env.GetReply()
-	if env.GetType() != schemas.Envelope_TASK || reply == nil || !bytes.Equal(HashPayload(env.GetPayload()), r.started.GetInputHash()) {
+	if env.GetType() != schemas.Envelope_TASK || reply == nil || !bytes.Equal(HashInput(env), r.started.GetInputHash()) {
 		return false
 	}
 	return !r.waits(reply)

@@ -79,7 +79,7 @@ func (r *run) begin(s *schemas.Started) {
 	}
 	m, err := r.kind.Method(s.GetMethod())
 	if err == nil && m.Check != nil {
-		if err = m.Check(s.GetInput()); err != nil {
+		if err = m.Validate(s.GetInput()); err != nil {
 			err = Errorf(ErrInvalid.Code, "input of %s: %v", r.ref, err)
 		}
 	}

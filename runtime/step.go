@@ -39,6 +39,9 @@ type StepContext struct {
 	attributes map[string]string
 }
 
+// maxAttributes is how many attributes a step keeps.
+const maxAttributes = 16
+
 // Annotate records key with value in the run's timeline, e.g. tokens used.
 func (s *StepContext) Annotate(key, value string) {
 	s.mu.Lock()
@@ -46,7 +49,9 @@ func (s *StepContext) Annotate(key, value string) {
 	if s.attributes == nil {
 		s.attributes = map[string]string{}
 	}
-	s.attributes[key] = value
+	if len(s.attributes) < maxAttributes {
+		s.attributes[recordable(key, maxName)] = recordable(value, maxText/maxAttributes)
+	}
 }
 
 // take returns the attributes; what a body that outlived its step adds later

@@ -231,7 +231,7 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 		}
 		answer := end.Record
 		switch {
-		case !bytes.Equal(runtime.HashPayload(m.env.GetPayload()), end.Hash):
+		case !bytes.Equal(runtime.HashInput(m.env), end.Hash):
 			answer = &schemas.Record{Error: runtime.EncodeError(runtime.Errorf(runtime.ErrConflict.Code, "%s was started with another input", ref))}
 		case answer == nil || m.given && !end.Found:
 			continue
