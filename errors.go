@@ -15,7 +15,7 @@ func (e unavailable) Unwrap() []error { return []error{durable.ErrUnavailable, e
 
 // opened makes what opening a broker failed with match the durable sentinels.
 func opened(err error) error {
-	if errors.Is(err, broker.ErrUnreachable) {
+	if errors.Is(err, broker.ErrUnreachable) || errors.Is(err, broker.ErrNoNamespace) {
 		return unavailable{err}
 	}
 	return err

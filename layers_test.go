@@ -51,7 +51,7 @@ var wall = map[string][]string{
 // shown names the guarded types that a folder's exported API may show: "*" is any.
 var shown = map[string][]string{
 	"broker": {"*"},
-	"":       {"nats.Conn"}, // a user's own connection
+	"":       {"nats.Conn", "nats.Option"}, // a user's own connection, and how to make one
 }
 
 // within returns the path of a package below the module's, "" for the root.

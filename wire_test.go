@@ -2,6 +2,7 @@ package perdure_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,7 +97,7 @@ type player interface {
 // `perdure dev`, in order, and compares what they print.
 func TestWire_SessionsOfThePage(t *testing.T) {
 	t.Parallel()
-	url := dev(t)
+	url := startDev(t, build(t), t.TempDir(), "127.0.0.1:0").url
 	var with player = natsGo{connect(t, url)}
 	if path := os.Getenv(natsCLI); path != "" {
 		with = cli{path, url, t.TempDir()}
@@ -140,41 +142,74 @@ func TestWire_SessionsOfThePage(t *testing.T) {
 	}
 }
 
-// dev builds the command and starts `perdure dev`.
-func dev(t *testing.T) (url string) {
+// build builds the command.
+func build(t *testing.T) (bin string) {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "perdure")
+	bin = filepath.Join(t.TempDir(), "perdure")
 	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/perdure").CombinedOutput(); err != nil {
 		t.Fatalf("build the command: %v\n%s", err, out)
 	}
-	cmd := exec.Command(bin, "dev", "--dir", filepath.Join(dir, "data"), "--nats", "127.0.0.1:0", "--name", "laptop")
+	return bin
+}
+
+// A devNode is a running `perdure dev`.
+type devNode struct {
+	url string
+	cmd *exec.Cmd
+	out io.Reader
+}
+
+// startDev starts `perdure dev` in dir, and kills it with the test at the latest.
+func startDev(t *testing.T, bin, dir, listen string, env ...string) *devNode {
+	t.Helper()
+	n := &devNode{cmd: exec.Command(bin, "dev", "--dir", filepath.Join(dir, "data"), "--nats", listen, "--name", "laptop")}
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "OPENAI_") && !strings.HasPrefix(v, "WEATHER_") && !strings.HasPrefix(v, "OTEL_") {
-			cmd.Env = append(cmd.Env, v)
+			n.cmd.Env = append(n.cmd.Env, v)
 		}
 	}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
+	n.cmd.Env = append(n.cmd.Env, env...)
+	var stderr bytes.Buffer
+	n.cmd.Stderr = &stderr
+	out, err := n.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed
+		if n.cmd.ProcessState == nil {
+			_ = n.cmd.Process.Kill()
+			_ = n.cmd.Wait() // killed
+		}
+		if t.Failed() {
+			t.Logf("perdure dev said\n%s", &stderr)
+		}
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("perdure dev: %v", err)
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	fields := strings.Fields(line)
+	if err != nil || len(fields) < 2 || fields[0] != "ready" || !strings.HasPrefix(fields[1], "nats://") {
+		t.Fatalf("perdure dev says %q (%v)", line, err)
 	}
-	url, ok := strings.CutPrefix(strings.Fields(line + " -")[1], "nats://")
-	if !ok {
-		t.Fatalf("perdure dev says %q", line)
+	n.url, n.out = fields[1], lines
+	return n
+}
+
+// end ends the node by a signal; by SIGTERM it must leave in good order.
+func (n *devNode) end(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := n.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
 	}
-	return "nats://" + url
+	if _, err := io.Copy(io.Discard, n.out); err != nil {
+		t.Error(err)
+	}
+	err := n.cmd.Wait()
+	if status := n.cmd.ProcessState.Sys().(syscall.WaitStatus); sig == syscall.SIGTERM && err != nil || sig == syscall.SIGKILL && status.Signal() != sig {
+		t.Fatalf("the node ended with %v", err)
+	}
 }
 
 func connect(t testing.TB, url string) *nats.Conn {

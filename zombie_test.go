@@ -65,7 +65,7 @@ func TestZombieChangesNothing(t *testing.T) {
 	select {
 	case refusal = <-refusals:
 	case <-time.After(patience):
-		t.Fatal("the zombie did not append what it was about to")
+		t.Fatalf("the zombie did not append what it was about to; it was at\n%v", first.visited())
 	}
 	if refusal.Error.ErrCode != wrongLastSequence {
 		t.Errorf("the zombie's append was answered by %+v, want a refusal with code %d", refusal, wrongLastSequence)
