@@ -113,19 +113,21 @@ func tap(t *testing.T, s *store, subject string) <-chan pubAck {
 	}
 	t.Cleanup(nc.Close)
 	var mu sync.Mutex
-	replies := map[string]bool{}
+	published, answered := map[string]bool{}, map[string][]byte{} // by the answer's subject
 	answers := make(chan pubAck, 16)
 	if _, err := nc.Subscribe(">", func(m *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
+		reply := m.Subject
 		if m.Subject == subject {
-			replies[m.Reply] = true
+			reply = m.Reply
+			published[reply] = true
+		} else {
+			answered[reply] = m.Data // the server may pass it on before what it answers
 		}
-		if replies[m.Subject] {
-			var a pubAck
-			if json.Unmarshal(m.Data, &a) == nil {
-				answers <- a
-			}
+		var a pubAck
+		if published[reply] && json.Unmarshal(answered[reply], &a) == nil {
+			answers <- a
 		}
 	}); err != nil {
 		t.Fatal(err)
