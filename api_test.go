@@ -225,7 +225,7 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 	}
 	var got []string
 	after := ""
-	for n := 0; n < 4; n++ {
+	for range 4 {
 		p := answered[page](t, nc, "runs.list", `{"kind":"greet","limit":2,"after":"`+after+`"}`)
 		for _, r := range p.Runs {
 			got, after = append(got, r.Run), r.Run

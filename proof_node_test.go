@@ -331,13 +331,6 @@ func (n *nodeProc) visited() []point {
 	return slices.Clone(n.points)
 }
 
-// said reports whether the node's log holds a text.
-func (n *nodeProc) said(text string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return bytes.Contains(n.log.Bytes(), []byte(text))
-}
-
 func (n *nodeProc) signal(s syscall.Signal) {
 	n.t.Helper()
 	if err := n.cmd.Process.Signal(s); err != nil {

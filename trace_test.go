@@ -179,7 +179,7 @@ func tripSpans(city, id string) string {
 
 // made are the IDs of the messages of calls.
 func made(tree string) string {
-	for _, s := range strings.Fields(tree) {
+	for s := range strings.FieldsSeq(tree) {
 		if kind, id, ok := strings.Cut(strings.TrimPrefix(s, "run="), "/me/"); ok && kind == "account" {
 			tree = strings.ReplaceAll(tree, id, "CALL")
 		}
