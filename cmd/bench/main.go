@@ -1,6 +1,6 @@
 // Command bench measures Perdure beside the physical limits of the machine it
 // runs on: `make bench S=S1,S2`. It prints one JSON object per line and metric,
-// then a table. docs/hot-path.md explains what is behind the figures.
+// then a table. docs/hot-path.md says what is behind the figures.
 package main
 
 import (
