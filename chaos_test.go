@@ -24,7 +24,7 @@ func outage() time.Duration {
 // executes, and starts it again: the node that was without it finishes the run.
 func TestChaosNATSGoesAwayInTheMiddleOfARun(t *testing.T) {
 	t.Parallel()
-	sc := shopScenario(nodeConfig{}, 200*time.Millisecond, "pen")
+	sc := shopScenario(nodeConfig{}, 200*time.Millisecond)
 	calm := undisturbed(t, sc)
 	for _, after := range []int{1, 4, 8} { // calls of the far side
 		external := brokertest.Server(t)

@@ -137,7 +137,7 @@ func TestG2_OneIdentityOneHistory(t *testing.T) {
 // key; one that must not be repeated is not.
 func TestG3_RecordedStepNeverRunsAgain(t *testing.T) {
 	t.Parallel()
-	sc := shopScenario(nodeConfig{Durability: perdure.Process}, 0, "pen")
+	sc := shopScenario(nodeConfig{Durability: perdure.Process}, 0)
 	key := func(f *farSide, step string) string {
 		return f.keys()[slices.IndexFunc(f.keys(), func(k string) bool { return strings.HasSuffix(f.step(k), " "+step) })]
 	}

@@ -18,7 +18,7 @@ import (
 func TestOutageLongerThanTheRetention(t *testing.T) {
 	t.Parallel()
 	const retention = 2 * time.Second
-	sc := shopScenario(nodeConfig{Durability: perdure.Process, Retention: time.Hour}, 20*time.Millisecond, "pen")
+	sc := shopScenario(nodeConfig{Durability: perdure.Process, Retention: time.Hour}, 20*time.Millisecond)
 	calm := undisturbed(t, sc)
 	for _, begin := range []string{
 		"commit after perdure.run.0.shop.", "state before $KV.perdure_state.shop.", "state after $KV.perdure_state.shop.",

@@ -68,6 +68,7 @@ type advice struct {
 
 var (
 	shopOrder    = durable.Declare[order, receipt]("shop.order")
+	shopCount    = durable.Declare[string, int]("shop.count")
 	shopOrders   = durable.DeclareQuery[durable.None, []string]("shop.orders")
 	storeReserve = durable.Declare[int, string]("store.reserve")
 	storeLeft    = durable.DeclareQuery[durable.None, int]("store.left")
@@ -82,6 +83,7 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 	return []*runtime.Kind{
 		actors.New(actors.Handlers[shopState]{
 			actors.On(shopOrder, s.order),
+			actors.On(shopCount, s.count),
 			actors.OnQuery(shopOrders, func(s shopState, _ durable.None) ([]string, error) { return s.Orders, nil }),
 		}),
 		actors.New(actors.Handlers[storeState]{
@@ -160,6 +162,16 @@ func (s shop) order(ctx durable.Context, state *shopState, o order) (receipt, er
 	r.Orders = len(state.Orders)
 	_, err = durable.Send(ctx, auditNote.At("log"), fmt.Sprintf("closed %s for %s", r.ID, r.Slip))
 	return r, err
+}
+
+// count is a short run of the shop, behind or before an order.
+func (s shop) count(ctx durable.Context, state *shopState, by string) (int, error) {
+	counted, err := durable.Step(ctx, "count", s.step("count", by))
+	if err != nil {
+		return 0, err
+	}
+	state.Orders = append(state.Orders, counted)
+	return len(state.Orders), nil
 }
 
 func (s shop) reserve(ctx durable.Context, state *storeState, n int) (string, error) {

@@ -22,7 +22,7 @@ import (
 // is stored stays as in an undisturbed run.
 func TestZombieChangesNothing(t *testing.T) {
 	t.Parallel()
-	sc := shopScenario(nodeConfig{Lease: time.Second}, 20*time.Millisecond, "pen")
+	sc := shopScenario(nodeConfig{Lease: time.Second}, 20*time.Millisecond)
 	calm := undisturbed(t, sc)
 
 	external := brokertest.Server(t)
@@ -34,7 +34,7 @@ func TestZombieChangesNothing(t *testing.T) {
 	sc.node.Nth = 3
 	var subject string
 	for _, p := range calm.points {
-		if p.op == "append" && strings.Contains(p.subject, ".shop.") {
+		if p.op == "append" && strings.HasSuffix(p.subject, ".shop.corner.pen") {
 			subject = p.subject
 		}
 	}
