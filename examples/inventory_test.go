@@ -77,6 +77,9 @@ func (i *inventory) right(printed string) {
 	if !strings.HasSuffix(printed, last) {
 		i.t.Errorf("open printed\n%swant at the end\n%s", printed, last)
 	}
+	for name, p := range i.running { // one may have been started again just now
+		p.says("ready " + name)
+	}
 	ctx, cancel := context.WithTimeout(i.t.Context(), programWait)
 	defer cancel()
 	c, err := perdure.Dial(ctx, "nats://"+i.addr)
@@ -133,9 +136,7 @@ func TestInventory_SurvivesKills(t *testing.T) {
 				victim := victims[random.IntN(len(victims))]
 				i.kill(victim)
 				kills[victim]++
-				if !after(1, 500) {
-					t.Fatalf("the inventory ended without the %s: %v", victim, opened.err)
-				}
+				after(1, 500) // the last message may be on its way already: then it ends
 				i.start(victim)
 			}
 			printed := opened.end()
