@@ -149,16 +149,6 @@ func Events(ctx context.Context, b *broker.Broker, ref schemas.Ref, from uint64)
 	return events, nil
 }
 
-// Publish sends a message to an identity, a large payload by reference. It
-// returns once it is accepted. The error matches runtime.ErrNotFound if nobody
-// hosts the kind, and runtime.ErrTooLarge for a payload over the cap.
-func Publish(ctx context.Context, b *broker.Broker, from string, to schemas.Identity, env *schemas.Envelope) error {
-	if n, limit := int64(len(env.GetPayload().GetData())), b.PayloadCap(); n > limit {
-		return runtime.Errorf(runtime.ErrTooLarge.Code, "the input has %d bytes; the cap is %d: store it elsewhere and send its name", n, limit)
-	}
-	return outbox{b, from}.Send(ctx, to, env)
-}
-
 // InputHash returns the hash by which a task's input is compared.
 func InputHash(env *schemas.Envelope) []byte { return runtime.HashInput(env) }
 
