@@ -63,6 +63,9 @@ var (
 	// ErrCallCycle is returned by a Call to an identity that waits for this very
 	// call: it could never be answered. Send instead, or call another key.
 	ErrCallCycle = &Error{Code: "call_cycle", Final: true}
+	// ErrDeadlock ends a run whose branches wait for each other, so that nothing
+	// could ever wake it.
+	ErrDeadlock = &Error{Code: "deadlock", Final: true}
 	// ErrPanic is returned when a step or a handler panicked; Details has the
 	// stack.
 	ErrPanic = &Error{Code: "panic"}

@@ -53,6 +53,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
 	}
+	if end := x.stale(); end != nil {
+		return end
+	}
 	// A claim of the identity stands for all its runs; it is repeated in each, so
 	// that a run's own entries say whose it was and how often.
 	e := newEntry(x.claim(1), &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
@@ -100,6 +103,9 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 			}
 		}
 		e := newEntry(x.claim(attempt))
+		if end := x.stale(); end != nil {
+			return end
+		}
 		if end := x.append(ctx, ref, e); end != nil {
 			return end
 		}

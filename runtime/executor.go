@@ -167,11 +167,21 @@ func (x *Executor) readState(ctx context.Context) error {
 	return nil
 }
 
-// stale is the check of P05: nothing is appended and nothing leaves when the
-// last word from the store is older than half the retention.
-func (x *Executor) stale() *Ending {
+// outdated is the check of P05: nothing is appended when the last word from the
+// store is older than half the retention.
+func (x *Executor) outdated() *Ending {
 	if age := elapsed() - time.Duration(x.contact.Load()); age > x.cfg.Retention/2 {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s: nothing was heard from the store for %s, more than half the retention of %s", x.id, age, x.cfg.Retention))
+	}
+	return nil
+}
+
+// stale is the check before anything begins or leaves: as outdated, and the
+// lease must hold (P06). An append needs no lease, it is fenced: what a step did
+// is recorded by whoever did it if nobody has gone on since.
+func (x *Executor) stale() *Ending {
+	if end := x.outdated(); end != nil {
+		return end
 	}
 	if !x.lease.Valid() {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s: the lease of its partition has lapsed", x.id))
@@ -182,7 +192,7 @@ func (x *Executor) stale() *Ending {
 // append stores an entry behind the identity's head, the only way in which
 // anything of it is stored. The ending is nil if it is.
 func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry) *Ending {
-	if end := x.stale(); end != nil {
+	if end := x.outdated(); end != nil {
 		return end
 	}
 	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.cfg.entries.Add(1)

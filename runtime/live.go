@@ -5,32 +5,42 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // A live run is a run with the executor's side of it: steps that run, timers
 // that are armed, calls that are out.
 type live struct {
 	*Executor
-	r     *run
-	mail  *Mailbox
-	steps int                // running
-	armed map[*Future]string // timers and calls that are waited for, by path
-	timer *time.Timer        // of wait, used again
+	r      *run
+	mail   *Mailbox
+	steps  int                // running
+	work   sync.WaitGroup     // their goroutines
+	gaveUp bool               // a step was, between two attempts
+	queue  []*schemas.Event   // happened, and not stored yet
+	armed  map[*Future]string // timers and calls that are waited for, by path
+	timer  *time.Timer        // of wait, used again
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is
 // recorded, then put out; what happens is recorded, then made known to the
 // code. e is an entry that was appended and has not happened to the run yet, or
 // nil.
-func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry) *Ending {
+func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry) (end *Ending) {
 	stepCtx, cancel := context.WithCancel(r.ctx)
-	defer cancel() // ends steps that nobody waits for any more
-	defer r.drop()
 	x.asleep = false
 	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}}
+	defer func() {
+		cancel() // ends steps that nobody waits for any more
+		r.drop()
+		if end.Kind != Finished {
+			l.work.Wait() // whoever goes on must not meet them; bounded by stopGrace
+		}
+	}()
 	r.log = r.loud
 	for {
 		if e != nil {
@@ -42,22 +52,35 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			return x.finish(ctx, r, mail)
 		}
 		draining := l.draining()
-		if draining && l.steps == 0 {
+		if draining && l.steps == 0 && len(l.queue) == 0 {
 			return ending(Restart, errDraining)
 		}
 		begin := !draining && !mail.cancels() // a run that was cancelled while it waited begins nothing
 		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
 			return end
 		}
-		events := append(l.creations(begin), l.happened()...)
-		if len(events) == 0 {
+		if len(l.queue) == 0 {
+			l.queue = l.creations(begin)
+			l.queue = append(l.queue, l.happened()...)
+		}
+		if len(l.queue) == 0 {
+			if l.gaveUp {
+				return ending(Lost, Errorf(ErrFenced.Code, "a step of %s was given up: this process may not act for its partition now", r.ref))
+			}
+			if l.stuck() {
+				r.finished, r.result, r.err = true, nil, errStuck
+				return x.finish(ctx, r, mail)
+			}
 			if end := l.wait(ctx); end != nil {
 				return end
 			}
 			e = nil
 			continue
 		}
-		e = newEntry(events...)
+		if ctx.Err() != nil { // what steps report then is that they were told to stop
+			return ending(Restart, context.Cause(ctx))
+		}
+		e = l.dequeue()
 		if end := x.append(ctx, r.ref, e); end != nil {
 			return end
 		}
@@ -65,6 +88,48 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 }
 
 var errDraining = errors.New("the partition is being given up")
+
+// errStuck ends a run that could otherwise never end.
+var errStuck = Errorf(ErrDeadlock.Code, "the run waits, and nothing that it waits for can come: its branches wait for each other, or for themselves; let each wait for a step, timer or call, or for a branch that does")
+
+// stuck reports whether the code waits and there is nothing that could wake it.
+func (l *live) stuck() bool {
+	for f := range l.armed {
+		if f.done {
+			delete(l.armed, f)
+		}
+	}
+	return l.steps == 0 && len(l.armed) == 0 && len(l.r.issued) == 0 && l.mail.empty() && !l.draining()
+}
+
+// An entry is bounded by these, so that what is not payload always fits into a
+// message (P20): the size of few events is not measured, since each is bounded
+// by maxText.
+const (
+	fewEvents  = 8
+	entryBytes = 256 << 10
+)
+
+// dequeue returns an entry of the next events that are to be stored. What it
+// leaves is stored after what the entry asks for is put out.
+func (l *live) dequeue() *schemas.Entry {
+	n := len(l.queue)
+	if n > fewEvents {
+		size := 0
+		for n = 0; n < len(l.queue); n++ {
+			e := l.queue[n]
+			size += proto.Size(e) - len(e.GetStepCompleted().GetResult().GetData()) - len(e.GetCallReturned().GetResult().GetData())
+			if size > entryBytes && n >= fewEvents {
+				break
+			}
+		}
+	}
+	e := newEntry(l.queue[:n:n]...)
+	if l.queue = l.queue[n:]; len(l.queue) == 0 {
+		l.queue = nil
+	}
+	return e
+}
 
 func (l *live) draining() bool {
 	select {
@@ -162,15 +227,16 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	ctx, cancel := context.WithCancelCause(ctx)
 	f.step.cancel = func() { cancel(f.scope.cause()) }
 	l.steps++
-	go func() {
+	may := func() bool { return l.stale() == nil }
+	l.work.Go(func() {
 		defer cancel(nil)
-		ev := f.execute(ctx, info, l.cfg.Tracer, body)
+		ev := f.execute(ctx, info, l.cfg.Tracer, body, may)
 		if limit := l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
 			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
 			ev.Result = nil
 		}
 		l.mail.putStep(stepDone{f, ev})
-	}()
+	})
 	return nil
 }
 
@@ -179,6 +245,10 @@ func (l *live) happened() (events []*schemas.Event) {
 	mail, steps := l.mail.take()
 	for _, d := range steps {
 		l.steps--
+		if d.event == nil {
+			l.gaveUp = true
+			continue
+		}
 		events = append(events, &schemas.Event{Kind: &schemas.Event_StepCompleted{StepCompleted: d.event}})
 	}
 	now := time.Now()
@@ -253,11 +323,6 @@ func (l *live) inDueOrder() (fs []*Future) {
 // wait returns when something has happened, or ends the execution: the run
 // suspends when it has waited long, and longer is to come.
 func (l *live) wait(ctx context.Context) *Ending {
-	for f := range l.armed {
-		if f.done {
-			delete(l.armed, f)
-		}
-	}
 	var due time.Time
 	d := time.Duration(-1)
 	if fs := l.inDueOrder(); len(fs) > 0 {

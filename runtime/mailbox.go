@@ -56,6 +56,13 @@ func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
 	return mail, steps
 }
 
+// empty reports whether nothing waits.
+func (m *Mailbox) empty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mail)+len(m.steps) == 0
+}
+
 // cancels reports whether a cancellation waits.
 func (m *Mailbox) cancels() bool {
 	m.mu.Lock()

@@ -318,6 +318,9 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 			o.Wrong = append(o.Wrong, err.Error())
 		}
 		<-time.After(2 * time.Hour) // bodies that were left behind end
+		e.mu.Lock()
+		done, sent := maps.Clone(e.done), maps.Clone(e.sent)
+		e.mu.Unlock()
 		o.Results, o.States = map[string]string{}, map[string]string{}
 		for _, s := range w.Journal.All() {
 			rec := s.Entry.GetRecord()
@@ -328,7 +331,7 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 			}
 			o.States[s.Ref.Identity.String()] = string(st.GetValue().GetData())
 		}
-		for r := range e.sent {
+		for r := range sent {
 			if o.Results[r.String()] == "" && by.cancel == 0 {
 				o.Wrong = append(o.Wrong, "a message was issued for "+r.String()+", which never ran")
 			}
@@ -352,7 +355,7 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 						o.Wrong = append(o.Wrong, "recorded twice: "+s.Ref.String()+" "+c.GetPath())
 					}
 					if c.GetName() == "once" {
-						o.once = max(o.once, e.done[runtime.DeriveID("test", s.Ref, "step", c.GetPath())])
+						o.once = max(o.once, done[runtime.DeriveID("test", s.Ref, "step", c.GetPath())])
 					}
 				}
 			}

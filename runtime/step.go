@@ -83,12 +83,13 @@ func (c *Context) Step(name string, fn StepFunc, opts StepOptions) *Future {
 // stepDone is what the goroutine of a step reports to the executor.
 type stepDone struct {
 	future *Future
-	event  *schemas.StepCompleted
+	event  *schemas.StepCompleted // nil: given up, since this process may not go on
 }
 
 // execute runs the body with its policy and returns the event to record. It
-// returns early if a body ignores that its context ended.
-func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, body StepFunc) *schemas.StepCompleted {
+// returns early if a body ignores that its context ended, and returns nil where
+// there would be another attempt and may says no (P06).
+func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, body StepFunc, may func() bool) *schemas.StepCompleted {
 	began := time.Now()
 	ctx = context.WithValue(ctx, stepKey{}, info)
 	end := func(map[string]string, error) {}
@@ -110,6 +111,10 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 		}
 		if !sleep(ctx, wait) {
 			break
+		}
+		if !may() {
+			end(info.take(), err)
+			return nil
 		}
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 		kept.Result, _ = attemptStep(ctx, f.step.fn, 0)
 		kept.Attributes = info.take()
 	})
-	off := testing.AllocsPerRun(2000, func() { kept = f.execute(ctx, info, nil, f.step.fn) })
+	off := testing.AllocsPerRun(2000, func() { kept = f.execute(ctx, info, nil, f.step.fn, func() bool { return true }) })
 	if off > bare {
 		t.Errorf("a step without a tracer makes %v allocations, its parts %v", off, bare)
 	}
