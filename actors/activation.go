@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -215,9 +214,9 @@ func (a *activation) lookUp(it *item) {
 // begin runs fn on a goroutine of the pump's, and then acknowledges what the
 // ending allows.
 func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) {
-	a.busy, a.current = true, run
 	u := a.pump
-	u.work.Go(func() {
+	a.current = run
+	a.busy = u.work.begin(func() {
 		m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
 		a.self.tell(m)
 		select {
@@ -272,9 +271,8 @@ func (a *activation) restart(why error) {
 		return
 	}
 	a.pump.host.cfg.Log.Info("an activation begins again", "identity", a.id.String(), "why", why)
-	a.busy = true
 	pause := min(time.Duration(1<<min(a.restarts, 12))*5*time.Millisecond, 5*time.Second)
-	a.pump.work.Go(func() {
+	a.busy = a.pump.work.begin(func() {
 		t := time.NewTimer(pause)
 		defer t.Stop()
 		select {
@@ -298,72 +296,4 @@ func (a *activation) take(which func(*item) bool) (taken []*item) {
 	}
 	a.items = rest
 	return taken
-}
-
-// settled ends what a finished or suspended run leaves: who waits is told, then
-// its messages are acknowledged.
-func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
-	if len(items) == 0 {
-		return
-	}
-	b := u.host.cfg.Broker
-	if end.Record != nil {
-		if err := b.Done().Notify(ref, DoneJSON(ref, end.Record, b.MaxMessage())); err != nil {
-			u.host.cfg.Log.Debug("a notice was not sent", "run", ref.String(), "error", err)
-		}
-	}
-	ds := make([]broker.Delivery, 0, len(items))
-	for _, it := range items {
-		ds = append(ds, it.d)
-		if !it.isTask() {
-			continue
-		}
-		env := it.d.Envelope
-		same := end.Hash == nil || bytes.Equal(end.Hash, runtime.HashInput(env))
-		switch {
-		case !same:
-			if !u.conflict(ref, it.d) {
-				return
-			}
-		case end.Record != nil && (end.Found || !it.given):
-			if !u.answer(runtime.Answer(u.host.engine.Namespace, ref, env.GetReply(), end.Record)) {
-				return
-			}
-		}
-	}
-	u.ack(ds...)
-}
-
-// conflict tells the sender of a task that its message ID was used before with
-// another input, and keeps the task as a dead letter.
-func (u *pump) conflict(ref schemas.Ref, d broker.Delivery) bool {
-	err := runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another message ID, or ask for the run that exists", ref)
-	env := runtime.Answer(u.host.engine.Namespace, ref, d.Envelope.GetReply(), &schemas.Record{Error: runtime.EncodeError(err)})
-	if env != nil {
-		env.Id = runtime.DeriveID(u.host.engine.Namespace, ref, "conflict", env.GetRun()+" "+env.GetPath())
-	}
-	if !u.answer(env) {
-		return false
-	}
-	if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, d, err.Code, err.Message); err != nil {
-		u.lose(fmt.Errorf("keep message %d as a dead letter: %w", d.Seq, err))
-		return false
-	}
-	return true
-}
-
-// answer sends a result to a run that waits for it; nil is nobody.
-func (u *pump) answer(env *schemas.Envelope) bool {
-	if env == nil {
-		return true
-	}
-	to, err := schemas.ParseIdentity(env.GetTo())
-	if err == nil {
-		err = u.host.engine.Outbox.Send(u.ctx, to, env)
-	}
-	if err != nil {
-		u.lose(fmt.Errorf("answer %s: %w", env.GetTo(), err))
-		return false
-	}
-	return true
 }

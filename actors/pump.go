@@ -25,7 +25,7 @@ type pump struct {
 	stop   context.CancelCauseFunc
 	done   chan struct{}
 	before <-chan struct{} // done of the partition's last pump, nil for none
-	work   sync.WaitGroup  // executions and acknowledgements
+	work   work            // executions and acknowledgements
 	held   atomic.Int64    // messages received and not acknowledged
 	routed atomic.Uint64   // consumer sequence of the last message that reached its mailbox
 
@@ -75,11 +75,7 @@ func (u *pump) run() {
 // is then told to stop; what does not stop within another is code that blocks
 // outside of a step. The result is false for that.
 func (u *pump) waited(draining bool) bool {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		u.work.Wait()
-	}()
+	ended := u.work.end()
 	if draining {
 		t := time.NewTimer(u.host.cfg.Grace)
 		defer t.Stop()
@@ -156,8 +152,8 @@ func (u *pump) pump() error {
 		case <-stop:
 		}
 	}()
-	u.work.Go(func() { u.sweep(pull) })
-	u.work.Go(func() { u.passivateIdle(pull) })
+	u.work.begin(func() { u.sweep(pull) })
+	u.work.begin(func() { u.passivateIdle(pull) })
 	for {
 		u.host.room(pull)
 		d, err := feed.Next(pull)
@@ -182,18 +178,18 @@ func (u *pump) lose(err error) { u.stop(err) }
 // stays where it is, for a build that does.
 func (u *pump) deliver(d broker.Delivery) {
 	if d.Bad != nil {
-		u.work.Go(func() { u.bury(d, d.BadCode, d.Bad.Error()) })
+		u.work.begin(func() { u.bury(d, d.BadCode, d.Bad.Error()) })
 		return
 	}
 	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); errors.Is(err, broker.ErrBlob) {
-		u.work.Go(func() { u.bury(d, "invalid", err.Error()) })
+		u.work.begin(func() { u.bury(d, "invalid", err.Error()) })
 		return
 	} else if err != nil {
 		u.lose(fmt.Errorf("message %d to %s: %w", d.Seq, d.To, err))
 		return
 	}
 	if d.Envelope.GetType() == schemas.Envelope_SIGNAL {
-		u.work.Go(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
+		u.work.begin(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
 		return
 	}
 	if u.host.kinds[d.To.Kind] == nil {

@@ -1,0 +1,78 @@
+package actors
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// settled ends what a finished or suspended run leaves: who waits is told, then
+// its messages are acknowledged.
+func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
+	if len(items) == 0 {
+		return
+	}
+	b := u.host.cfg.Broker
+	if end.Record != nil {
+		if err := b.Done().Notify(ref, DoneJSON(ref, end.Record, b.MaxMessage())); err != nil {
+			u.host.cfg.Log.Debug("a notice was not sent", "run", ref.String(), "error", err)
+		}
+	}
+	ds := make([]broker.Delivery, 0, len(items))
+	for _, it := range items {
+		ds = append(ds, it.d)
+		if !it.isTask() {
+			continue
+		}
+		env := it.d.Envelope
+		same := end.Hash == nil || bytes.Equal(end.Hash, runtime.HashInput(env))
+		switch {
+		case !same:
+			if !u.conflict(ref, it.d) {
+				return
+			}
+		case end.Record != nil && (end.Found || !it.given):
+			if !u.answer(runtime.Answer(u.host.engine.Namespace, ref, env.GetReply(), end.Record)) {
+				return
+			}
+		}
+	}
+	u.ack(ds...)
+}
+
+// conflict tells the sender of a task that its message ID was used before with
+// another input, and keeps the task as a dead letter.
+func (u *pump) conflict(ref schemas.Ref, d broker.Delivery) bool {
+	err := runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another message ID, or ask for the run that exists", ref)
+	env := runtime.Answer(u.host.engine.Namespace, ref, d.Envelope.GetReply(), &schemas.Record{Error: runtime.EncodeError(err)})
+	if env != nil {
+		env.Id = runtime.DeriveID(u.host.engine.Namespace, ref, "conflict", env.GetRun()+" "+env.GetPath())
+	}
+	if !u.answer(env) {
+		return false
+	}
+	if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, d, err.Code, err.Message); err != nil {
+		u.lose(fmt.Errorf("keep message %d as a dead letter: %w", d.Seq, err))
+		return false
+	}
+	return true
+}
+
+// answer sends a result to a run that waits for it; nil is nobody.
+func (u *pump) answer(env *schemas.Envelope) bool {
+	if env == nil {
+		return true
+	}
+	to, err := schemas.ParseIdentity(env.GetTo())
+	if err == nil {
+		err = u.host.engine.Outbox.Send(u.ctx, to, env)
+	}
+	if err != nil {
+		u.lose(fmt.Errorf("answer %s: %w", env.GetTo(), err))
+		return false
+	}
+	return true
+}
