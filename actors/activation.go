@@ -109,9 +109,6 @@ func (a *activation) accept(d broker.Delivery) {
 	env := d.Envelope
 	it := &item{d: d, run: schemas.RunID(env.GetRun())}
 	if it.isTask() {
-		if d.NoID && a.kind.OncePerKey {
-			env.Id = a.id.Key
-		}
 		it.run = schemas.RunID(env.GetId())
 	}
 	a.items = append(a.items, it)

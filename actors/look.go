@@ -91,8 +91,13 @@ func Known(ctx context.Context, b *broker.Broker, ref schemas.Ref) (hash []byte,
 }
 
 // isTaskOf reports whether a message of an identity is the task of its run ref.
+// What ID one without an ID gets depends on its kind, which may not be known
+// here: it may be either.
 func isTaskOf(d broker.Delivery, ref schemas.Ref) bool {
-	return d.Envelope.GetType() == schemas.Envelope_TASK && (d.Envelope.GetId() == string(ref.ID) || d.NoID && ref.Key == string(ref.ID))
+	if d.Envelope.GetType() != schemas.Envelope_TASK {
+		return false
+	}
+	return d.Envelope.GetId() == string(ref.ID) || d.NoID && keyID(d) == string(ref.ID)
 }
 
 // Ended returns how a run ended; ok is false while it has not.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
@@ -41,6 +42,45 @@ func TestP21_RunIDOfAForeignMessage(t *testing.T) {
 	if n := g.times("gate"); n != 1 {
 		t.Errorf("the workflow's step ran %d times, want once for its key", n)
 	}
+}
+
+// TestP21_NoDomainTakesAnothersIDs: what a sender of another trust domain calls
+// a run begins with the domain, also where a workflow's key is the ID.
+func TestP21_NoDomainTakesAnothersIDs(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	gate := ref("chore", "gate", "").Identity
+	long := ref("chore", strings.Repeat("k", schemas.MaxToken), "").Identity
+	fromWeb := func(to schemas.Identity) {
+		t.Helper()
+		if _, err := brokertest.Request(s.ctx, s.b, s.b.Names().TaskSubject("web", to), `"gate"`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fromWeb(gate)
+	fromWeb(long)
+	if got := s.status(gate.Run("web:gate")); got != "queued" {
+		t.Errorf("the run of the domain web is %s before a node runs, want queued", got)
+	}
+	if got := s.status(gate.Run("gate")); got != durable.ErrNotFound.Code {
+		t.Errorf("the run of the local domain is %s before anybody asked for it", got)
+	}
+	s.foreign(gate, nil, `"gate"`)
+	s.start()
+	g.open("gate")
+	for _, run := range []schemas.RunID{"web:gate", "gate"} {
+		s.end(gate.Run(run))
+		if got := s.record(gate.Run(run)).GetFrom(); got != map[schemas.RunID]string{"web:gate": "web", "gate": "local"}[run] {
+			t.Errorf("the run %s is from %q", run, got)
+		}
+	}
+	if n := g.times("gate"); n != 2 {
+		t.Errorf("the workflow's step ran %d times, want once for each domain", n)
+	}
+	// A key of full length leaves no room for the domain before it.
+	s.idle(long)
+	s.deadLetter("chore", long.Key, durable.ErrInvalid.Code, "set Perdure-Id")
 }
 
 // TestP21_SameIDWithAnotherInputIsAConflict: the run that exists goes on, and

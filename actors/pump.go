@@ -192,8 +192,13 @@ func (u *pump) deliver(d broker.Delivery) {
 		u.work.begin(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
 		return
 	}
-	if u.host.kinds[d.To.Kind] == nil {
+	kind := u.host.kinds[d.To.Kind]
+	if kind == nil {
 		u.host.cfg.Log.Warn("a task waits for a node that has its kind", "identity", d.To.String(), "id", d.Envelope.GetId())
+		return
+	}
+	if err := identify(d, kind.OncePerKey); err != nil {
+		u.work.begin(func() { u.bury(d, "invalid", err.Error()) })
 		return
 	}
 	u.route(d.To, d)
