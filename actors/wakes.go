@@ -20,6 +20,9 @@ func (w wakes) Set(ctx context.Context, ref schemas.Ref, timer string, at time.T
 	return w.b.Schedules().Set(ctx, ref.Identity, broker.TimerID(ref.ID, timer), at, env)
 }
 
-func (w wakes) Cancel(ctx context.Context, ref schemas.Ref) error {
-	return w.b.Schedules().CancelRun(ctx, ref)
+func (w wakes) Cancel(ctx context.Context, ref schemas.Ref, timer string) error {
+	if timer == "" {
+		return w.b.Schedules().CancelRun(ctx, ref)
+	}
+	return w.b.Schedules().Cancel(ctx, ref.Identity, broker.TimerID(ref.ID, timer))
 }

@@ -1,6 +1,8 @@
 package durable
 
 import (
+	"cmp"
+
 	"github.com/perdure/perdure/runtime"
 )
 
@@ -99,25 +101,26 @@ func Any[T any](ctx Context, futures ...*Future[T]) (T, error) {
 // returns false, and returns the last error of a future it called then for, or
 // that of ctx.
 func eachDone[T any](ctx Context, futures []*Future[T], then func(int, T, error) bool) error {
-	left := make([]*runtime.Future, len(futures))
-	index := make([]int, len(futures))
+	fs := make([]*runtime.Future, len(futures))
+	index := make(map[*runtime.Future][]int, len(futures)) // one may be given twice
 	for i, f := range futures {
-		left[i], index[i] = f.f, i
+		fs[i] = f.f
+		index[f.f] = append(index[f.f], i)
 	}
+	next := ctx.engine().Selector(fs)
+	defer next.Stop()
 	var last error
-	for len(left) > 0 {
-		i, err := ctx.engine().Wait(left...)
-		if err != nil {
-			return err
+	for {
+		f, err := next.Next(ctx.engine())
+		if f == nil {
+			return cmp.Or(err, last)
 		}
-		at := index[i]
-		v, err := futures[at].get(left[i])
-		last = err
-		if !then(at, v, err) {
-			return err
+		for _, i := range index[f] {
+			v, err := futures[i].get(f)
+			last = err
+			if !then(i, v, err) {
+				return err
+			}
 		}
-		left = append(left[:i], left[i+1:]...)
-		index = append(index[:i], index[i+1:]...)
 	}
-	return last
 }

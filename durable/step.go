@@ -98,25 +98,23 @@ func Map[T, U any](ctx Context, name string, items []T, limit int, fn func(conte
 	group := ctx.engine().Group()
 	o := stepOptions(opts)
 	results := make([]U, len(items))
-	var running []*runtime.Future
-	var index []int
-	for next := 0; next < len(items) || len(running) > 0; {
-		if next < len(items) && (limit <= 0 || len(running) < limit) {
+	index := make(map[*runtime.Future]int, len(items))
+	running := group.Selector(nil)
+	defer running.Stop()
+	for next, ended := 0, 0; ended < len(items); ended++ {
+		for ; next < len(items) && (limit <= 0 || next-ended < limit); next++ {
 			item := items[next]
-			running = append(running, group.Step(name, body(func(ctx context.Context) (U, error) { return fn(ctx, item) }), o))
-			index = append(index, next)
-			next++
-			continue
+			f := group.Step(name, body(func(ctx context.Context) (U, error) { return fn(ctx, item) }), o)
+			index[f] = next
+			running.Add(f)
 		}
-		i, err := group.Wait(running...)
+		f, err := running.Next(group)
 		if err != nil {
 			return nil, err
 		}
-		if results[index[i]], err = payloadFuture[U](running[i]).get(running[i]); err != nil {
+		if results[index[f]], err = payloadFuture[U](f).get(f); err != nil {
 			return nil, err
 		}
-		running = append(running[:i], running[i+1:]...)
-		index = append(index[:i], index[i+1:]...)
 	}
 	return results, nil
 }

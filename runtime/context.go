@@ -162,14 +162,19 @@ func (c *Context) park(fs []*Future) {
 	for _, f := range fs {
 		f.waiters = append(f.waiters, c.co)
 	}
-	c.scope.blocked = append(c.scope.blocked, c.co)
-	c.co.block()
-	c.scope.blocked = slices.DeleteFunc(c.scope.blocked, func(co *coroutine) bool { return co == c.co })
+	c.block()
 	for _, f := range fs {
 		if !f.done {
 			f.waiters = slices.DeleteFunc(f.waiters, func(co *coroutine) bool { return co == c.co })
 		}
 	}
+}
+
+// block blocks the coroutine until something wakes it, or the scope is cancelled.
+func (c *Context) block() {
+	c.scope.blocked = append(c.scope.blocked, c.co)
+	c.co.block()
+	c.scope.blocked = slices.DeleteFunc(c.scope.blocked, func(co *coroutine) bool { return co == c.co })
 }
 
 // Group returns a context for a verb made of several: its verbs are numbered

@@ -125,7 +125,7 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 		})
 	}
 	if rec.GetSuspended() {
-		g.Go(func() error { return x.cfg.Wakes.Cancel(gctx, ref) })
+		g.Go(func() error { return x.cfg.Wakes.Cancel(gctx, ref, "") })
 	}
 	err := g.Wait()
 	switch {

@@ -39,13 +39,14 @@ type Future struct {
 	// armed, the message is on its way.
 	live bool
 
-	done    bool
-	order   int // order of completion within the run, from 1
-	payload *schemas.Payload
-	value   any // of a branch
-	err     error
-	waiters []*coroutine
-	onDone  func()
+	done      bool
+	order     int // order of completion within the run, from 1
+	payload   *schemas.Payload
+	value     any // of a branch
+	err       error
+	waiters   []*coroutine
+	selectors []*Selector
+	onDone    func()
 
 	step step      // kindStep
 	due  time.Time // kindTimer
@@ -103,7 +104,10 @@ func (f *Future) complete(r *run, p *schemas.Payload, err error) {
 	for _, co := range f.waiters {
 		co.wake()
 	}
-	f.waiters = nil
+	for _, s := range f.selectors {
+		s.done(f)
+	}
+	f.waiters, f.selectors = nil, nil
 	if f.onDone != nil {
 		f.onDone()
 	}

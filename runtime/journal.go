@@ -43,8 +43,9 @@ type Outbox interface {
 type Wakes interface {
 	// Set stores a wake-up, named by run and timer; one that exists is left.
 	Set(ctx context.Context, ref schemas.Ref, timer string, at time.Time, env *schemas.Envelope) error
-	// Cancel removes the wake-ups of a run.
-	Cancel(ctx context.Context, ref schemas.Ref) error
+	// Cancel removes a wake-up of a run, all of them for an empty timer. One
+	// that has fired, or was never set, is not an error.
+	Cancel(ctx context.Context, ref schemas.Ref, timer string) error
 }
 
 // Lease says whether this process may still act for a partition.

@@ -64,6 +64,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		}
 	case *schemas.Event_Suspended:
 		r.suspended = true
+		r.wakes[k.Suspended.GetTimer()] = time.Unix(0, k.Suspended.GetDue())
 	case *schemas.Event_Parked: // for people
 	default:
 		err = Errorf(ErrNondeterministic.Code, "entry %d of the journal has an event that this build does not know; deploy the build that wrote it, or a newer one", seq)

@@ -42,6 +42,7 @@ type run struct {
 	cancelled map[string]bool // message IDs of the requests
 	joined    []*schemas.Reply
 	suspended bool
+	wakes     map[string]time.Time // wake-ups that may stand, and when they are due
 	parked    *schemas.Parked
 	timeline  timeline
 }
@@ -55,7 +56,7 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 		info:    Info{Namespace: namespace, Kind: string(ref.Kind), Key: ref.Key, ID: string(ref.ID)},
 		sched:   newScheduler(),
 		root:    newScope(nil),
-		futures: map[string]*Future{}, cancelled: map[string]bool{},
+		futures: map[string]*Future{}, cancelled: map[string]bool{}, wakes: map[string]time.Time{},
 		quiet: silent,
 		loud:  log.With("run", ref.String()),
 		ctx:   context.Background(),

@@ -3,26 +3,38 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
 
-// backstop is when a run that waits for results alone is looked at again.
-const backstop = time.Hour
+// A run that waits for results alone is looked at again after its backstop: a
+// quarter of its age, within these bounds.
+const (
+	backstopFirst = time.Hour
+	backstopMost  = 24 * time.Hour
+)
 
-// suspend stores the wake-up, then the event, in that order (P12): at every
-// moment some stored message carries the run.
+func (l *live) backstop(now time.Time) time.Time {
+	return now.Add(min(max(now.Sub(l.r.info.Started)/4, backstopFirst), backstopMost))
+}
+
+// suspend stores the wake-up, then the event, in that order, and then removes
+// wake-ups of earlier waits (P12): at every moment some stored message carries
+// the run.
 func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	if end := l.stale(); end != nil {
 		return end
 	}
 	if due.IsZero() {
-		due = time.Now().Add(backstop)
+		due = l.backstop(time.Now())
 	}
 	timer := l.timerID()
 	env := &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: timer, Run: string(l.r.ref.ID), Path: timer, Due: due.UnixNano()}
 	l.r.suspended = true
+	l.r.wakes[timer] = due
 	if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {
 		return ending(Restart, fmt.Errorf("store the wake-up of %s: %w", l.r.ref, err))
 	}
@@ -32,6 +44,14 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano()}}})
 	if end := l.append(ctx, l.r.ref, e); end != nil {
 		return end
+	}
+	for _, old := range slices.Sorted(maps.Keys(l.r.wakes)) {
+		if old == timer || !l.r.wakes[old].After(time.Now()) { // it has fired, or is about to
+			continue
+		}
+		if err := l.cfg.Wakes.Cancel(ctx, l.r.ref, old); err != nil {
+			return ending(Restart, fmt.Errorf("remove an earlier wake-up of %s: %w", l.r.ref, err))
+		}
 	}
 	l.asleep = true
 	l.r.finishSpan(nil)

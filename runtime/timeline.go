@@ -2,11 +2,16 @@ package runtime
 
 import (
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
-// maxTimeline is how many steps a record keeps of its run, so that it stays
-// small; the rest are counted.
-const maxTimeline = 1000
+// A record keeps so many steps of its run, and so many bytes of them; the rest
+// are counted. It keeps the first claims.
+const (
+	maxTimeline      = 1000
+	maxTimelineBytes = 128 << 10
+	maxClaims        = 200
+)
 
 // A timeline is what people are shown of a run: it goes into the record, where
 // the journal's events are gone.
@@ -14,15 +19,19 @@ type timeline struct {
 	claims []*schemas.TimelineClaim
 	steps  []*schemas.TimelineStep
 	count  uint64
+	bytes  int // of steps
 }
 
 func (t *timeline) claim(c *schemas.Claimed, at int64) {
+	if len(t.claims) == maxClaims {
+		return
+	}
 	t.claims = append(t.claims, &schemas.TimelineClaim{Node: c.GetNode(), At: at, Replayed: t.count})
 }
 
 func (t *timeline) add(s *schemas.TimelineStep) {
 	t.count++
-	if len(t.steps) < maxTimeline {
+	if t.bytes += proto.Size(s); t.bytes <= maxTimelineBytes && len(t.steps) < maxTimeline {
 		s.Claim = uint32(max(len(t.claims)-1, 0))
 		t.steps = append(t.steps, s)
 	}

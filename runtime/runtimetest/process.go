@@ -264,7 +264,7 @@ func (s processWakes) Set(ctx context.Context, ref schemas.Ref, timer string, at
 	})
 }
 
-func (s processWakes) Cancel(ctx context.Context, ref schemas.Ref) error {
+func (s processWakes) Cancel(ctx context.Context, ref schemas.Ref, timer string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (s processWakes) Cancel(ctx context.Context, ref schemas.Ref) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for k, v := range w.wakes {
-			if k.ref == ref {
+			if k.ref == ref && (timer == "" || timer == k.timer) {
 				v.timer.Stop()
 				delete(w.wakes, k)
 			}
