@@ -110,22 +110,29 @@ func (s *store) inbox() *jetstream.StreamInfo {
 	return s.stream(n.InboxStream())
 }
 
-// consumers returns those of the inbox.
+// consumers returns those of the inbox and of its timers.
 func (s *store) consumers() (all []*jetstream.ConsumerInfo) {
 	s.t.Helper()
 	ctx := soon(s.t, patience)
-	stream, err := s.js.Stream(ctx, s.b.Names().InboxStream())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	list := stream.ListConsumers(ctx)
-	for info := range list.Info() {
-		all = append(all, info)
-	}
-	if err := list.Err(); err != nil {
-		s.t.Fatal(err)
+	for _, name := range s.inboxes() {
+		stream, err := s.js.Stream(ctx, name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		list := stream.ListConsumers(ctx)
+		for info := range list.Info() {
+			all = append(all, info)
+		}
+		if err := list.Err(); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	return all
+}
+
+// inboxes names the streams of messages to identities.
+func (s *store) inboxes() []string {
+	return []string{s.b.Names().InboxStream(), s.b.Names().TimersStream()}
 }
 
 // journal returns the entries of all runs, in the order of their sequences.
@@ -218,12 +225,14 @@ func (s *store) open() []string {
 }
 
 func (s *store) look(ctx context.Context) (left []string, err error) {
-	inbox, err := s.streamInfo(ctx, s.b.Names().InboxStream())
-	if err != nil {
-		return nil, err
-	}
-	for subject, n := range inbox.State.Subjects {
-		left = append(left, fmt.Sprintf("%d of %s", n, subject))
+	for _, name := range s.inboxes() {
+		stream, err := s.streamInfo(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for subject, n := range stream.State.Subjects {
+			left = append(left, fmt.Sprintf("%d of %s", n, subject))
+		}
 	}
 	journal, err := s.readJournal(ctx)
 	if err != nil {
@@ -296,7 +305,7 @@ func (s *store) orphans() (found []string) {
 	}
 	consumers := map[string]int{}
 	for _, c := range s.consumers() {
-		partition, _, _ := strings.Cut(c.Name, "-")
+		partition, _, _ := strings.Cut(c.Stream+" "+c.Name, "-")
 		if consumers[partition]++; consumers[partition] > 1 {
 			found = append(found, "a consumer beside "+c.Name)
 		}
@@ -342,8 +351,8 @@ type written struct {
 // counted is what the server says was written, of runs that clients started.
 // In words: the journal's last sequence is the number of appends; the state
 // bucket's the number of state writes. Of the messages of the inbox each is
-// delivered once, or is a wake-up, which is purged or makes one that is
-// delivered.
+// delivered once; of its timers each is a schedule, which is purged or makes a
+// wake-up, or such a wake-up, which is delivered once.
 func (s *store) counted(tasks uint64) written {
 	s.t.Helper()
 	n := s.b.Names()
@@ -357,7 +366,7 @@ func (s *store) counted(tasks uint64) written {
 		delivered += c.Delivered.Consumer
 		w.Acks += c.Delivered.Consumer - uint64(c.NumAckPending)
 	}
-	w.Schedules = s.inbox().State.LastSeq - delivered
+	w.Schedules = s.inbox().State.LastSeq + s.stream(n.TimersStream()).State.LastSeq - delivered
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fired := w.Schedules - s.gone

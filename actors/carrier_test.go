@@ -21,8 +21,12 @@ func (s *bench) carried(r schemas.Ref) (bool, error) {
 	if err != nil || len(waiting) > 0 {
 		return true, err
 	}
-	timers, err := s.b.Schedules().Pending(s.ctx, r.Identity)
-	return len(timers) > 0, err
+	timers, err := s.b.Schedules().Pending(s.ctx, r.Identity) // first, since it may fire
+	if err != nil || len(timers) > 0 {
+		return true, err
+	}
+	fired, err := s.b.Schedules().Fired(s.ctx, r.Identity)
+	return len(fired) > 0, err
 }
 
 // TestP12_EveryOpenRunIsCarried looks, before and after each write, for the

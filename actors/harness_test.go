@@ -217,7 +217,7 @@ func (s *bench) waiting(id schemas.Identity) []broker.Delivery {
 // idle waits until an identity has no message that is not acknowledged.
 func (s *bench) idle(id schemas.Identity) {
 	s.t.Helper()
-	s.until("every message of "+id.String()+" is acknowledged", func() bool { return len(s.waiting(id)) == 0 })
+	s.until("every message of "+id.String()+" is acknowledged", func() bool { return len(s.waiting(id)) == 0 && len(s.fired(id)) == 0 })
 }
 
 func (s *bench) timers(id schemas.Identity) []string {
@@ -227,6 +227,16 @@ func (s *bench) timers(id schemas.Identity) []string {
 		s.t.Fatal(err)
 	}
 	return timers
+}
+
+// fired returns the wake-ups of an identity that are not acknowledged.
+func (s *bench) fired(id schemas.Identity) []string {
+	s.t.Helper()
+	fired, err := s.b.Schedules().Fired(s.ctx, id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fired
 }
 
 // window waits until JetStream has forgotten the message IDs so far, of which

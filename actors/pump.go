@@ -27,7 +27,7 @@ type pump struct {
 	before <-chan struct{} // done of the partition's last pump, nil for none
 	work   work            // executions and acknowledgements
 	held   atomic.Int64    // messages received and not acknowledged
-	routed atomic.Uint64   // consumer sequence of the last message that reached its mailbox
+	routed atomic.Uint64   // number of the last message that reached its mailbox
 
 	mu          sync.Mutex
 	activations map[schemas.Identity]*place
@@ -166,7 +166,7 @@ func (u *pump) pump() error {
 		u.held.Add(1)
 		u.host.held.Add(1)
 		u.deliver(d)
-		u.routed.Store(d.ConsumerSeq)
+		u.routed.Store(d.Number)
 	}
 }
 

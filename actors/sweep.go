@@ -36,11 +36,11 @@ func (u *pump) sweep(ctx context.Context) {
 
 func (u *pump) sweepOnce(ctx context.Context) error {
 	b := u.host.cfg.Broker
-	last, err := b.Inbox().Last(ctx)
+	mark, err := b.Inbox().Mark(ctx)
 	if err != nil {
 		return err
 	}
-	if ok, err := u.feed.CaughtUp(ctx, last, u.routed.Load()); err != nil || !ok {
+	if ok, err := u.feed.CaughtUp(ctx, mark, u.routed.Load()); err != nil || !ok {
 		return err // next time
 	}
 	skew, err := b.ClockSkew(ctx)

@@ -25,8 +25,8 @@ type Broker struct {
 	js       jetstream.JetStream
 	notices  notices
 
-	inbox, runs, dead, state, cluster *reader
-	blobs                             jetstream.ObjectStore
+	inbox, timers, runs, dead, state, cluster *reader
+	blobs                                     jetstream.ObjectStore
 
 	closing  sync.Once
 	closeErr error
@@ -69,12 +69,17 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		return err
 	}
 	b.inbox = &reader{publisher: b.pub, stream: b.names.InboxStream()}
+	b.timers = &reader{publisher: b.pub, stream: b.names.TimersStream()}
 	if len(b.cfg.Kinds) > 0 {
 		info, err := b.inbox.info(ctx, "")
 		if err != nil {
 			return fmt.Errorf("look up stream %s: %w", b.inbox.stream, err)
 		}
 		b.inbox.direct, b.created = info.Config.Replicas == 1, info.Created
+		if info, err = b.timers.info(ctx, ""); err != nil {
+			return fmt.Errorf("look up stream %s: %w", b.timers.stream, err)
+		}
+		b.timers.direct = info.Config.Replicas == 1
 	}
 	for r, stream := range map[**reader]string{
 		&b.runs: b.names.RunsStream(), &b.dead: b.names.DeadStream(),

@@ -47,7 +47,7 @@ func (i *Inbox) Dead(ctx context.Context, d Delivery, code, reason string) error
 		h[HeaderID] = []string{nats.Header(d.Headers).Get(hdrMsgID)}
 	}
 	h[HeaderSequence] = []string{strconv.FormatUint(d.Seq, 10)}
-	return i.putDead(ctx, i.b.names.deadSubject(kind, key), &nats.Msg{Header: h, Data: d.Data}, i.b.inbox.stream+"/"+strconv.FormatUint(d.Seq, 10), d.Subject, code, reason)
+	return i.putDead(ctx, i.b.names.deadSubject(kind, key), &nats.Msg{Header: h, Data: d.Data}, d.stream+"/"+strconv.FormatUint(d.Seq, 10), d.Subject, code, reason)
 }
 
 // Undelivered stores a message as a dead letter that no inbox takes, because its

@@ -15,12 +15,12 @@ import (
 
 // A Delivery is a message of the inbox, decoded.
 type Delivery struct {
-	Seq         uint64    // in the inbox stream
-	ConsumerSeq uint64    // of this delivery, within the feed; 0 if it was read
-	Published   time.Time // when the broker accepted it, by the broker's clock
-	From        string    // the sender's trust domain
-	To          schemas.Identity
-	Partition   schemas.Partition
+	Seq       uint64    // in its stream, that of the inbox or of the timers
+	Number    uint64    // of this delivery, within the feed, from 1; 0 if it was read
+	Published time.Time // when the broker accepted it, by the broker's clock
+	From      string    // the sender's trust domain
+	To        schemas.Identity
+	Partition schemas.Partition
 	// Envelope is what is sent; nil when Bad is set. The name of a foreign
 	// signal is its Method.
 	Envelope *schemas.Envelope
@@ -40,18 +40,21 @@ type Delivery struct {
 	Headers map[string][]string
 	Data    []byte
 
-	ack string // the subject on which it is acknowledged
+	stream string // that Seq is of
+	ack    string // the subject on which it is acknowledged
 }
 
-// delivery decodes a message of the inbox stream.
-func (b *Broker) delivery(m message) Delivery {
-	d := Delivery{Seq: m.seq, Published: m.time, Subject: m.subject, Headers: m.header, Data: m.data}
+// delivery decodes a message of the inbox stream, or of the timers.
+func (b *Broker) delivery(stream string, m message) Delivery {
+	d := Delivery{stream: stream, Seq: m.seq, Published: m.time, Subject: m.subject, Headers: m.header, Data: m.data}
 	if err := b.address(&d); err != nil {
 		d.bad(err)
 		return d
 	}
 	var err error
 	switch h := m.header; {
+	case stream == b.timers.stream:
+		err = b.wake(&d, h)
 	case h.Get(HeaderEnvelope) != "":
 		err = b.decodeEnvelope(&d, h)
 	case h.Get(HeaderSignal) != "":
@@ -117,18 +120,22 @@ func (b *Broker) decodeEnvelope(d *Delivery, h nats.Header) error {
 		return fmt.Errorf("envelope type %v is unknown to this node; upgrade it", env.Type)
 	}
 	d.Envelope = env
-	// Only a sender of the local domain is believed to be a schedule: its
-	// permissions allow it to be anything.
-	if s := h.Get(hdrScheduler); s != "" && d.From == LocalDomain {
-		id, timer, err := b.names.ParseTimer(s)
-		if err != nil {
-			return fmt.Errorf("schedule: %w", err)
-		}
-		if id != d.To {
-			return fmt.Errorf("%w: schedule %s fired at %v", schemas.ErrInvalidName, s, d.To)
-		}
-		d.Timer, env.Id = timer, timer
+	return nil
+}
+
+// wake reads what a schedule became.
+func (b *Broker) wake(d *Delivery, h nats.Header) error {
+	if err := b.decodeEnvelope(d, h); err != nil {
+		return err
 	}
+	id, timer, err := b.names.ParseTimer(h.Get(hdrScheduler))
+	if err != nil {
+		return fmt.Errorf("schedule: %w", err)
+	}
+	if id != d.To {
+		return fmt.Errorf("%w: schedule %s fired at %v", schemas.ErrInvalidName, timer, d.To)
+	}
+	d.Timer, d.Envelope.Id = timer, timer
 	return nil
 }
 

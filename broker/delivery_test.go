@@ -114,21 +114,25 @@ func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
 	}
 }
 
-// A schedule can be forged by whoever may purge it: only the local domain may.
-func TestDelivery_ForeignDomainIsNoSchedule(t *testing.T) {
+// What is put among the wake-ups by hand, and no schedule of its identity made,
+// is no wake-up.
+func TestDelivery_AWakeUpNamesAScheduleOfItsIdentity(t *testing.T) {
 	t.Parallel()
 	r := embedded(t)
 	id := identity("wf", "k")
 	data, err := proto.Marshal(&schemas.Envelope{Type: schemas.Envelope_WAKE, Id: "x", Run: "1"})
 	must(t, err)
-	timer := r.n.TimerSubject(id, broker.TimerID("1", "1"))
-	d := r.read(r.n.TaskSubject("acme", id), string(data), "Perdure-Envelope", "1", "Nats-Scheduler", timer, "Nats-Schedule-Next", "purge")
-	if d.Timer != "" || d.Envelope.GetId() != "acme:x" {
-		t.Errorf("the forged wake-up is %+v", d)
-	}
-	d = r.read(r.n.TaskSubject("local", identity("wf", "other")), string(data), "Perdure-Envelope", "1", "Nats-Scheduler", timer, "Nats-Schedule-Next", "purge")
-	if d.Bad == nil {
-		t.Errorf("a schedule of another identity is %+v, want it bad", d)
+	f := r.take(r.n.Partition(id), 1)
+	timer := r.n.TimerSubject(identity("wf", "other"), broker.TimerID("1", "1"))
+	for what, headers := range map[string][]string{
+		"of another identity": {"Perdure-Envelope", "1", "Nats-Scheduler", timer, "Nats-Schedule-Next", "purge"},
+		"without a schedule":  {"Perdure-Envelope", "1"},
+		"without an envelope": nil,
+	} {
+		r.stored(r.n.WakeSubject(id), string(data), headers...)
+		if d := r.next(f); d.Bad == nil || d.BadCode != "invalid" || d.Timer != "" || d.To != id {
+			t.Errorf("a wake-up %s is %+v, want it bad", what, d)
+		}
 	}
 }
 

@@ -19,15 +19,20 @@ const redeliverWait = 24 * time.Hour
 // consumer that has no leader.
 const consumerLookupWait = 100 * time.Millisecond
 
-// A Feed delivers the messages of a partition to the one owner of an epoch.
-// Next is called by one goroutine at a time; the other methods by any.
+// A Feed delivers the messages of a partition, those of the inbox and the
+// wake-ups, to the one owner of an epoch. Next is called by one goroutine at a
+// time; the other methods by any.
 type Feed struct {
-	b         *Broker
-	pull      *puller
-	stopping  atomic.Bool
-	broken    error // what ended the feed; owned by Next
-	delivered atomic.Uint64
+	b        *Broker
+	consumer string // of the partition's epoch, in each of the two streams
+	pull     *puller
+	stopping atomic.Bool
+	broken   error  // what ended the feed; owned by Next
+	count    uint64 // messages that Next returned; owned by Next
 }
+
+// readers are the streams that a feed delivers from.
+func (f *Feed) readers() [2]*reader { return [...]*reader{f.b.inbox, f.b.timers} }
 
 // Take makes this process the only consumer of a partition, in an epoch that
 // the caller has won (P08). Consumers of lower epochs are deleted: what they
@@ -35,24 +40,41 @@ type Feed struct {
 // matches [ErrPartitionTaken] when a consumer of this or a higher epoch is
 // there.
 func (i *Inbox) Take(ctx context.Context, p schemas.Partition, epoch uint64) (*Feed, error) {
-	f := &Feed{b: i.b}
-	lost, err := i.b.link.begin(ctx)
-	if err == nil {
-		err = f.create(ctx, p, epoch)
-	}
-	if err == nil {
-		f.pull, err = i.b.inbox.newPuller(i.b.names.consumer(p, epoch), lost)
-	}
-	if err != nil {
+	f := &Feed{b: i.b, consumer: i.b.names.consumer(p, epoch)}
+	if err := f.take(ctx, p, epoch); err != nil {
+		if f.pull != nil {
+			f.Stop()
+		}
 		return nil, fmt.Errorf("take partition %v in epoch %d: %w", p, epoch, err)
 	}
-	f.pull.unheard = f.unheard
 	return f, nil
 }
 
-// create deletes the consumers of lower epochs and makes this epoch's.
-func (f *Feed) create(ctx context.Context, p schemas.Partition, epoch uint64) error {
-	names, err := f.list(ctx)
+func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) error {
+	lost, err := f.b.link.begin(ctx)
+	if err != nil {
+		return err
+	}
+	filters := [...]string{f.b.names.inFilter(p), f.b.names.wakeFilter(p)}
+	for i, r := range f.readers() { // the inbox first: whoever has its consumer has the partition
+		if err := f.create(ctx, r, p, epoch, filters[i]); err != nil {
+			return err
+		}
+	}
+	f.pull = f.b.link.newPuller(lost, len(filters))
+	f.pull.unheard = f.unheard
+	for _, r := range f.readers() {
+		if err := f.pull.add(r, f.consumer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create deletes the consumers of lower epochs in a stream and makes this
+// epoch's.
+func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch uint64, filter string) error {
+	names, err := f.list(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -62,35 +84,34 @@ func (f *Feed) create(ctx context.Context, p schemas.Partition, epoch uint64) er
 		case e >= epoch:
 			return fmt.Errorf("%w: it has the consumer %s", ErrPartitionTaken, name)
 		default:
-			if err := f.remove(ctx, name); err != nil {
+			if err := f.remove(ctx, r, name); err != nil {
 				return err
 			}
 		}
 	}
-	stream, name := f.b.inbox.stream, f.b.names.consumer(p, epoch)
-	return f.b.pub.request(ctx, "$JS.API.CONSUMER.CREATE."+stream+"."+name, map[string]any{
-		"stream_name": stream,
+	return r.request(ctx, "$JS.API.CONSUMER.CREATE."+r.stream+"."+f.consumer, map[string]any{
+		"stream_name": r.stream,
 		"action":      "create",
 		"config": map[string]any{
-			"name": name, "durable_name": name,
-			"filter_subject": f.b.names.inFilter(p),
+			"name": f.consumer, "durable_name": f.consumer,
+			"filter_subject": filter,
 			"ack_policy":     "explicit", "deliver_policy": "all", "replay_policy": "instant",
 			"ack_wait": redeliverWait, "max_ack_pending": -1, "max_deliver": -1,
 			// What it knows is the truth of nothing: a consumer lost with its
 			// server costs an epoch. On disk it would write ten times a second.
-			"mem_storage": f.b.inbox.direct,
+			"mem_storage": r.direct,
 		},
 	}, nil)
 }
 
-func (f *Feed) list(ctx context.Context) ([]string, error) {
+func (f *Feed) list(ctx context.Context, r *reader) ([]string, error) {
 	var all []string
 	for {
 		var page struct {
 			Total     int      `json:"total"`
 			Consumers []string `json:"consumers"`
 		}
-		if err := f.b.pub.request(ctx, "$JS.API.CONSUMER.NAMES."+f.b.inbox.stream, map[string]any{"offset": len(all)}, &page); err != nil {
+		if err := r.request(ctx, "$JS.API.CONSUMER.NAMES."+r.stream, map[string]any{"offset": len(all)}, &page); err != nil {
 			return nil, fmt.Errorf("list consumers: %w", err)
 		}
 		all = append(all, page.Consumers...)
@@ -100,16 +121,17 @@ func (f *Feed) list(ctx context.Context) ([]string, error) {
 	}
 }
 
-func (f *Feed) remove(ctx context.Context, name string) error {
-	err := f.b.pub.request(ctx, "$JS.API.CONSUMER.DELETE."+f.b.inbox.stream+"."+name, struct{}{}, nil)
+func (f *Feed) remove(ctx context.Context, r *reader, name string) error {
+	err := r.request(ctx, "$JS.API.CONSUMER.DELETE."+r.stream+"."+name, struct{}{}, nil)
 	if err != nil && !errors.Is(err, ErrConsumerGone) {
 		return fmt.Errorf("delete consumer %s: %w", name, err)
 	}
 	return nil
 }
 
-// Next returns the next message. It pulls only when it has none, and never
-// more than [PullMax]. The error matches [ErrConsumerGone] when an epoch above
+// Next returns the next message: those of the inbox in their order, and the
+// wake-ups in theirs. Of either it pulls only when it has none, and never more
+// than [PullMax]. The error matches [ErrConsumerGone] when an epoch above
 // took the partition over, [ErrGap] when messages may be missing, [ErrClosed]
 // after [Feed.Stop], or is ctx's. All but the last are final: the owner drops
 // what it holds of the partition, and takes a new epoch if it is still the
@@ -130,50 +152,51 @@ func (f *Feed) next(ctx context.Context) (Delivery, error) {
 	if err != nil {
 		return Delivery{}, err
 	}
-	d := f.b.delivery(m.message)
-	d.ConsumerSeq, d.ack = m.delivery, m.reply
-	if d.Seq > f.delivered.Load() {
-		f.delivered.Store(d.Seq)
-	}
+	d := f.b.delivery(m.stream, m.message)
+	f.count++
+	d.Number, d.ack = f.count, m.reply
 	return d, nil
 }
 
 // unheard tells a deleted consumer, an error, from one that elects a leader,
 // which it waits for.
-func (f *Feed) unheard(ctx context.Context) error {
-	if err := f.lookup(ctx); err != nil {
+func (f *Feed) unheard(ctx context.Context, l *leg) error {
+	if err := f.lookup(ctx, l.stream); err != nil {
 		return err
 	}
 	return f.b.link.pause(ctx, consumerLookupWait)
 }
 
-func (f *Feed) lookup(ctx context.Context) error {
-	return f.b.pub.request(ctx, "$JS.API.CONSUMER.INFO."+f.pull.stream+"."+f.pull.consumer, struct{}{}, nil)
+func (f *Feed) lookup(ctx context.Context, stream string) error {
+	return f.b.pub.request(ctx, "$JS.API.CONSUMER.INFO."+stream+"."+f.consumer, struct{}{}, nil)
 }
 
-// Delivered returns the stream sequence of the last message that Next
-// returned: everything of the partition up to there has been handed out.
-func (f *Feed) Delivered() uint64 { return f.delivered.Load() }
-
-// CaughtUp reports whether everything that the inbox held at sequence last has
-// been handed out and, up to the consumer sequence handled, been handled: no
+// CaughtUp reports whether everything that the streams held at mark has been
+// handed out and, up to the delivery of the number handled, been handled: no
 // message from before can still be on its way.
-func (f *Feed) CaughtUp(ctx context.Context, last, handled uint64) (bool, error) {
-	var info struct {
-		NumPending uint64 `json:"num_pending"`
-		Delivered  struct {
-			Consumer uint64 `json:"consumer_seq"`
-			Stream   uint64 `json:"stream_seq"`
-		} `json:"delivered"`
+func (f *Feed) CaughtUp(ctx context.Context, mark Mark, handled uint64) (bool, error) {
+	last, delivered := [...]uint64{mark.inbox, mark.timers}, uint64(0)
+	for i, r := range f.readers() {
+		var info struct {
+			NumPending uint64 `json:"num_pending"`
+			Delivered  struct {
+				Consumer uint64 `json:"consumer_seq"`
+				Stream   uint64 `json:"stream_seq"`
+			} `json:"delivered"`
+		}
+		if err := r.request(ctx, "$JS.API.CONSUMER.INFO."+r.stream+"."+f.consumer, struct{}{}, &info); err != nil {
+			return false, fmt.Errorf("look at consumer %s of %s: %w", f.consumer, r.stream, err)
+		}
+		if info.NumPending > 0 && info.Delivered.Stream < last[i] {
+			return false, nil
+		}
+		delivered += info.Delivered.Consumer
 	}
-	if err := f.b.pub.request(ctx, "$JS.API.CONSUMER.INFO."+f.pull.stream+"."+f.pull.consumer, struct{}{}, &info); err != nil {
-		return false, fmt.Errorf("look at consumer %s: %w", f.pull.consumer, err)
-	}
-	return (info.NumPending == 0 || info.Delivered.Stream >= last) && info.Delivered.Consumer <= handled, nil
+	return delivered <= handled, nil
 }
 
 // Stop ends the feed; what it holds undelivered stays in the inbox, with its
-// consumer. It may be called again.
+// consumers. It may be called again.
 func (f *Feed) Stop() {
 	if f.stopping.Swap(true) {
 		return
@@ -181,11 +204,11 @@ func (f *Feed) Stop() {
 	f.pull.stop()
 }
 
-// Release stops the feed and deletes its consumer: the next owner gets
+// Release stops the feed and deletes its consumers: the next owner gets
 // everything that is not acknowledged. A consumer that is gone is no error.
 func (f *Feed) Release(ctx context.Context) error {
 	f.Stop()
-	return f.remove(ctx, f.pull.consumer)
+	return errors.Join(f.remove(ctx, f.b.inbox, f.consumer), f.remove(ctx, f.b.timers, f.consumer))
 }
 
 // Ack acknowledges a message, and returns when the server has confirmed that
@@ -202,7 +225,7 @@ func (f *Feed) Ack(ctx context.Context, d Delivery) error {
 	msg := &nats.Msg{Subject: d.ack, Reply: w.reply, Data: confirmedAck}
 	_, err := f.b.pub.try(ctx, w, msg, ackWaitMax)
 	if errors.Is(err, errNoResponders) {
-		if gone := f.lookup(ctx); gone != nil {
+		if gone := f.lookup(ctx, d.stream); gone != nil {
 			err = gone
 		}
 	}

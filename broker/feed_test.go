@@ -29,7 +29,7 @@ func TestP08_AConsumerDiesWithItsServer(t *testing.T) {
 	srv.Restart()
 	r.until("the server is back", func() bool { return r.nc.IsConnected() })
 	r.until("the streams are back", func() bool {
-		_, err := r.b.Inbox().Last(r.ctx)
+		_, err := r.b.Inbox().Mark(r.ctx)
 		return err == nil
 	})
 	if names := r.consumers(); len(names) != 0 {

@@ -66,8 +66,8 @@ func (f *follower) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := f.newPuller(name, lost)
-	if err != nil {
+	p := f.link.newPuller(lost, 1)
+	if err := p.add(f.reader, name); err != nil {
 		return err
 	}
 	defer f.release(name, p)

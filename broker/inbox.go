@@ -112,21 +112,28 @@ func (i *Inbox) Read(ctx context.Context, seq uint64) (d Delivery, ok bool, err 
 	if !ok {
 		return Delivery{}, false, nil
 	}
-	return i.b.delivery(m), true, nil
+	return i.b.delivery(i.b.inbox.stream, m), true, nil
 }
 
-// Last returns the sequence of the last message that the inbox stored.
-func (i *Inbox) Last(ctx context.Context) (uint64, error) {
-	info, err := i.b.inbox.info(ctx, "")
+// A Mark is how far the inbox and its timers had come at a moment.
+type Mark struct{ inbox, timers uint64 }
+
+// Mark returns how far they have come, for [Feed.CaughtUp].
+func (i *Inbox) Mark(ctx context.Context) (Mark, error) {
+	inbox, err := i.b.inbox.info(ctx, "")
 	if err != nil {
-		return 0, fmt.Errorf("read the inbox's last sequence: %w", err)
+		return Mark{}, fmt.Errorf("read the inbox's last sequence: %w", err)
 	}
-	return info.State.Last, nil
+	timers, err := i.b.timers.info(ctx, "")
+	if err != nil {
+		return Mark{}, fmt.Errorf("read the last sequence of the timers: %w", err)
+	}
+	return Mark{inbox.State.Last, timers.State.Last}, nil
 }
 
-// Pending returns up to limit messages of an identity that are not
-// acknowledged, in order; all for a limit of 0. With replicas, one that has
-// just been acknowledged may still be among them.
+// Pending returns up to limit messages to an identity that are not
+// acknowledged, in order; all for a limit of 0. Wake-ups are not among them.
+// With replicas, one that has just been acknowledged may still be.
 func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]Delivery, error) {
 	inbox, err := i.b.inboxOf(ctx, id.Kind)
 	if err != nil {
@@ -137,7 +144,7 @@ func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]
 		if err != nil {
 			return nil, fmt.Errorf("list the waiting messages of %v: %w", id, err)
 		}
-		out = append(out, i.b.delivery(m))
+		out = append(out, i.b.delivery(inbox.stream, m))
 		if len(out) == limit {
 			break
 		}

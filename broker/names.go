@@ -17,7 +17,8 @@ const LocalDomain = "local"
 //
 //	<ns>.task.<from>.<kind>.<key>          a message, as published
 //	<ns>.in.<p>.<from>.<kind>.<key>        the same, as the inbox stream stores it
-//	<ns>.timer.<p>.<kind>.<key>.<run>.<n>  a schedule, in the inbox stream
+//	<ns>.timer.<p>.<kind>.<key>.<run>.<n>  a schedule, in the stream of timers
+//	<ns>.wake.<p>.<kind>.<key>             the wake-up that it becomes, in the same
 //	<ns>.run.<p>.<kind>.<key>.<id>         a run's journal
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
@@ -56,6 +57,10 @@ func (n Names) Partition(id schemas.Identity) schemas.Partition {
 // InboxStream names the stream of the pool's inbox.
 func (n Names) InboxStream() string { return n.ns + "_INBOX_" + n.pool }
 
+// TimersStream names the stream of the pool's schedules and of the wake-ups that
+// they become.
+func (n Names) TimersStream() string { return n.ns + "_TIMERS_" + n.pool }
+
 // RunsStream names the stream of the journals.
 func (n Names) RunsStream() string { return n.ns + "_RUNS" }
 
@@ -91,6 +96,14 @@ func (n Names) InSubject(from string, id schemas.Identity) string {
 
 // inFilter matches the stored messages of a partition.
 func (n Names) inFilter(p schemas.Partition) string { return n.ns + ".in." + p.String() + ".>" }
+
+// WakeSubject is where a schedule of id puts its wake-up when it is due.
+func (n Names) WakeSubject(id schemas.Identity) string {
+	return n.ns + ".wake." + n.Partition(id).String() + "." + string(id.Kind) + "." + schemas.EncodeToken(id.Key)
+}
+
+// wakeFilter matches the wake-ups of a partition.
+func (n Names) wakeFilter(p schemas.Partition) string { return n.ns + ".wake." + p.String() + ".>" }
 
 // RunSubject is where the journal of a run is.
 func (n Names) RunSubject(ref schemas.Ref) string {
@@ -247,9 +260,16 @@ func (n Names) identity(subject, partition, kind, key string) (schemas.Identity,
 // inTokens are the parts of a stored message's subject, undecoded.
 type inTokens struct{ partition, from, kind, key string }
 
-// parseIn cuts what [Names.InSubject] builds. The parts may be invalid: a
-// foreign publisher chose them.
+// parseIn cuts what [Names.InSubject] and [Names.WakeSubject] build. The parts
+// may be invalid: a foreign publisher chose them.
 func (n Names) parseIn(subject string) (inTokens, error) {
+	if strings.HasPrefix(subject, n.ns+".wake.") {
+		t, err := n.split(subject, ".wake.", 3)
+		if err != nil {
+			return inTokens{}, err
+		}
+		return inTokens{t[0], LocalDomain, t[1], t[2]}, nil
+	}
 	t, err := n.split(subject, ".in.", 4)
 	if err != nil {
 		return inTokens{}, err

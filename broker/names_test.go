@@ -25,6 +25,7 @@ func TestNames_Golden(t *testing.T) {
 	ref := id.Run("order/17")
 	for want, got := range map[string]string{
 		"ns_INBOX_default":                      n.InboxStream(),
+		"ns_TIMERS_default":                     n.TimersStream(),
 		"ns_RUNS":                               n.RunsStream(),
 		"ns_DEAD":                               n.DeadStream(),
 		"ns_state":                              n.StateBucket(),
@@ -35,6 +36,7 @@ func TestNames_Golden(t *testing.T) {
 		"ns.run.61.weather.Den%20Haag%2E1.order%2F17": n.RunSubject(ref),
 		"ns.run.61.weather.Den%20Haag%2E1.*":          n.FenceFilter(id),
 		"ns.timer.61.weather.Den%20Haag%2E1.a%2Eb.1":  n.TimerSubject(id, broker.TimerID("a.b", "1")),
+		"ns.wake.61.weather.Den%20Haag%2E1":           n.WakeSubject(id),
 		"ns.done.weather.Den%20Haag%2E1.order%2F17":   n.Done(ref),
 		"ns.live.weather.Den%20Haag%2E1.order%2F17":   n.Live(ref),
 		"ns.node.host%2E1":                            n.Node("host.1"),

@@ -27,20 +27,25 @@ func (b *Broker) Pool() string { return b.names.pool }
 // PayloadCap returns the largest payload in bytes.
 func (b *Broker) PayloadCap() int64 { return b.cfg.PayloadCap }
 
-// kindSubjects are what the inbox of a pool takes for one of its kinds.
-func (n Names) kindSubjects(kind schemas.Kind) []string {
+// inboxSubjects are what the inbox of a pool takes for one of its kinds.
+func (n Names) inboxSubjects(kind schemas.Kind) []string {
+	return []string{n.ns + ".task.*." + string(kind) + ".*"}
+}
+
+// timersSubjects are what the pool's stream of timers takes for a kind.
+func (n Names) timersSubjects(kind schemas.Kind) []string {
 	return []string{
-		n.ns + ".task.*." + string(kind) + ".*",
 		n.ns + ".timer.*." + string(kind) + ".*.*.*",
+		n.ns + ".wake.*." + string(kind) + ".*",
 	}
 }
 
-// inbox makes sure that the pool's inbox stream takes this node's kinds. Nodes
+// pool makes sure that the pool's streams take this node's kinds. Nodes
 // do this at the same time, and an update of a stream replaces what another
 // has just added: so the kinds of a pool are in a record, to which each adds
-// its own under a condition, and whoever updates the stream compares it with
+// its own under a condition, and whoever updates a stream compares it with
 // the record until it takes them all.
-func (p *provisioner) inbox(ctx context.Context, names Names) error {
+func (p *provisioner) pool(ctx context.Context, names Names) error {
 	for _, k := range p.cfg.Kinds {
 		if err := k.Validate(); err != nil {
 			return err
@@ -52,14 +57,21 @@ func (p *provisioner) inbox(ctx context.Context, names Names) error {
 	if err != nil {
 		return err
 	}
-	for err == nil {
-		var done bool
-		if done, err = p.matchInbox(ctx, names); done {
-			return nil
-		}
+	// A wake-up must be taken before a task is.
+	if err := p.match(ctx, names, names.timers(p.cfg), names.timersSubjects); err != nil {
+		return p.kindsTaken(ctx, names, added, err)
 	}
+	if err := p.match(ctx, names, names.inbox(p.cfg), names.inboxSubjects); err != nil {
+		return p.kindsTaken(ctx, names, added, err)
+	}
+	return nil
+}
+
+// kindsTaken returns err, of matching the pool's streams with their record of
+// kinds. Where another pool has one of them the record is put back.
+func (p *provisioner) kindsTaken(ctx context.Context, names Names, added []schemas.Kind, err error) error {
 	if e := refused(err); e == nil || e.Code != codeSubjectOverlap {
-		return fmt.Errorf("create stream %s: %w", names.InboxStream(), err)
+		return err
 	}
 	// The record must not keep what the stream can never take.
 	_, undo := p.changeKinds(ctx, names, func(have []schemas.Kind) []schemas.Kind {
@@ -116,15 +128,27 @@ func (p *provisioner) kinds(ctx context.Context, names Names) (kinds []schemas.K
 	return kinds, m.seq, nil
 }
 
-// matchInbox compares the pool's inbox stream with the record of its kinds.
-// done says that it takes them all; otherwise it was created or changed, and
-// is to be compared again.
-func (p *provisioner) matchInbox(ctx context.Context, names Names) (done bool, err error) {
+// match makes a stream of the pool take the kinds of the pool's record.
+func (p *provisioner) match(ctx context.Context, names Names, sc jetstream.StreamConfig, subjects func(schemas.Kind) []string) error {
+	for {
+		done, err := p.matchOnce(ctx, names, sc, subjects)
+		if err != nil {
+			return fmt.Errorf("create stream %s: %w", sc.Name, err)
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+// matchOnce compares a stream of the pool with the record of its kinds. done
+// says that it takes them all; otherwise it was created or changed, and is to be
+// compared again.
+func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.StreamConfig, subjects func(schemas.Kind) []string) (done bool, err error) {
 	kinds, _, err := p.kinds(ctx, names)
 	if err != nil {
 		return false, err
 	}
-	sc := names.inbox(p.cfg)
 	var have struct {
 		Config jetstream.StreamConfig `json:"config"`
 	}
@@ -142,7 +166,7 @@ func (p *provisioner) matchInbox(ctx context.Context, names Names) (done bool, e
 	}
 	missing := 0
 	for _, k := range kinds {
-		for _, s := range names.kindSubjects(k) {
+		for _, s := range subjects(k) {
 			if !slices.Contains(sc.Subjects, s) {
 				sc.Subjects = append(sc.Subjects, s)
 				missing++

@@ -15,7 +15,7 @@ import (
 )
 
 // layoutVersion is of the streams and subjects; it is in the namespace's record.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // namespaceKey is the key of the namespace's record in the cluster bucket.
 const namespaceKey = "namespace"
@@ -39,15 +39,28 @@ func baseStream(cfg *Config, name, what string, subjects ...string) jetstream.St
 }
 
 // inbox describes the inbox stream of the pool, without its subjects. It has no
-// limits and no age: it would drop accepted tasks or refuse the products of
-// schedules (P13).
+// limits and no age: it would drop accepted tasks. Whoever may publish a task
+// may put any header on it, so it allows no roll-ups, by which one publisher
+// could remove what others have waiting, and no schedules, which the server
+// allows only together with roll-ups.
 func (n Names) inbox(cfg *Config) jetstream.StreamConfig {
-	inbox := baseStream(cfg, n.InboxStream(), "messages to identities of pool "+n.pool+", and their schedules")
+	inbox := baseStream(cfg, n.InboxStream(), "messages to identities of pool "+n.pool)
 	inbox.Retention = jetstream.WorkQueuePolicy
 	inbox.Duplicates = cfg.DuplicateWindow
-	inbox.AllowMsgSchedules = true
+	inbox.AllowRollup = false
 	inbox.SubjectTransform = &jetstream.SubjectTransformConfig{Source: n.taskFilter(), Destination: n.taskTransform()}
 	return inbox
+}
+
+// timers describes the stream of the pool's schedules, without its subjects, on
+// which nodes alone publish. It has no limits and no age either: the server would
+// refuse what a schedule becomes (P13).
+func (n Names) timers(cfg *Config) jetstream.StreamConfig {
+	timers := baseStream(cfg, n.TimersStream(), "schedules of identities of pool "+n.pool+", and their wake-ups")
+	timers.Retention = jetstream.WorkQueuePolicy
+	timers.Duplicates = DefaultDuplicateWindow // schedules carry no message IDs
+	timers.AllowMsgSchedules = true
+	return timers
 }
 
 // streams describes the streams that all pools share.
@@ -121,7 +134,7 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 		}
 	}
 	if len(p.cfg.Kinds) > 0 {
-		if err := p.inbox(ctx, names); err != nil {
+		if err := p.pool(ctx, names); err != nil {
 			return Names{}, err
 		}
 	}
@@ -215,7 +228,11 @@ func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 		return "has no message schedules (nats-server 2.12 has them)"
 	case want.AllowMsgTTL && (!have.AllowMsgTTL || have.SubjectDeleteMarkerTTL == 0):
 		return "has no message TTLs with delete markers"
-	case !have.AllowRollup || !have.AllowDirect:
+	case have.AllowMsgTTL && !want.AllowMsgTTL:
+		return "has message TTLs, by which accepted messages expire"
+	case have.AllowRollup && !want.AllowRollup:
+		return "allows roll-ups, by which any publisher removes what others have waiting"
+	case want.AllowRollup && !have.AllowRollup || !have.AllowDirect:
 		return "does not allow roll-ups or direct gets"
 	case cfg.Durability == Quorum && have.Replicas < 3:
 		return fmt.Sprintf("has %d replicas, and durability quorum needs 3", have.Replicas)

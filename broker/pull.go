@@ -23,62 +23,114 @@ const (
 	heartbeatReplicas = time.Second
 )
 
-// A puller pulls the messages of one consumer, one request at a time: it asks
-// again when the last request is used up, so it never holds more than PullMax
-// messages. Its next is called by one goroutine at a time.
+// A puller pulls the messages of one consumer or a few. Its next is called by
+// one goroutine at a time.
 type puller struct {
-	link     *link
+	link    *link
+	lost    <-chan struct{} // closed when the connection that it began with is gone
+	stopped chan struct{}   // closed by stop
+	msgs    chan *nats.Msg
+	// unheard is called when nobody takes requests of a consumer; nil means
+	// to ask again.
+	unheard func(context.Context, *leg) error
+	legs    []*leg
+}
+
+// A leg is one consumer of a puller. It is pulled by one request at a time: the
+// next is made when the last is used up, so it never holds more than PullMax
+// messages.
+type leg struct {
 	stream   string
 	consumer string
-	lost     <-chan struct{} // closed when the connection that it began with is gone
-	stopped  chan struct{}   // closed by stop
 	sub      *nats.Subscription
-	msgs     chan *nats.Msg
 	request  []byte
-	patience time.Duration // without a sign of the server for so long, it asks again
-	// unheard is called when nobody takes requests of the consumer; nil means
-	// to ask again.
-	unheard func(context.Context) error
+	patience time.Duration // without a sign of the server for so long, it is asked again
 
-	wanted int    // of the open request, not yet received
-	last   uint64 // delivery sequence of the last message
+	wanted int       // of the open request, not yet received
+	last   uint64    // delivery sequence of the last message
+	heard  time.Time // when the server last gave a sign, or was asked
 }
 
 // A pulled is a message as a consumer delivers it.
 type pulled struct {
 	message
+	stream   string
 	delivery uint64 // sequence of the delivery, from 1 without gaps
 	pending  uint64 // how many messages the consumer has after this
 	reply    string // where it is acknowledged
 }
 
-// newPuller subscribes for the messages of a consumer; lost is of before the
+// newPuller returns a puller of no consumer; lost is of before the first
 // consumer was made.
-func (r *reader) newPuller(consumer string, lost <-chan struct{}) (*puller, error) {
+func (l *link) newPuller(lost <-chan struct{}, legs int) *puller {
+	return &puller{
+		link: l, lost: lost, stopped: make(chan struct{}),
+		// All of a request, its heartbeats and its end: nothing is dropped.
+		msgs: make(chan *nats.Msg, legs*(PullMax+64)),
+	}
+}
+
+// add subscribes for the messages of a consumer of r.
+func (p *puller) add(r *reader, consumer string) error {
 	beat := heartbeat
 	if !r.direct {
 		beat = heartbeatReplicas
 	}
 	request, err := json.Marshal(map[string]any{"batch": PullMax, "expires": pullExpires, "idle_heartbeat": beat})
 	if err != nil {
-		return nil, fmt.Errorf("encode pull: %w", err)
+		return fmt.Errorf("encode pull: %w", err)
 	}
-	p := &puller{
-		link: r.link, stream: r.stream, consumer: consumer, lost: lost, stopped: make(chan struct{}),
-		// All of a request, its heartbeats and its end: nothing is dropped.
-		msgs:    make(chan *nats.Msg, PullMax+64),
-		request: request, patience: beat * 5 / 2,
+	l := &leg{stream: r.stream, consumer: consumer, request: request, patience: beat * 5 / 2}
+	if l.sub, err = p.link.nc.ChanSubscribe(p.link.nc.NewInbox(), p.msgs); err != nil {
+		return fmt.Errorf("subscribe to consumer %s: %w", consumer, err)
 	}
-	if p.sub, err = r.link.nc.ChanSubscribe(r.link.nc.NewInbox(), p.msgs); err != nil {
-		return nil, fmt.Errorf("subscribe to consumer %s: %w", consumer, err)
+	p.legs = append(p.legs, l)
+	return nil
+}
+
+// ask pulls from the consumers that have no open request, and again from those
+// whose request must be lost: they gave no sign, and nothing is left to read
+// that could be one.
+func (p *puller) ask() error {
+	now, silent := time.Now(), len(p.msgs) == 0
+	for _, l := range p.legs {
+		if silent && now.Sub(l.heard) >= l.patience {
+			l.wanted = 0
+		}
+		if l.wanted > 0 {
+			continue
+		}
+		if err := p.link.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+l.stream+"."+l.consumer, l.sub.Subject, l.request); err != nil {
+			return fmt.Errorf("%w: pull: %w", ErrGap, err)
+		}
+		l.wanted, l.heard = PullMax, now
 	}
-	return p, nil
+	return nil
+}
+
+// patience is that of the least patient leg.
+func (p *puller) patience() time.Duration {
+	d := pullExpires
+	for _, l := range p.legs {
+		d = min(d, l.patience)
+	}
+	return d
+}
+
+// leg returns the consumer that a message came from.
+func (p *puller) leg(sub *nats.Subscription) *leg {
+	for _, l := range p.legs {
+		if l.sub == sub {
+			return l
+		}
+	}
+	return nil
 }
 
 // next returns the next message. The error matches [ErrConsumerGone],
 // [ErrGap], [ErrClosed], or is ctx's.
 func (p *puller) next(ctx context.Context) (pulled, error) {
-	timer := time.NewTimer(p.patience)
+	timer := time.NewTimer(p.patience())
 	defer timer.Stop()
 	for {
 		if isClosed(p.lost) {
@@ -87,24 +139,25 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 		if isClosed(p.stopped) {
 			return pulled{}, fmt.Errorf("%w: the feed is stopped", ErrClosed)
 		}
-		if p.wanted == 0 && len(p.msgs) == 0 {
-			if err := p.link.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+p.consumer, p.sub.Subject, p.request); err != nil {
-				return pulled{}, fmt.Errorf("%w: pull: %w", ErrGap, err)
-			}
-			p.wanted = PullMax
+		if err := p.ask(); err != nil {
+			return pulled{}, err
 		}
-		timer.Reset(p.patience)
+		timer.Reset(p.patience())
 		select {
 		case msg := <-p.msgs:
+			l := p.leg(msg.Sub)
+			if l == nil {
+				return pulled{}, fmt.Errorf("%w: a message of no consumer", ErrGap)
+			}
+			l.heard = time.Now()
 			status := msg.Header.Get("Status")
 			if status == "" || msg.Reply != "" {
-				return p.receive(msg)
+				return l.receive(msg)
 			}
-			if err := p.control(ctx, status, msg.Header.Get("Description")); err != nil {
+			if err := p.control(ctx, l, status, msg.Header.Get("Description")); err != nil {
 				return pulled{}, err
 			}
-		case <-timer.C:
-			p.wanted = 0 // the request is lost; ask again
+		case <-timer.C: // is a request lost?
 		case <-p.lost:
 			return pulled{}, p.ended()
 		case <-p.stopped:
@@ -123,7 +176,7 @@ func (p *puller) ended() error {
 }
 
 // control handles what the server says of a request.
-func (p *puller) control(ctx context.Context, status, text string) error {
+func (p *puller) control(ctx context.Context, l *leg, status, text string) error {
 	switch {
 	case status == "100": // heartbeat
 		return nil
@@ -133,26 +186,26 @@ func (p *puller) control(ctx context.Context, status, text string) error {
 		if p.unheard == nil {
 			return ErrConsumerGone
 		}
-		if err := p.unheard(ctx); err != nil {
+		if err := p.unheard(ctx, l); err != nil {
 			return err
 		}
 	}
 	// The request has ended: by its time or by a change of leader.
-	p.wanted = 0
+	l.wanted = 0
 	return nil
 }
 
 // receive decodes a message and checks that none is missing before it.
-func (p *puller) receive(msg *nats.Msg) (pulled, error) {
+func (l *leg) receive(msg *nats.Msg) (pulled, error) {
 	m, err := fromConsumer(msg)
 	if err != nil {
 		return pulled{}, err
 	}
-	if m.delivery != p.last+1 {
-		return pulled{}, fmt.Errorf("%w: delivery %d of %s follows %d", ErrGap, m.delivery, p.consumer, p.last)
+	if m.delivery != l.last+1 {
+		return pulled{}, fmt.Errorf("%w: delivery %d of %s follows %d", ErrGap, m.delivery, l.consumer, l.last)
 	}
-	p.last = m.delivery
-	p.wanted = max(p.wanted-1, 0)
+	l.last, m.stream = m.delivery, l.stream
+	l.wanted = max(l.wanted-1, 0)
 	return m, nil
 }
 
@@ -182,8 +235,10 @@ func fromConsumer(msg *nats.Msg) (pulled, error) {
 	}, nil
 }
 
-// stop ends the subscription. It is called once.
+// stop ends the subscriptions. It is called once.
 func (p *puller) stop() {
 	close(p.stopped)
-	_ = p.sub.Unsubscribe() // it fails only where the connection is closed
+	for _, l := range p.legs {
+		_ = l.sub.Unsubscribe() // it fails only where the connection is closed
+	}
 }

@@ -11,8 +11,9 @@ import (
 )
 
 // Schedules are stored wake-ups: messages that the server itself puts into
-// the inbox when they are due, to the tick (250 ms) that follows. They live in
-// the inbox stream, on subjects that no consumer sees (P14).
+// its stream when they are due, to the tick (250 ms) that follows. They live in
+// the stream of timers, on subjects that no consumer sees (P14), and become
+// messages that a [Feed] delivers as it does those of the inbox.
 type Schedules struct {
 	b *Broker
 }
@@ -45,7 +46,7 @@ func (s *Schedules) set(ctx context.Context, id schemas.Identity, timer string, 
 	}
 	msg.Header[hdrExpectedSeq] = []string{"0"}
 	msg.Header[hdrSchedule] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
-	msg.Header[hdrScheduleTarget] = []string{s.b.names.TaskSubject(LocalDomain, id)}
+	msg.Header[hdrScheduleTarget] = []string{s.b.names.WakeSubject(id)}
 	s.b.before(opSchedule, msg.Subject)
 	pause := retryWait
 	for {
@@ -60,7 +61,7 @@ func (s *Schedules) set(ctx context.Context, id schemas.Identity, timer string, 
 		case r.fenced():
 			// Refused at R3 while the same is in flight, too: only what the
 			// leader has counts.
-			if _, ok, gerr := s.b.inbox.get(ctx, query{LastBy: msg.Subject}); gerr != nil || ok {
+			if _, ok, gerr := s.b.timers.get(ctx, query{LastBy: msg.Subject}); gerr != nil || ok {
 				return gerr
 			}
 		case !r.inFlight():
@@ -76,7 +77,7 @@ func (s *Schedules) set(ctx context.Context, id schemas.Identity, timer string, 
 // Cancel removes timers of an identity that have not fired: one, when prefix
 // is a whole timer of [TimerID]; all of a run, when it is the part of it
 // before the dot; all of the identity, when it is empty. A timer that has
-// fired is a message in the inbox, which stays.
+// fired is a message, which stays.
 func (s *Schedules) Cancel(ctx context.Context, id schemas.Identity, prefix string) error {
 	filter := s.b.names.timerPrefix(id)
 	switch dots := strings.Count(prefix, "."); {
@@ -90,7 +91,7 @@ func (s *Schedules) Cancel(ctx context.Context, id schemas.Identity, prefix stri
 		return fmt.Errorf("cancel timers %s of %v: %w: it is not a timer, or what is before its dot", prefix, id, schemas.ErrInvalidName)
 	}
 	s.b.before(opCancelSchedule, filter)
-	if err := s.b.pub.request(ctx, "$JS.API.STREAM.PURGE."+s.b.inbox.stream, map[string]any{"filter": filter}, nil); err != nil {
+	if err := s.b.pub.request(ctx, "$JS.API.STREAM.PURGE."+s.b.timers.stream, map[string]any{"filter": filter}, nil); err != nil {
 		return fmt.Errorf("cancel timers %q of %v: %w", prefix, id, err)
 	}
 	s.b.after(opCancelSchedule, filter)
@@ -105,7 +106,7 @@ func (s *Schedules) CancelRun(ctx context.Context, ref schemas.Ref) error {
 // Pending returns the timers of an identity that have not fired, sorted.
 func (s *Schedules) Pending(ctx context.Context, id schemas.Identity) ([]string, error) {
 	prefix := s.b.names.timerPrefix(id)
-	info, err := s.b.inbox.info(ctx, prefix+">")
+	info, err := s.b.timers.info(ctx, prefix+">")
 	if err != nil {
 		return nil, fmt.Errorf("list the timers of %v: %w", id, err)
 	}
@@ -114,5 +115,18 @@ func (s *Schedules) Pending(ctx context.Context, id schemas.Identity) ([]string,
 		timers = append(timers, strings.TrimPrefix(subject, prefix))
 	}
 	slices.Sort(timers)
+	return timers, nil
+}
+
+// Fired returns the timers of an identity that have fired and whose wake-ups
+// are not acknowledged, in their order.
+func (s *Schedules) Fired(ctx context.Context, id schemas.Identity) ([]string, error) {
+	var timers []string
+	for m, err := range s.b.timers.scan(ctx, s.b.names.WakeSubject(id), 0) {
+		if err != nil {
+			return nil, fmt.Errorf("list the wake-ups of %v: %w", id, err)
+		}
+		timers = append(timers, strings.TrimPrefix(m.header.Get(hdrScheduler), s.b.names.timerPrefix(id)))
+	}
 	return timers, nil
 }

@@ -31,6 +31,11 @@ func (r *raw) fill(p schemas.Partition, n int) []uint64 {
 	return out
 }
 
+// wakes matches the wake-ups of a partition.
+func (r *raw) wakes(p schemas.Partition) string {
+	return r.n.Namespace() + ".wake." + p.String() + ".>"
+}
+
 func (r *raw) filter(p schemas.Partition) string { return r.n.Namespace() + ".in." + p.String() + ".>" }
 
 // P08: a work queue refuses a second consumer of the same messages.

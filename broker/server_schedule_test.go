@@ -84,30 +84,30 @@ func TestServer_P13_RefusedScheduleNeverFiresAgainUntilRestart(t *testing.T) {
 	})
 }
 
-// P14: a schedule is seen by no consumer, its product is routed by the
-// stream's transform, has no message ID, and names its schedule.
-func TestServer_P14_ScheduleProductIsRoutedAndHasNoMsgID(t *testing.T) {
+// P14: a schedule is seen by no consumer, its product is stored
+// where that says, has no message ID, and names its schedule.
+func TestServer_P14_ScheduleProductIsStoredAndHasNoMsgID(t *testing.T) {
 	t.Parallel()
 	r := embedded(t)
 	id := identity("weather", "Den Haag")
 	p := r.n.Partition(id)
-	c, err := r.consumer("p-e1", r.filter(p))
+	c, err := r.consumerOf(r.n.TimersStream(), "p-e1", r.wakes(p))
 	must(t, err)
 	timer := r.n.TimerSubject(id, broker.TimerID("order-17", "3"))
-	r.stored(timer, "wake", "Nats-Schedule", at(100*time.Millisecond), "Nats-Schedule-Target", r.n.TaskSubject("local", id),
+	r.stored(timer, "wake", "Nats-Schedule", at(100*time.Millisecond), "Nats-Schedule-Target", r.n.WakeSubject(id),
 		"Nats-Msg-Id", "of the schedule", "Nats-Expected-Last-Subject-Sequence", "0", "Perdure-Envelope", "1")
 	if got, err := c.Info(r.ctx); err != nil || got.NumPending != 0 {
 		t.Fatalf("the consumer of the partition has %d messages (%v), want none before the schedule fires", got.NumPending, err)
 	}
 	m := r.fetch(c, 1)[0]
-	if m.Subject() != r.n.InSubject("local", id) || string(m.Data()) != "wake" {
-		t.Errorf("the product is %q on %s, want \"wake\" on %s", m.Data(), m.Subject(), r.n.InSubject("local", id))
+	if m.Subject() != r.n.WakeSubject(id) || string(m.Data()) != "wake" {
+		t.Errorf("the product is %q on %s, want \"wake\" on %s", m.Data(), m.Subject(), r.n.WakeSubject(id))
 	}
 	h := m.Headers()
 	if h.Get("Nats-Msg-Id") != "" || h.Get("Nats-Scheduler") != timer || h.Get("Perdure-Envelope") != "1" {
 		t.Errorf("the product's headers are %v; want no message ID, the schedule %s and our own", h, timer)
 	}
-	if got := r.subjects(r.n.InboxStream(), timer); len(got) != 0 {
+	if got := r.subjects(r.n.TimersStream(), timer); len(got) != 0 {
 		t.Errorf("the schedule is still there: %v", got)
 	}
 }
@@ -142,17 +142,17 @@ func TestServer_P12_PurgeCancelsAScheduleAndDisturbsNoConsumer(t *testing.T) {
 	r := embedded(t)
 	id := identity("wf", "k")
 	p := r.n.Partition(id)
-	c, err := r.consumer("p-e1", r.filter(p))
+	c, err := r.consumerOf(r.n.TimersStream(), "p-e1", r.wakes(p))
 	must(t, err)
-	r.stored(r.n.TaskSubject("local", id), `1`)
+	r.stored(r.n.WakeSubject(id), `1`)
 	held := r.fetch(c, 1)
 	timer := r.n.TimerSubject(id, broker.TimerID("1", "1"))
-	r.stored(timer, "", "Nats-Schedule", at(time.Hour), "Nats-Schedule-Target", r.n.TaskSubject("local", id))
-	second := r.stored(r.n.TaskSubject("local", id), `2`)
-	s, err := r.js.Stream(r.ctx, r.n.InboxStream())
+	r.stored(timer, "", "Nats-Schedule", at(time.Hour), "Nats-Schedule-Target", r.n.WakeSubject(id))
+	second := r.stored(r.n.WakeSubject(id), `2`)
+	s, err := r.js.Stream(r.ctx, r.n.TimersStream())
 	must(t, err)
 	must(t, s.Purge(r.ctx, jetstream.WithPurgeSubject(timer)))
-	if got := r.subjects(r.n.InboxStream(), timer); len(got) != 0 {
+	if got := r.subjects(r.n.TimersStream(), timer); len(got) != 0 {
 		t.Fatalf("the schedule is still there: %v", got)
 	}
 	if got := sequences(t, r.fetch(c, 1)); got[0] != second {
@@ -173,7 +173,7 @@ func TestServer_P12_ScheduleExpectedZero(t *testing.T) {
 	r := embedded(t)
 	id := identity("wf", "k")
 	timer := r.n.TimerSubject(id, broker.TimerID("1", "1"))
-	set := []string{"Nats-Schedule", at(time.Hour), "Nats-Schedule-Target", r.n.TaskSubject("local", id), "Nats-Expected-Last-Subject-Sequence", "0"}
+	set := []string{"Nats-Schedule", at(time.Hour), "Nats-Schedule-Target", r.n.WakeSubject(id), "Nats-Expected-Last-Subject-Sequence", "0"}
 	r.stored(timer, "", set...)
 	r.refused(10071, timer, "", set...)
 }

@@ -114,7 +114,11 @@ func (r *raw) subjects(stream, filter string) map[string]uint64 {
 
 // consumer makes a consumer as those of a partition are.
 func (r *raw) consumer(name, filter string) (jetstream.Consumer, error) {
-	return r.js.CreateConsumer(r.ctx, r.n.InboxStream(), jetstream.ConsumerConfig{
+	return r.consumerOf(r.n.InboxStream(), name, filter)
+}
+
+func (r *raw) consumerOf(stream, name, filter string) (jetstream.Consumer, error) {
+	return r.js.CreateConsumer(r.ctx, stream, jetstream.ConsumerConfig{
 		Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 24 * time.Hour, MaxDeliver: -1, MaxAckPending: -1,
 	})
