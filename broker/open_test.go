@@ -18,6 +18,7 @@ import (
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // openFails opens what must not open, and returns the error.
@@ -207,6 +208,40 @@ func TestOpen_IncompatibleStreams(t *testing.T) {
 			mentions(t, openFails(t, broker.Config{URL: server.ClientURL()}, broker.ErrIncompatible), "perdure_RUNS", tt.says)
 		})
 	}
+}
+
+// An inbox that allows roll-ups is not taken: any publisher could remove what
+// others have waiting.
+func TestOpen_InboxWithRollUpsIsRefused(t *testing.T) {
+	t.Parallel()
+	for says, change := range map[string]func(*jetstream.StreamConfig){
+		"roll-ups": func(c *jetstream.StreamConfig) { c.AllowRollup = true },
+		"expire":   func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true },
+	} {
+		b := brokertest.Open(t, kinds, func(c *broker.Config) { c.Listen = "127.0.0.1:0" })
+		js, err := jetstream.New(b.Conn())
+		must(t, err)
+		inbox, err := js.Stream(t.Context(), b.Names().InboxStream())
+		must(t, err)
+		sc := inbox.CachedInfo().Config
+		change(&sc)
+		_, err = js.UpdateStream(t.Context(), sc)
+		must(t, err)
+		mentions(t, openFails(t, broker.Config{URL: b.ClientURL(), Kinds: []schemas.Kind{"wf"}}, broker.ErrIncompatible), b.Names().InboxStream(), says)
+	}
+}
+
+// A namespace whose inbox has the schedules of old is not opened: the server
+// never takes them away from a stream.
+func TestOpen_AnotherLayoutIsRefused(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Open(t, func(c *broker.Config) { c.Listen = "127.0.0.1:0" })
+	data, err := proto.Marshal(&schemas.Namespace{Version: 1, Partitions: 64})
+	must(t, err)
+	if _, err := brokertest.Request(t.Context(), server, "$KV.perdure_cluster.namespace", string(data)); err != nil {
+		t.Fatal(err)
+	}
+	mentions(t, openFails(t, broker.Config{URL: server.ClientURL()}, broker.ErrIncompatible), "version 1")
 }
 
 func TestOpen_NodesAtOnce(t *testing.T) {

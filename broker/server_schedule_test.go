@@ -44,6 +44,29 @@ func TestServer_P13_SchedulesExcludeDiscardNew(t *testing.T) {
 	}
 }
 
+// A stream with schedules has roll-ups whether it wants them or not, and keeps
+// its schedules for ever: so schedules are in a stream of their own, on which no
+// client publishes.
+func TestServer_SchedulesBringRollUps(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	sc := jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, AllowMsgSchedules: true}
+	s, err := r.js.CreateStream(r.ctx, sc)
+	must(t, err)
+	if !s.CachedInfo().Config.AllowRollup {
+		t.Error("a stream has schedules without roll-ups: one stream would do")
+	}
+	r.stored("s.a", "1")
+	last := r.stored("s.b", "2", "Nats-Rollup", "all")
+	if got := r.subjects("S", ">"); got["s.a"] != 0 || got["s.b"] != 1 {
+		t.Errorf("after a roll-up of all at %d there are %v", last, got)
+	}
+	sc.AllowMsgSchedules = false
+	if _, err := r.js.UpdateStream(r.ctx, sc); err == nil {
+		t.Error("schedules were switched off; an inbox that had them could be changed")
+	}
+}
+
 // P13: a schedule whose product the server refuses when it is due does not
 // fire when there is room again; it does after a restart.
 func TestServer_P13_RefusedScheduleNeverFiresAgainUntilRestart(t *testing.T) {
