@@ -374,6 +374,7 @@ func TestBadInput_OfWhoOpensANode(t *testing.T) {
 		"no kinds":           {open(perdure.Dir(t.TempDir())), nil, []string{"it hosts no kind; add perdure.Host(...), or use Dial for a process that only calls"}},
 		"no directory":       {open(host), nil, []string{"set Dir to embed one, or URL to use yours"}},
 		"bad kinds":          {open(perdure.Dir(t.TempDir()), perdure.Host(bad, unbound), perdure.Retention(time.Minute)), nil, []string{`"no good"`, `"unbound"`, "retention of 1m0s: it is at least 2h0m0s"}},
+		"no runs at once":    {open(host, perdure.Dir(t.TempDir()), perdure.MaxRuns(0)), nil, []string{"at most 0 runs at once: it is at least 1"}},
 		"kind taken":         {connect(used.URL(), host, perdure.Pool("other")), broker.ErrKindTaken, []string{"start this node in the pool that has the kind, or rename the kind"}},
 	} {
 		if tt.err == nil || tt.is != nil && !errors.Is(tt.err, tt.is) {

@@ -123,6 +123,20 @@ func Grace(d time.Duration) Option {
 	return func(o *options) error { o.host.Grace = d; return nil }
 }
 
+// MaxRuns is how many runs that clients started the node executes at once; more
+// wait, in order, and the log says so. Runs that other runs started are not
+// counted: what waits for them has its place already. A run that is suspended,
+// or waits behind another one of its key, has none. The default is 4,096.
+func MaxRuns(n int) Option {
+	return func(o *options) error {
+		if n < 1 {
+			return fmt.Errorf("at most %d runs at once: it is at least 1", n)
+		}
+		o.host.MaxRuns = n
+		return nil
+	}
+}
+
 // PayloadCap is the largest input, result or state in bytes. The default is 64
 // MiB.
 func PayloadCap(bytes int64) Option {

@@ -178,14 +178,13 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 			return a.exec.Resume(ctx, ref, mail)
 		}
 		if task.d.Envelope.GetParent() == "" { // a client's: it waits for a place
-			select {
-			case a.pump.host.slots <- struct{}{}:
-				defer func() { <-a.pump.host.slots }()
-			case <-ctx.Done():
-				return &runtime.Ending{Kind: runtime.Restart, Err: context.Cause(ctx)}
-			case <-a.pump.lease.Draining():
-				return &runtime.Ending{Kind: runtime.Restart, Err: errStopped}
+			slots := a.pump.host.slots
+			if !slots.try() {
+				if err := slots.wait(ctx, a.pump.lease.Draining()); err != nil {
+					return &runtime.Ending{Kind: runtime.Restart, Err: err}
+				}
 			}
+			defer slots.free()
 		}
 		return a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: task.d.Envelope, From: task.d.From, Published: task.d.Published}, mail)
 	})

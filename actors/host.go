@@ -81,7 +81,7 @@ type Host struct {
 	engine *runtime.Config
 	system *system
 	member *cluster.Member
-	slots  chan struct{} // one for each run that a client started
+	slots  *slots // one for each run that a client started
 	ready  chan struct{}
 	once   sync.Once
 	held   atomic.Int64  // messages received and not acknowledged
@@ -104,7 +104,7 @@ func NewHost(cfg Config) (*Host, error) {
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
-		slots: make(chan struct{}, cfg.MaxRuns), ready: make(chan struct{}), moved: make(chan struct{}, 1),
+		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), moved: make(chan struct{}, 1),
 		pumps: map[schemas.Partition]*pump{},
 	}
 	b := cfg.Broker

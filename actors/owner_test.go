@@ -121,6 +121,36 @@ func TestP09_HostAtItsBoundDropsNothing(t *testing.T) {
 	}
 }
 
+// TestRunsOfClientsWaitForAPlace: as many as may execute at once, the others are
+// begun when a place is free, and the log says, once, that they wait. A run that
+// another run waits for takes no place.
+func TestRunsOfClientsWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	s.cfg.MaxRuns = 2
+	s.start()
+	for _, key := range []string{"a", "b"} {
+		s.send(ref("delegate", key, key), "", "gate "+key)
+		s.until("the run that "+key+" calls executes", func() bool { return g.times("gate "+key) == 1 })
+	}
+	for i := range 10 {
+		s.send(ref("account", fmt.Sprint(i), "1"), "write", "x")
+	}
+	s.until("it is said that runs wait", func() bool { return strings.Contains(s.log.String(), "runs of clients wait for a place") })
+	if n := g.times("x"); n != 0 {
+		t.Errorf("%d runs executed beyond the bound", n)
+	}
+	g.open("gate a")
+	g.open("gate b")
+	for i := range 10 {
+		s.end(ref("account", fmt.Sprint(i), "1"))
+	}
+	if n := strings.Count(s.log.String(), "runs of clients wait for a place"); n != 1 {
+		t.Errorf("the log says %d times that runs wait, want once", n)
+	}
+}
+
 // TestP17_StateThatSomebodyElseWroteStopsTheIdentity: visibly, and nothing of
 // it is lost.
 func TestP17_StateThatSomebodyElseWroteStopsTheIdentity(t *testing.T) {
