@@ -302,3 +302,35 @@ func TestWaitThatEndsWithItsContextBeginsAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestP12_EarlierWakeUpsAreRemovedAtTheNextSuspension: a run that waits for
+// results, and is woken by each, keeps one wake-up, not one for each wait.
+func TestP12_EarlierWakeUpsAreRemovedAtTheNextSuspension(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			for range 5 {
+				if _, err := result(c, c.Call("call", to("slow", "b"), nil)); err != nil {
+					return "", err
+				}
+			}
+			return "done", nil
+		}), kind("slow", func(c *runtime.Context, _ string) (string, error) {
+			return result(c, c.After("ten minutes", 10*time.Minute))
+		}))
+		w.Task(ref("w", "a", "1"), "", nil)
+		standing := func() (n int) {
+			for _, l := range w.Left() {
+				if strings.HasPrefix(l, "wake-up") && strings.Contains(l, "w/a/1") {
+					n++
+				}
+			}
+			return n
+		}
+		<-time.After(45 * time.Minute)
+		if n := standing(); n != 1 {
+			t.Errorf("%d wake-ups stand after five waits, want the last one's: %q", n, w.Left())
+		}
+		expect(t, w, ref("w", "a", "1"), "done")
+		settle(t, w)
+	})
+}
