@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,8 +27,8 @@ type Delivery struct {
 	Envelope *schemas.Envelope
 	// Bad says why the message cannot be decoded and what its sender can do.
 	Bad error
-	// BadCode is the code of Bad, for programs: "invalid", "too_large" or
-	// "unimplemented".
+	// BadCode is the code of Bad, for programs: "invalid", "too_large",
+	// "unimplemented" or "denied".
 	BadCode string
 	// NoID says that the publisher gave no ID, and Envelope.Id was made from
 	// the message's sequence.
@@ -65,11 +66,17 @@ func (b *Broker) delivery(stream string, m message) Delivery {
 	if err == nil {
 		err = d.qualify()
 	}
+	if err == nil {
+		err = d.allowed()
+	}
 	if err != nil {
 		d.bad(err)
 	}
 	return d
 }
+
+// errDenied is in the chain of what a trust domain may not send.
+var errDenied = errors.New("not for this trust domain")
 
 // errUnimplemented is in the chain of what a later version will understand.
 var errUnimplemented = errors.New("not in this version")
@@ -82,6 +89,8 @@ func (d *Delivery) bad(err error) {
 		d.BadCode = "too_large"
 	case errors.Is(err, errUnimplemented):
 		d.BadCode = "unimplemented"
+	case errors.Is(err, errDenied):
+		d.BadCode = "denied"
 	}
 }
 
@@ -202,6 +211,33 @@ func (d *Delivery) qualify() error {
 	}
 	if err := schemas.RunID(env.Id).Validate(); err != nil {
 		return fmt.Errorf("message ID: %w", err)
+	}
+	return nil
+}
+
+// allowed checks what a sender of another domain sends. Results and wake-ups are
+// the engine's own, which is local; who waits for a task, and what sent it, is
+// said by the engine alone: an answer goes to whom the task names.
+func (d *Delivery) allowed() error {
+	env := d.Envelope
+	if d.From == LocalDomain {
+		return nil
+	}
+	switch env.Type {
+	case schemas.Envelope_TASK:
+		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 {
+			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender: %w; only %s may; send it without reply, parent and chain", d.From, errDenied, LocalDomain)
+		}
+	case schemas.Envelope_SIGNAL:
+	case schemas.Envelope_CANCEL:
+		if !strings.HasPrefix(env.Run, d.From+":") {
+			return fmt.Errorf("domain %s cancels run %q: %w; it may cancel its own, whose IDs begin with %q", d.From, env.Run, errDenied, d.From+":")
+		}
+	default:
+		return fmt.Errorf("domain %s sends a %s: %w; only %s may", d.From, strings.ToLower(env.Type.String()), errDenied, LocalDomain)
+	}
+	if blob := env.Payload.GetBlob(); blob != nil && !strings.HasPrefix(blob.GetName(), d.To.Run(schemas.RunID(env.Id)).String()+"/") {
+		return fmt.Errorf("the payload of a message of domain %s is the object %q: %w; it may be one below %s/", d.From, blob.GetName(), errDenied, d.To.Run(schemas.RunID(env.Id)))
 	}
 	return nil
 }

@@ -114,6 +114,49 @@ func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
 	}
 }
 
+// Another domain sends tasks and signals, and cancels its own runs. What only the
+// engine may say is not believed.
+func TestDelivery_AnotherDomainIsBelievedOnlyAsAClient(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	id := identity("wf", "k")
+	type env = schemas.Envelope
+	blob := func(name string) *schemas.Payload { return &schemas.Payload{Blob: &schemas.Blob{Name: name}} }
+	for name, tt := range map[string]struct {
+		env  *env
+		says string // "" is allowed
+	}{
+		"task":                      {&env{Type: schemas.Envelope_TASK}, ""},
+		"task, object of its own":   {&env{Type: schemas.Envelope_TASK, Payload: blob("wf/k/acme:1/message-1")}, ""},
+		"signal":                    {&env{Type: schemas.Envelope_SIGNAL, Run: "7"}, ""},
+		"cancel of its own":         {&env{Type: schemas.Envelope_CANCEL, Run: "acme:7"}, ""},
+		"cancel of local's":         {&env{Type: schemas.Envelope_CANCEL, Run: "7"}, "its own"},
+		"cancel of another's":       {&env{Type: schemas.Envelope_CANCEL, Run: "acme2:7"}, "its own"},
+		"wake":                      {&env{Type: schemas.Envelope_WAKE, Run: "acme:7"}, "a wake"},
+		"result":                    {&env{Type: schemas.Envelope_RESULT, Run: "acme:7", Path: "1"}, "a result"},
+		"task that answers a run":   {&env{Type: schemas.Envelope_TASK, Reply: &schemas.Reply{Run: "wf/k/7", Path: "1"}}, "without reply"},
+		"task with a parent":        {&env{Type: schemas.Envelope_TASK, Parent: "wf/k/7"}, "without reply"},
+		"task with a chain":         {&env{Type: schemas.Envelope_TASK, Chain: []string{"wf/k"}}, "without reply"},
+		"task, object of another's": {&env{Type: schemas.Envelope_TASK, Payload: blob("wf/k/7/result")}, "may be one below"},
+	} {
+		tt.env.Id = "1"
+		data, err := proto.Marshal(tt.env)
+		must(t, err)
+		d := r.read(r.n.TaskSubject("acme", id), string(data), "Perdure-Envelope", "1")
+		switch {
+		case tt.says == "" && (d.Bad != nil || d.Envelope.GetId() != "acme:1"):
+			t.Errorf("%s: %+v, want it allowed", name, d)
+		case tt.says != "" && (d.Bad == nil || d.BadCode != "denied"):
+			t.Errorf("%s: %+v, want it denied", name, d)
+		case tt.says != "":
+			mentions(t, d.Bad, tt.says, "acme")
+		}
+		if d := r.read(r.n.TaskSubject("local", id), string(data), "Perdure-Envelope", "1"); d.Bad != nil {
+			t.Errorf("%s of the local domain: %v, want it allowed", name, d.Bad)
+		}
+	}
+}
+
 // What is put among the wake-ups by hand, and no schedule of its identity made,
 // is no wake-up.
 func TestDelivery_AWakeUpNamesAScheduleOfItsIdentity(t *testing.T) {
