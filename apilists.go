@@ -24,7 +24,7 @@ func (a *api) query(ctx context.Context, in queryRequest) (any, error) {
 		return a.queryHere(ctx, in)
 	}
 	var answer queryAnswer
-	err = a.node.client.request(ctx, "kinds."+string(id.Kind)+".query", in, &answer)
+	err = a.node.client.read(ctx, "kinds."+string(id.Kind)+".query", in, &answer)
 	return answer, err
 }
 
@@ -80,7 +80,7 @@ func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
 			continue
 		}
 		var info kindInfo
-		if err := a.node.client.request(ctx, "kinds."+name+".info", struct{}{}, &info); err != nil {
+		if err := a.node.client.read(ctx, "kinds."+name+".info", struct{}{}, &info); err != nil {
 			return nil, err
 		}
 		list = append(list, info)

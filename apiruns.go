@@ -76,7 +76,7 @@ func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envel
 			return nil
 		}
 		var info kindInfo
-		err = a.node.client.request(ctx, "kinds."+string(id.Kind)+".info", struct{}{}, &info)
+		err = a.node.client.read(ctx, "kinds."+string(id.Kind)+".info", struct{}{}, &info)
 		if errors.Is(err, durable.ErrUnavailable) {
 			return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("start %s: no node that hosts the kind %q answers, so it cannot be said which ID the run gets; start one, or name an ID", id, string(id.Kind))}
 		} else if err != nil {

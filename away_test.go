@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/durable"
@@ -126,5 +127,49 @@ func TestChaosClientsLiveThroughOutages(t *testing.T) {
 		if n, err = perdure.Ask(ctx, c, balance.At("a"), durable.None{}); err != nil || n > outages {
 			t.Fatalf("the balance is %d, %v; want %d", n, err, outages)
 		}
+	}
+}
+
+// TestQuestionIsAskedAgainWhenItsNodeDies: a question that a node took, and did
+// not live to answer, is answered by another one.
+func TestQuestionIsAskedAgainWhenItsNodeDies(t *testing.T) {
+	t.Parallel()
+	srv := brokertest.Server(t)
+	running(t, srv.URL(), perdure.Host(greetKind()))
+	ctx := testContext(t)
+	dying, err := nats.Connect(srv.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dying.Close()
+	took := make(chan struct{}, 1)
+	sub, err := dying.QueueSubscribe("perdure.api.kinds.account.query", "q", func(*nats.Msg) { took <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dying.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := perdure.Dial(ctx, srv.URL(), perdure.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answer := make(chan error, 1)
+	go func() { // ends with ctx
+		_, err := perdure.Ask(ctx, c, balance.At("a"), durable.None{})
+		answer <- err
+	}()
+	select {
+	case <-took:
+	case <-ctx.Done():
+		t.Fatal("nobody was asked")
+	}
+	if err := sub.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	running(t, srv.URL(), perdure.Pool("bank"), perdure.Host(accountKind()))
+	if err := <-answer; err != nil {
+		t.Errorf("the question failed with %v", err)
 	}
 }

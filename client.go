@@ -253,7 +253,7 @@ func Ask[In, Out any](ctx context.Context, c *Client, to durable.QueryTarget[In,
 	input, codec := actors.PayloadJSON(p)
 	var answer queryAnswer
 	req := queryRequest{Actor: id.String(), Query: query, Input: input, Codec: codec}
-	if err := c.request(ctx, "actors.query", req, &answer); err != nil {
+	if err := c.read(ctx, "actors.query", req, &answer); err != nil {
 		return out, err
 	}
 	res, err := actors.PayloadOf(actors.Done{Result: answer.Result, Codec: answer.Codec})
@@ -263,19 +263,35 @@ func Ask[In, Out any](ctx context.Context, c *Client, to durable.QueryTarget[In,
 	return durable.Decode[Out](res)
 }
 
-// request asks the API of whichever node answers.
-func (c *Client) request(ctx context.Context, endpoint string, in, out any) error {
+// read asks the API for what changes nothing: it is asked again if the node that
+// was asked does not answer.
+func (c *Client) read(ctx context.Context, endpoint string, in, out any) error {
+	return c.request(ctx, endpoint, in, out, true)
+}
+
+// do asks the API for a change, once.
+func (c *Client) do(ctx context.Context, endpoint string, in, out any) error {
+	return c.request(ctx, endpoint, in, out, false)
+}
+
+// requestWait bounds a request whose context has no deadline.
+const requestWait = 30 * time.Second
+
+func (c *Client) request(ctx context.Context, endpoint string, in, out any, repeat bool) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode request %s: %w", endpoint, err)
 	}
+	bounded := ctx
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
+		bounded, cancel = context.WithTimeout(ctx, requestWait)
 		defer cancel()
 	}
-	header, answer, err := c.b.Request(ctx, endpoint, body)
+	header, answer, err := c.b.Request(bounded, endpoint, body, repeat)
 	switch {
+	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no answer within %s; whether it was done is not known: look, then ask again", endpoint, requestWait)}
 	case errors.Is(err, broker.ErrUnanswered):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one", endpoint, c.b.Namespace())}
 	case errors.Is(err, broker.ErrDisconnected):

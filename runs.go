@@ -64,7 +64,7 @@ type Step struct {
 // Get returns what is known of a run by its reference kind/key/id.
 func (c *Client) Get(ctx context.Context, ref string) (*RunInfo, error) {
 	var info RunInfo
-	if err := c.request(ctx, "runs.get", runRequest{Run: ref}, &info); err != nil {
+	if err := c.read(ctx, "runs.get", runRequest{Run: ref}, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil
@@ -74,7 +74,7 @@ func (c *Client) Get(ctx context.Context, ref string) (*RunInfo, error) {
 // keeps: it may be a moment behind.
 func (c *Client) List(ctx context.Context, q ListRuns) (*RunList, error) {
 	var list RunList
-	if err := c.request(ctx, "runs.list", q, &list); err != nil {
+	if err := c.read(ctx, "runs.list", q, &list); err != nil {
 		return nil, err
 	}
 	return &list, nil
@@ -84,7 +84,7 @@ func (c *Client) List(ctx context.Context, q ListRuns) (*RunList, error) {
 // and it ends when its handler has cleaned up. reason is for people.
 func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 	var answer struct{}
-	return c.request(ctx, "runs.cancel", cancelRequest{Run: ref, Reason: reason}, &answer)
+	return c.do(ctx, "runs.cancel", cancelRequest{Run: ref, Reason: reason}, &answer)
 }
 
 // StartJSON starts a run by names, for callers without types: input is JSON. An
@@ -94,7 +94,7 @@ func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 // for an ID that was used before with another input.
 func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage) (*Run[json.RawMessage], error) {
 	var answer startAnswer
-	if err := c.request(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer); err != nil {
+	if err := c.do(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer); err != nil {
 		return nil, err
 	}
 	ref, err := schemas.ParseRef(answer.Run)
