@@ -28,10 +28,12 @@ type activation struct {
 	busy     bool
 	current  schemas.RunID // while busy with a run
 	mail     *runtime.Mailbox
-	open     *schemas.Ref // the run that goes first, if one is open and not executing
-	asleep   bool         // open is suspended: it waits for a message
-	halted   bool         // parked or stopped: nothing of it runs under this lease
-	restarts int          // in a row
+	open     *schemas.Ref      // the run that goes first, if one is open and not executing
+	asleep   bool              // open is suspended: it waits for a message
+	halted   bool              // parked or stopped: nothing of it runs under this lease
+	restarts int               // in a row
+	due      []expired         // records to remove between two runs
+	settling []<-chan struct{} // each closed once what an execution left is acknowledged
 }
 
 // An item is a message that is kept until its run is suspended or finished.
@@ -122,6 +124,9 @@ func (a *activation) next() {
 	if a.busy || a.halted || a.pump.draining() || a.pump.ctx.Err() != nil {
 		return
 	}
+	if a.removeDue() {
+		return
+	}
 	if a.open != nil {
 		ref := *a.open
 		for _, it := range a.items {
@@ -210,9 +215,11 @@ func (a *activation) lookUp(it *item) {
 // begin runs fn on a goroutine of the pump's, and then acknowledges what the
 // ending allows.
 func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) {
-	u := a.pump
+	u, done := a.pump, make(chan struct{})
+	a.settling = append(slices.DeleteFunc(a.settling, over), done)
 	a.current = run
 	a.busy = u.work.begin(func() {
+		defer close(done)
 		m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
 		a.self.tell(m)
 		select {

@@ -119,44 +119,80 @@ func (u *pump) senderDone(ctx context.Context, parent string) (bool, error) {
 	return err == nil && head.Seq > last.Seq, err
 }
 
-// expire removes records, in the identity's own queue, so that nothing of the
-// identity happens meanwhile. They are its oldest, and go in their order: if a
-// record went before an older one, that would be the head again one day, and
-// what it sent would be sent again, to runs whose records may be gone.
-func (a *activation) expire(m expire) {
-	if a.busy || a.halted || len(a.items) > 0 || a.open != nil || a.pump.draining() {
-		return // next time
+// expire takes in which records are to be removed. They go between two runs, in
+// the identity's own queue, so that nothing of the identity happens meanwhile.
+func (a *activation) expire(m expire) { a.due = m.records }
+
+// removeDue begins to remove the records that are due, if no run is open. They
+// are the identity's oldest, and go in their order: if a record went before an
+// older one, that would be the head again one day, and what it sent would be
+// sent again, to runs whose records may be gone. A record stays, and with it
+// those behind it, while there is a message of its run: nothing but the record
+// says that the run is not to be started again.
+func (a *activation) removeDue() bool {
+	if len(a.due) == 0 || a.open != nil {
+		return false
 	}
-	a.begin(m.records[0].ref.ID, func(ctx context.Context) *runtime.Ending {
-		if err := a.removeRecords(ctx, m.records); err != nil {
-			return &runtime.Ending{Kind: runtime.Restart, Err: err}
-		}
-		return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
+	records := a.due
+	a.due = nil
+	held := slices.IndexFunc(records, func(r expired) bool {
+		return slices.ContainsFunc(a.items, func(it *item) bool { return it.run == r.ref.ID })
 	})
+	if held >= 0 {
+		records = records[:held]
+	}
+	if len(records) == 0 {
+		return false
+	}
+	settling := slices.Clone(a.settling)
+	return a.begin(records[0].ref.ID, func(ctx context.Context) *runtime.Ending {
+		for _, done := range settling { // what is not acknowledged may come again
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() != nil {
+			return &runtime.Ending{Kind: runtime.Restart, Err: context.Cause(ctx)}
+		}
+		return a.removeRecords(ctx, records)
+	})
+}
+
+// over reports whether done is closed.
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 var errSwept = errors.New("records were removed")
 
-func (a *activation) removeRecords(ctx context.Context, records []expired) error {
+// removeRecords removes records and what belongs to them. Its ending is Restart,
+// for errSwept if all went well: the head may be gone.
+func (a *activation) removeRecords(ctx context.Context, records []expired) *runtime.Ending {
 	if !a.exec.Known() { // the head is settled before it goes
 		if end := a.exec.Open(ctx); end != nil {
-			return end.Err
+			return end
 		}
 	}
 	b := a.pump.host.cfg.Broker
 	for _, r := range records {
 		last, ok, err := b.Journal().Last(ctx, r.ref)
+		if err == nil && ok && last.Seq == r.seq {
+			err = b.Journal().Delete(ctx, r.seq)
+		}
 		if err != nil {
-			return err
-		}
-		if !ok || last.Seq != r.seq {
-			continue
-		}
-		if err := b.Journal().Delete(ctx, r.seq); err != nil {
-			return err
+			return &runtime.Ending{Kind: runtime.Restart, Err: err}
 		}
 	}
-	return a.removeBlobs(ctx, b, records)
+	if err := a.removeBlobs(ctx, b, records); err != nil {
+		return &runtime.Ending{Kind: runtime.Restart, Err: err}
+	}
+	return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
 }
 
 // removeBlobs removes the payloads that were stored for runs, and states of
