@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -36,19 +35,9 @@ type activation struct {
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
 }
 
-// An item is a message that is kept until its run is suspended or finished.
-type item struct {
-	d       broker.Delivery
-	run     schemas.RunID
-	given   bool // to the execution
-	primary bool // the task that an execution was made from
-}
-
 func newActivation(u *pump, id schemas.Identity, kind *runtime.Kind, self address) *activation {
 	return &activation{pump: u, id: id, kind: kind, self: self, exec: runtime.NewExecutor(u.host.engine, id, kind, u.lease)}
 }
-
-func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelope_TASK }
 
 // ended is what an execution tells its activation, and waits for the messages
 // that may be acknowledged now.
@@ -56,6 +45,13 @@ type ended struct {
 	run  schemas.RunID
 	end  *runtime.Ending
 	over chan []*item
+}
+
+// loaded is a message for the run that executes, which was read; nil is one that
+// there is nothing to do for.
+type loaded struct {
+	it  *item
+	env *schemas.Envelope
 }
 
 // again makes an activation look for work after a pause.
@@ -72,13 +68,15 @@ type expired struct {
 
 func (a *activation) receive(msg any) {
 	switch m := msg.(type) {
-	case broker.Delivery:
+	case *item:
 		a.received++
 		a.exec.Received()
 		a.accept(m)
 	case ended:
 		a.busy, a.mail = false, nil
 		m.over <- a.conclude(m)
+	case loaded:
+		a.loaded(m)
 	case again:
 		a.busy = false
 	case expire:
@@ -107,15 +105,49 @@ func (a *activation) panicked(v any, stack []byte) {
 }
 
 // accept keeps a message, and hands it to the run that executes if it is for it.
-func (a *activation) accept(d broker.Delivery) {
-	env := d.Envelope
-	it := &item{d: d, run: schemas.RunID(env.GetRun())}
+func (a *activation) accept(it *item) {
+	env := it.d.Envelope
+	it.run = schemas.RunID(env.GetRun())
 	if it.isTask() {
 		it.run = schemas.RunID(env.GetId())
 	}
 	a.items = append(a.items, it)
-	if a.busy && a.current == it.run && a.mail != nil {
+	switch {
+	case a.executes(it) && it.light:
+		a.load(it)
+	case a.executes(it):
 		it.given = a.mail.Put(env)
+	case a.busy || a.halted || a.open == nil && len(a.items) > 1 || a.open != nil && a.open.ID != it.run:
+		a.pump.lighten(it) // it waits
+	}
+}
+
+// executes reports whether the run of a message executes, and takes messages.
+func (a *activation) executes(it *item) bool {
+	return a.busy && a.current == it.run && a.mail != nil
+}
+
+// load reads a message for the run that executes.
+func (a *activation) load(it *item) {
+	u := a.pump
+	u.work.begin(func() {
+		env, err := u.body(u.ctx, it)
+		if err != nil {
+			u.lose(err)
+			return
+		}
+		a.self.tell(loaded{it, env})
+	})
+}
+
+func (a *activation) loaded(m loaded) {
+	switch {
+	case !slices.Contains(a.items, m.it): // settled meanwhile
+	case m.env == nil:
+		a.take(func(it *item) bool { return it == m.it })
+		a.pump.work.begin(func() { a.pump.ack(m.it) })
+	case a.executes(m.it) && !m.it.given:
+		m.it.given = a.mail.Put(m.env)
 	}
 }
 
@@ -165,35 +197,83 @@ func (a *activation) queued(run schemas.RunID) bool {
 
 // execute begins a run from its task, or, without one, goes on with an open run.
 func (a *activation) execute(ref schemas.Ref, task *item) {
-	mail := runtime.NewMailbox()
+	u, mail := a.pump, runtime.NewMailbox()
+	var light []*item // of the mail, to be read before the run may look into it
 	for _, it := range a.items {
-		if it.run != ref.ID {
-			continue
-		}
-		if it == task {
-			it.given, it.primary = true, true
-		} else {
+		switch {
+		case it.run != ref.ID:
+		case it == task:
+			it.given = true
+		case it.light:
+			it.given, light = true, append(light, it)
+		default:
 			it.given = mail.Put(it.d.Envelope)
 		}
 	}
 	a.open, a.asleep = nil, false
 	a.mail = mail
-	a.begin(ref.ID, func(ctx context.Context) *runtime.Ending {
-		if task == nil {
-			return a.exec.Resume(ctx, ref, mail)
-		}
-		if task.d.Envelope.GetParent() == "" { // a client's: it waits for a place
-			slots := a.pump.host.slots
-			if !slots.try() {
-				if err := slots.wait(ctx, a.pump.lease.Draining()); err != nil {
-					return &runtime.Ending{Kind: runtime.Restart, Err: err}
-				}
+	// A client's run takes a place. One that has to wait for it needs no payload.
+	bound := task != nil && task.d.Envelope.GetParent() == ""
+	placed := bound && u.host.slots.try()
+	if bound && !placed {
+		task.given = false
+		u.lighten(task)
+		task.given = true
+	}
+	begun := a.begin(ref.ID, func(ctx context.Context) *runtime.Ending {
+		if bound && !placed {
+			if err := u.host.slots.wait(ctx, u.lease.Draining()); err != nil {
+				return &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
-			defer slots.free()
 		}
-		return a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: task.d.Envelope, From: task.d.From, Published: task.d.Published}, mail)
+		if bound {
+			defer u.host.slots.free()
+		}
+		return a.run(ctx, ref, task, light, mail)
 	})
+	if !begun && placed {
+		u.host.slots.free()
+	}
 }
+
+// run executes a run, after reading what is light of its messages.
+func (a *activation) run(ctx context.Context, ref schemas.Ref, task *item, light []*item, mail *runtime.Mailbox) *runtime.Ending {
+	var env *schemas.Envelope
+	if task != nil {
+		var err error
+		if env, err = a.pump.body(ctx, task); err != nil {
+			return &runtime.Ending{Kind: runtime.Restart, Err: err}
+		}
+		if env == nil {
+			return &runtime.Ending{Kind: runtime.Restart, Err: errVoid{task}}
+		}
+		a.pump.weigh(task, int64(len(env.GetPayload().GetData())))
+	}
+	for _, it := range light {
+		m, err := a.pump.body(ctx, it)
+		if err != nil {
+			return &runtime.Ending{Kind: runtime.Restart, Err: err}
+		}
+		if m != nil { // otherwise it is acknowledged with those that are given
+			mail.Put(m)
+		}
+	}
+	if task == nil {
+		return a.exec.Resume(ctx, ref, mail)
+	}
+	end := a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: env, From: task.d.From, Published: task.d.Published}, mail)
+	if task.light {
+		a.pump.weigh(task, 0)
+	}
+	return end
+}
+
+// errVoid ends an execution that had nothing to execute: there is nothing to do
+// for the task but to acknowledge it. The activation begins again: if it was a
+// later owner who settled it, it finds its head.
+type errVoid struct{ task *item }
+
+func (errVoid) Error() string { return "there is nothing to do for the task" }
 
 // lookUp settles a message of a run that is neither open nor queued: its run is
 // finished, or was never heard of, and then a wake-up, result or cancellation
@@ -213,8 +293,8 @@ func (a *activation) lookUp(it *item) {
 }
 
 // begin runs fn on a goroutine of the pump's, and then acknowledges what the
-// ending allows.
-func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) {
+// ending allows. It returns false if nothing is begun any more.
+func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) bool {
 	u, done := a.pump, make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
 	a.current = run
@@ -228,6 +308,7 @@ func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.
 		case <-u.ctx.Done():
 		}
 	})
+	return a.busy
 }
 
 // conclude takes in how an execution ended, and returns the messages that may
@@ -248,12 +329,21 @@ func (a *activation) conclude(m ended) []*item {
 	case runtime.Behind:
 		ref := m.end.Open
 		a.open, a.asleep = &ref, m.end.Asleep
+		for _, it := range a.items {
+			if it.run != ref.ID { // it waits after all
+				it.given = false
+				a.pump.lighten(it)
+			}
+		}
 	case runtime.Parked, runtime.Stopped:
 		a.halted = true
 		log.Error("a run cannot go on; its messages are kept", "run", a.id.Run(m.run).String(), "why", m.end.Err)
 	case runtime.Restart:
 		a.exec = runtime.NewExecutor(a.pump.host.engine, a.id, a.kind, a.pump.lease)
+		var void errVoid
+		errors.As(m.end.Err, &void)
 		a.restart(m.end.Err)
+		return a.take(func(it *item) bool { return it == void.task })
 	case runtime.Lost:
 		a.pump.lose(m.end.Err)
 	}
@@ -264,9 +354,9 @@ func (a *activation) conclude(m ended) []*item {
 // grows, so that a store that is away is not hammered.
 func (a *activation) restart(why error) {
 	for _, it := range a.items {
-		it.given, it.primary = false, false
+		it.given = false
 	}
-	if errors.Is(why, errSwept) {
+	if errors.Is(why, errSwept) || errors.As(why, &errVoid{}) {
 		return
 	}
 	a.restarts++

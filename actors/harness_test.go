@@ -28,6 +28,7 @@ type bench struct {
 	b     *broker.Broker
 	cfg   actors.Config
 	log   *logBuffer
+	host  *actors.Host // the last one that was started
 
 	mu     sync.Mutex
 	points []broker.FaultPoint
@@ -87,6 +88,7 @@ func (s *bench) start() (stop func()) {
 	if err := h.Join(s.ctx); err != nil {
 		s.t.Fatal(err)
 	}
+	s.host = h
 	ctx, leave := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -41,6 +40,12 @@ type Config struct {
 	// any is done with; default 16,384. When nothing moves it takes more, slowly,
 	// since what the ones it holds wait for may be behind (P09).
 	MaxHeld int64
+	// MaxHeldBytes is how much of them the host keeps in memory before it takes
+	// no more, likewise; default 256 MiB. What waits behind another message of
+	// its identity, or for a place, counts for nothing: a payload of more than
+	// 4 KiB is let go, and read again when it is needed. What executes is
+	// bounded by MaxRuns.
+	MaxHeldBytes int64
 	// Grace is how long a leaving host lets steps in flight run; default 10 s.
 	Grace time.Duration
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
@@ -66,6 +71,9 @@ func (c *Config) defaults() {
 	if c.MaxHeld == 0 {
 		c.MaxHeld = 16_384
 	}
+	if c.MaxHeldBytes == 0 {
+		c.MaxHeldBytes = 256 << 20
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -84,8 +92,7 @@ type Host struct {
 	slots  *slots // one for each run that a client started
 	ready  chan struct{}
 	once   sync.Once
-	held   atomic.Int64  // messages received and not acknowledged
-	moved  chan struct{} // capacity 1: a message was done with
+	held   *held
 
 	mu    sync.Mutex
 	pumps map[schemas.Partition]*pump
@@ -104,7 +111,7 @@ func NewHost(cfg Config) (*Host, error) {
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
-		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), moved: make(chan struct{}, 1),
+		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes},
 		pumps: map[schemas.Partition]*pump{},
 	}
 	b := cfg.Broker
@@ -229,33 +236,4 @@ func (h *Host) change(ctx context.Context, c cluster.Change) {
 	h.pumps[c.Partition] = p
 	h.mu.Unlock()
 	h.wg.Go(p.run)
-}
-
-// stillness is how long a host that holds its most waits for something to move
-// before it takes more all the same.
-const stillness = 250 * time.Millisecond
-
-// room waits until the host may take another message.
-func (h *Host) room(ctx context.Context) {
-	for h.held.Load() >= h.cfg.MaxHeld {
-		t := time.NewTimer(stillness)
-		select {
-		case <-h.moved:
-			t.Stop()
-		case <-t.C:
-			return
-		case <-ctx.Done():
-			t.Stop()
-			return
-		}
-	}
-}
-
-// release notes that n messages are done with.
-func (h *Host) release(n int64) {
-	h.held.Add(-n)
-	select {
-	case h.moved <- struct{}{}:
-	default:
-	}
 }

@@ -26,7 +26,7 @@ type pump struct {
 	done   chan struct{}
 	before <-chan struct{} // done of the partition's last pump, nil for none
 	work   work            // executions and acknowledgements
-	held   atomic.Int64    // messages received and not acknowledged
+	held   share           // messages received and not acknowledged
 	routed atomic.Uint64   // number of the last message that reached its mailbox
 
 	mu          sync.Mutex
@@ -42,7 +42,7 @@ type place struct {
 }
 
 func newPump(ctx context.Context, h *Host, p schemas.Partition, lease *cluster.Lease) *pump {
-	u := &pump{host: h, p: p, lease: lease, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
+	u := &pump{host: h, p: p, lease: lease, held: share{of: h.held}, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
 	u.ctx, u.stop = context.WithCancelCause(ctx)
 	return u
 }
@@ -62,7 +62,7 @@ func (u *pump) run() {
 		u.host.cfg.Log.Error("a handler or a step does not return; it is left behind", "partition", u.p.String(), "grace", u.host.cfg.Grace)
 	}
 	u.stop(err)
-	u.host.release(u.held.Load())
+	u.held.end()
 	u.mu.Lock() // an activation may be leaving by itself
 	for _, pl := range u.activations {
 		pl.addr.stop()
@@ -155,7 +155,7 @@ func (u *pump) pump() error {
 	u.work.begin(func() { u.sweep(pull) })
 	u.work.begin(func() { u.passivateIdle(pull) })
 	for {
-		u.host.room(pull)
+		u.host.held.room(pull)
 		d, err := feed.Next(pull)
 		if err != nil {
 			if cause := context.Cause(u.ctx); cause != nil {
@@ -163,9 +163,7 @@ func (u *pump) pump() error {
 			}
 			return err
 		}
-		u.held.Add(1)
-		u.host.held.Add(1)
-		u.deliver(d)
+		u.deliver(u.newItem(d))
 		u.routed.Store(d.Number)
 	}
 }
@@ -176,32 +174,27 @@ func (u *pump) lose(err error) { u.stop(err) }
 // deliver brings a message to its activation. What cannot be understood is
 // kept as a dead letter; what is for a kind that this build does not have
 // stays where it is, for a build that does.
-func (u *pump) deliver(d broker.Delivery) {
-	if d.Bad != nil {
-		u.work.begin(func() { u.bury(d, d.BadCode, d.Bad.Error()) })
-		return
-	}
-	if err := Fill(u.ctx, u.host.cfg.Broker, d.Envelope); errors.Is(err, broker.ErrBlob) {
-		u.work.begin(func() { u.bury(d, "invalid", err.Error()) })
-		return
-	} else if err != nil {
-		u.lose(fmt.Errorf("message %d to %s: %w", d.Seq, d.To, err))
-		return
-	}
-	if d.Envelope.GetType() == schemas.Envelope_SIGNAL {
-		u.work.begin(func() { u.bury(d, "unimplemented", "signals come with a later version; send a task instead") })
-		return
-	}
+func (u *pump) deliver(it *item) {
+	d := it.d
 	kind := u.host.kinds[d.To.Kind]
-	if kind == nil {
+	switch {
+	case d.Bad != nil:
+		u.bury(it, d.BadCode, d.Bad.Error())
+		return
+	case d.Envelope.GetType() == schemas.Envelope_SIGNAL:
+		u.bury(it, "unimplemented", "signals come with a later version; send a task instead")
+		return
+	case kind == nil:
 		u.host.cfg.Log.Warn("a task waits for a node that has its kind", "identity", d.To.String(), "id", d.Envelope.GetId())
+		u.unhold(it)
 		return
 	}
 	if err := identify(d, kind.OncePerKey); err != nil {
-		u.work.begin(func() { u.bury(d, "invalid", err.Error()) })
+		u.bury(it, "invalid", err.Error())
 		return
 	}
-	u.route(d.To, d)
+	u.unwrap(it)
+	u.route(d.To, it)
 }
 
 // route puts a message into the mailbox of an identity, activated if it is not.
@@ -264,23 +257,12 @@ func (u *pump) passivate(id schemas.Identity, received uint64) bool {
 
 // ack acknowledges messages, confirmed by the server; this is the only place
 // that does. One that cannot be confirmed drops the partition (P16).
-func (u *pump) ack(ds ...broker.Delivery) {
-	for _, d := range ds {
-		if err := u.feed.Ack(u.ctx, d); err != nil {
-			u.lose(fmt.Errorf("acknowledge message %d: %w", d.Seq, err))
+func (u *pump) ack(items ...*item) {
+	for _, it := range items {
+		if err := u.feed.Ack(u.ctx, it.d); err != nil {
+			u.lose(fmt.Errorf("acknowledge message %d: %w", it.d.Seq, err))
 			return
 		}
-		u.held.Add(-1)
-		u.host.release(1)
+		u.unhold(it)
 	}
-}
-
-// bury keeps a message that cannot be handled as a dead letter.
-func (u *pump) bury(d broker.Delivery, code, reason string) {
-	u.host.cfg.Log.Warn("a message was put aside as a dead letter", "subject", d.Subject, "code", code, "reason", reason)
-	if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, d, code, reason); err != nil {
-		u.lose(fmt.Errorf("keep message %d as a dead letter: %w", d.Seq, err))
-		return
-	}
-	u.ack(d)
 }

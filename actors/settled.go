@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -21,17 +20,15 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 			u.host.cfg.Log.Debug("a notice was not sent", "run", ref.String(), "error", err)
 		}
 	}
-	ds := make([]broker.Delivery, 0, len(items))
 	for _, it := range items {
-		ds = append(ds, it.d)
 		if !it.isTask() {
 			continue
 		}
 		env := it.d.Envelope
-		same := end.Hash == nil || bytes.Equal(end.Hash, runtime.HashInput(env))
+		same := end.Hash == nil || bytes.Equal(end.Hash, it.inputHash())
 		switch {
 		case !same:
-			if !u.conflict(ref, it.d) {
+			if !u.conflict(ref, it) {
 				return
 			}
 		case end.Record != nil && (end.Found || !it.given):
@@ -40,22 +37,22 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 			}
 		}
 	}
-	u.ack(ds...)
+	u.ack(items...)
 }
 
 // conflict tells the sender of a task that its message ID was used before with
 // another input, and keeps the task as a dead letter.
-func (u *pump) conflict(ref schemas.Ref, d broker.Delivery) bool {
+func (u *pump) conflict(ref schemas.Ref, it *item) bool {
 	err := runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another message ID, or ask for the run that exists", ref)
-	env := runtime.Answer(u.host.engine.Namespace, ref, d.Envelope.GetReply(), &schemas.Record{Error: runtime.EncodeError(err)})
+	env := runtime.Answer(u.host.engine.Namespace, ref, it.d.Envelope.GetReply(), &schemas.Record{Error: runtime.EncodeError(err)})
 	if env != nil {
 		env.Id = runtime.DeriveID(u.host.engine.Namespace, ref, "conflict", env.GetRun()+" "+env.GetPath())
 	}
 	if !u.answer(env) {
 		return false
 	}
-	if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, d, err.Code, err.Message); err != nil {
-		u.lose(fmt.Errorf("keep message %d as a dead letter: %w", d.Seq, err))
+	if err := u.putAside(u.ctx, it, err.Code, err.Message); err != nil {
+		u.lose(err)
 		return false
 	}
 	return true

@@ -1,0 +1,141 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// An item is a message that is kept until its run is suspended or finished. It
+// is its activation's, which alone changes it; once it was taken off the list,
+// it is whoever's took it.
+type item struct {
+	d     broker.Delivery // without what was stored, which is kept as Envelope only
+	run   schemas.RunID
+	given bool // to the execution
+	// light says that the payload is not in memory, because the message waits
+	// or it was stored by reference. Invariant: once true, never false again:
+	// what reads it again passes it on.
+	light bool
+	hash  []byte // of the input of a task that became light
+	bytes atomic.Int64
+}
+
+// keptPayload is the size up to which the payload of a waiting message stays in
+// memory: reading it again costs more than it takes.
+const keptPayload = 4 << 10
+
+// newItem counts a message that the pump has just received.
+func (u *pump) newItem(d broker.Delivery) *item {
+	it := &item{d: d}
+	u.held.add(1, 0)
+	u.weigh(it, int64(len(d.Data)+len(d.Envelope.GetPayload().GetData())))
+	return it
+}
+
+// weigh notes how many bytes of the message are in memory.
+func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, bytes-it.bytes.Swap(bytes)) }
+
+// unhold forgets a message: it is acknowledged, or not for this host.
+func (u *pump) unhold(it *item) { u.held.add(-1, -it.bytes.Swap(0)) }
+
+// unwrap lets go what was stored of a message that was understood.
+func (u *pump) unwrap(it *item) {
+	p := it.d.Envelope.GetPayload()
+	it.d.Data, it.d.Headers = nil, nil
+	it.light = p.GetBlob() != nil
+	u.weigh(it, int64(len(p.GetData())))
+}
+
+// lighten lets the payload of a message that waits go.
+func (u *pump) lighten(it *item) {
+	env := it.d.Envelope
+	if it.light || it.given || len(env.GetPayload().GetData()) <= keptPayload {
+		return
+	}
+	if it.isTask() {
+		it.hash = runtime.HashInput(env)
+	}
+	env.Payload, it.light = nil, true
+	u.weigh(it, 0)
+}
+
+func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelope_TASK }
+
+// inputHash returns the hash of a task's input, whether that is in memory or not.
+func (it *item) inputHash() []byte {
+	if it.hash != nil {
+		return it.hash
+	}
+	return runtime.HashInput(it.d.Envelope)
+}
+
+// body returns what a message says, its payload read if it is light. It is nil
+// where there is nothing to do for the message but to acknowledge it: its
+// payload is lost, and it was kept as a dead letter; or it is not in the inbox
+// any more. Then somebody else settled it, a later owner, which the next append
+// of this one tells, or an operator who removed it.
+func (u *pump) body(ctx context.Context, it *item) (*schemas.Envelope, error) {
+	env := it.d.Envelope
+	if !it.light {
+		return env, nil
+	}
+	b := u.host.cfg.Broker
+	if env.GetPayload() != nil { // it is the name of an object
+		env = proto.CloneOf(env)
+		switch err := Fill(ctx, b, env); {
+		case errors.Is(err, broker.ErrBlob):
+			return nil, u.putAside(ctx, it, "invalid", err.Error())
+		case err != nil:
+			return nil, fmt.Errorf("message %d to %s: %w", it.d.Seq, it.d.To, err)
+		}
+		return env, nil
+	}
+	d, ok, err := b.Inbox().Read(ctx, it.d.Seq)
+	switch {
+	case err != nil || !ok:
+		return nil, err
+	case d.Bad != nil:
+		return nil, u.putAside(ctx, it, d.BadCode, d.Bad.Error())
+	}
+	d.Envelope.Id = env.GetId() // as it was understood first
+	return d.Envelope, nil
+}
+
+// putAside keeps a message, as it is stored, as a dead letter; one that is gone
+// is none.
+func (u *pump) putAside(ctx context.Context, it *item, code, reason string) error {
+	b := u.host.cfg.Broker
+	d, ok, err := b.Inbox().Read(ctx, it.d.Seq)
+	if ok {
+		u.sayDead(it, code, reason)
+		err = b.Inbox().Dead(ctx, d, code, reason)
+	}
+	if err != nil {
+		return fmt.Errorf("keep message %d as a dead letter: %w", it.d.Seq, err)
+	}
+	return nil
+}
+
+// bury keeps a message that cannot be handled as a dead letter, and
+// acknowledges it.
+func (u *pump) bury(it *item, code, reason string) {
+	u.work.begin(func() {
+		u.sayDead(it, code, reason)
+		if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, it.d, code, reason); err != nil {
+			u.lose(fmt.Errorf("keep message %d as a dead letter: %w", it.d.Seq, err))
+			return
+		}
+		u.ack(it)
+	})
+}
+
+func (u *pump) sayDead(it *item, code, reason string) {
+	u.host.cfg.Log.Warn("a message was put aside as a dead letter", "subject", it.d.Subject, "code", code, "reason", reason)
+}
