@@ -117,8 +117,12 @@ func SuspendAfter(d time.Duration) Option {
 	return func(o *options) error { o.host.SuspendAfter = d; return nil }
 }
 
-// Grace is how long a node that stops lets steps in flight run. The default is
-// 10 seconds.
+// Grace is how long steps in flight may run on when their partition moves to
+// another node: because this one stops, or because that one joined. Meanwhile
+// nothing else of the partition begins; partitions without a step in flight move
+// at once. A step that takes longer is told to stop, by its context, and runs
+// again on the other node. One that ignores that holds its partition for five
+// seconds more. The default is 10 seconds.
 func Grace(d time.Duration) Option {
 	return func(o *options) error { o.host.Grace = d; return nil }
 }

@@ -46,7 +46,9 @@ type Config struct {
 	// 4 KiB is let go, and read again when it is needed. What executes is
 	// bounded by MaxRuns.
 	MaxHeldBytes int64
-	// Grace is how long a leaving host lets steps in flight run; default 10 s.
+	// Grace is how long steps in flight may run on when their partition is given
+	// up, because the host leaves or another one joined; default 10 s. Then they
+	// are told to stop.
 	Grace time.Duration
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
 	LeaseTTL time.Duration
@@ -191,8 +193,13 @@ func (h *Host) Run(ctx context.Context) error {
 
 var errStopped = errors.New("the node stops")
 
+// handOver is how long giving up what does not run any more may take.
+const handOver = 2 * time.Second
+
 func (h *Host) leave(stop context.CancelCauseFunc) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Grace)
+	// Partitions are handed over once nothing of them runs, which their pumps
+	// bound: until then nobody else is to begin what still ends here.
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Grace+windUp+handOver)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
@@ -210,7 +217,7 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 	h.wg.Wait()
 	<-done
 	if errors.Is(err, context.DeadlineExceeded) {
-		h.cfg.Log.Warn("steps in flight did not end in time; they run again elsewhere", "grace", h.cfg.Grace)
+		h.cfg.Log.Warn("the node left before everything was handed over; who goes on takes it as from one that is dead", "error", err)
 		return nil
 	}
 	return err

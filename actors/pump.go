@@ -59,7 +59,7 @@ func (u *pump) run() {
 		u.stop(err) // ends what runs; when draining it ends by itself
 	}
 	if !u.waited(draining) {
-		u.host.cfg.Log.Error("a handler or a step does not return; it is left behind", "partition", u.p.String(), "grace", u.host.cfg.Grace)
+		u.host.cfg.Log.Error("a handler or a step does not return; it is left behind", "partition", u.p.String(), "after", windUp)
 	}
 	u.stop(err)
 	u.held.end()
@@ -71,9 +71,13 @@ func (u *pump) run() {
 	u.giveUp(err, draining)
 }
 
-// waited waits for what runs. While draining it runs on for the grace time, and
-// is then told to stop; what does not stop within another is code that blocks
-// outside of a step. The result is false for that.
+// windUp is how long what was told to stop may take: a step's body is given 5 s.
+const windUp = 6 * time.Second
+
+// waited waits for what runs. While draining, steps in flight run on for the
+// grace time, and are then told to stop; nothing else of the partition begins.
+// What does not stop in time is code that blocks outside of a step: the result
+// is false.
 func (u *pump) waited(draining bool) bool {
 	ended := u.work.end()
 	if draining {
@@ -83,11 +87,12 @@ func (u *pump) waited(draining bool) bool {
 		case <-ended:
 			return true
 		case <-t.C:
+			u.host.cfg.Log.Warn("steps in flight did not end in time; they run again with the next owner of their partition", "partition", u.p.String(), "grace", u.host.cfg.Grace)
 			u.stop(errStopped)
 		case <-u.ctx.Done():
 		}
 	}
-	t := time.NewTimer(u.host.cfg.Grace)
+	t := time.NewTimer(windUp)
 	defer t.Stop()
 	select {
 	case <-ended:

@@ -36,7 +36,9 @@ func (m *Member) Leave(ctx context.Context) error {
 func (m *Member) handOver(ctx context.Context) error {
 	// The others first: whoever should own a partition then takes it as soon
 	// as it is released. Without a connection there is nobody to tell.
-	told := m.announce(ctx)
+	try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(0))
+	told := m.announce(try)
+	cancel()
 	m.mu.Lock()
 	var held []*Lease
 	for p := range m.roster.slots {
