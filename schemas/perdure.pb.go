@@ -1747,6 +1747,7 @@ type Record struct {
 	Steps         []*TimelineStep        `protobuf:"bytes,15,rep,name=steps,proto3" json:"steps,omitempty"` // in the order recorded, the first 1,000
 	StepCount     uint64                 `protobuf:"varint,16,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
 	Suspended     bool                   `protobuf:"varint,17,opt,name=suspended,proto3" json:"suspended,omitempty"` // the run was suspended: a wake-up may still stand
+	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`            // an Outbox that was too large, by reference; outbox is empty then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1900,6 +1901,58 @@ func (x *Record) GetSuspended() bool {
 	return false
 }
 
+func (x *Record) GetRest() *Payload {
+	if x != nil {
+		return x.Rest
+	}
+	return nil
+}
+
+// Outbox is messages that leave with a record, where they do not fit into it.
+type Outbox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      []*Envelope            `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outbox) Reset() {
+	*x = Outbox{}
+	mi := &file_perdure_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outbox) ProtoMessage() {}
+
+func (x *Outbox) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
+func (*Outbox) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Outbox) GetMessages() []*Envelope {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
 type TimelineClaim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1911,7 +1964,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +1976,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +1989,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -1977,7 +2030,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2042,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2055,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2080,7 +2133,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2145,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2158,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2144,7 +2197,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2209,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2222,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Member) GetId() string {
@@ -2226,7 +2279,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2291,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2304,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Owner) GetNode() string {
@@ -2287,7 +2340,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2352,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2365,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2481,7 +2534,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05reply\x18\x01 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xea\x04\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x93\x05\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -2502,7 +2555,10 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05steps\x18\x0f \x03(\v2\x18.perdure.v1.TimelineStepR\x05steps\x12\x1d\n" +
 	"\n" +
 	"step_count\x18\x10 \x01(\x04R\tstepCount\x12\x1c\n" +
-	"\tsuspended\x18\x11 \x01(\bR\tsuspended\"O\n" +
+	"\tsuspended\x18\x11 \x01(\bR\tsuspended\x12'\n" +
+	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\":\n" +
+	"\x06Outbox\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\bmessages\"O\n" +
 	"\rTimelineClaim\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x1a\n" +
@@ -2570,7 +2626,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -2595,16 +2651,17 @@ var file_perdure_proto_goTypes = []any{
 	(*Joined)(nil),          // 20: perdure.v1.Joined
 	(*Parked)(nil),          // 21: perdure.v1.Parked
 	(*Record)(nil),          // 22: perdure.v1.Record
-	(*TimelineClaim)(nil),   // 23: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 24: perdure.v1.TimelineStep
-	(*State)(nil),           // 25: perdure.v1.State
-	(*Member)(nil),          // 26: perdure.v1.Member
-	(*Owner)(nil),           // 27: perdure.v1.Owner
-	(*Namespace)(nil),       // 28: perdure.v1.Namespace
-	nil,                     // 29: perdure.v1.Envelope.TraceEntry
-	nil,                     // 30: perdure.v1.Started.TraceEntry
-	nil,                     // 31: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 32: perdure.v1.TimelineStep.AttributesEntry
+	(*Outbox)(nil),          // 23: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 24: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 25: perdure.v1.TimelineStep
+	(*State)(nil),           // 26: perdure.v1.State
+	(*Member)(nil),          // 27: perdure.v1.Member
+	(*Owner)(nil),           // 28: perdure.v1.Owner
+	(*Namespace)(nil),       // 29: perdure.v1.Namespace
+	nil,                     // 30: perdure.v1.Envelope.TraceEntry
+	nil,                     // 31: perdure.v1.Started.TraceEntry
+	nil,                     // 32: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 33: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -2612,7 +2669,7 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	29, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	30, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
 	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
 	22, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
@@ -2630,10 +2687,10 @@ var file_perdure_proto_depIdxs = []int32{
 	21, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	2,  // 21: perdure.v1.Started.input:type_name -> perdure.v1.Payload
 	6,  // 22: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	30, // 23: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	31, // 23: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
 	2,  // 24: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
 	4,  // 25: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	31, // 26: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	32, // 26: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
 	2,  // 27: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
 	4,  // 28: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
 	6,  // 29: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
@@ -2643,15 +2700,17 @@ var file_perdure_proto_depIdxs = []int32{
 	4,  // 33: perdure.v1.Record.error:type_name -> perdure.v1.Error
 	2,  // 34: perdure.v1.Record.state:type_name -> perdure.v1.Payload
 	5,  // 35: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	23, // 36: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	24, // 37: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	32, // 38: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 39: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	24, // 36: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	25, // 37: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 38: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 39: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	33, // 40: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 41: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -2680,7 +2739,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,6 +26,7 @@ func samples() map[string]proto.Message {
 			Id: "node-1", Nonce: nonce(), Embedded: true, Started: noon, Kinds: []string{"stock", "weather"}, Version: "v0.1.0",
 		},
 		"owner":     &schemas.Owner{Node: "node-1", Nonce: nonce(), Epoch: 12},
+		"outbox":    &schemas.Outbox{Messages: []*schemas.Envelope{{Type: schemas.Envelope_TASK, Id: "order-17", To: "stock/sku-1"}}},
 		"namespace": &schemas.Namespace{Version: 1, Partitions: 64, Created: noon},
 	}
 	maps.Copy(all, envelopes())
@@ -131,6 +132,7 @@ func records() map[string]proto.Message {
 			Published: noon, Started: noon + 1, Claims: []*schemas.TimelineClaim{{Node: "node-1", At: noon}, claim},
 			Steps: []*schemas.TimelineStep{step}, StepCount: 1, Suspended: true,
 		},
+		"record_rest":   &schemas.Record{Status: schemas.Status_COMPLETED, Rest: &schemas.Payload{Codec: "outbox", Blob: blob()}},
 		"record_failed": &schemas.Record{Status: schemas.Status_FAILED, Error: failure()},
 	}
 	for number, name := range schemas.Status_name {
