@@ -148,21 +148,21 @@ func TestServerMembersShareEvenly(t *testing.T) {
 	t.Logf("1 member: %v", awaitSettled(t, 10*time.Second, a))
 	b, _ := joinServer(t, led, srv.URL(), "n2")
 	d := awaitSettled(t, 10*time.Second, a, b)
-	t.Logf("2 members: %d, %d partitions after %v", a.Share(), b.Share(), d)
-	if a.Share() != 32 || b.Share() != 32 {
-		t.Errorf("two members have %d and %d partitions", a.Share(), b.Share())
+	t.Logf("2 members: %d, %d partitions after %v", a.share(), b.share(), d)
+	if a.share() != 32 || b.share() != 32 {
+		t.Errorf("two members have %d and %d partitions", a.share(), b.share())
 	}
 	c, _ := joinServer(t, led, srv.URL(), "n3")
 	d = awaitSettled(t, 10*time.Second, a, b, c)
-	t.Logf("3 members: %d, %d, %d partitions after %v", a.Share(), b.Share(), c.Share(), d)
+	t.Logf("3 members: %d, %d, %d partitions after %v", a.share(), b.share(), c.share(), d)
 	for _, h := range []*testHost{a, b, c} {
-		if n := h.Share(); n > 22 || n < 20 {
+		if n := h.share(); n > 22 || n < 20 {
 			t.Errorf("%s of three members has %d partitions", h.node, n)
 		}
 		await(t, 10*time.Second, h.node+" sees every partition with its owner", func() bool {
 			v := h.View()
-			for p := range schemas.Partition(testPartitions) {
-				if v.Node(p) != v.Winner(p) {
+			for p, w := range h.winners() {
+				if v.Node(schemas.Partition(p)) != w {
 					return false
 				}
 			}
@@ -265,7 +265,7 @@ func TestServerThatWasCutOffReadsItsOwnershipFirst(t *testing.T) {
 	d := await(t, 20*time.Second, "both have their share", func() bool {
 		for _, l := range old {
 			if l.Valid() {
-				t.Fatalf("the lease of partition %v in epoch %d, which was taken over, is valid again", l.Partition(), l.Epoch())
+				t.Fatalf("the lease of partition %v in epoch %d, which was taken over, is valid again", l.p, l.Epoch())
 			}
 		}
 		return settled(a, b)

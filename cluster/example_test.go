@@ -37,8 +37,9 @@ func Example() {
 		return
 	}
 	for range b.Partitions() {
-		l := (<-m.Changes()).Lease
-		fmt.Printf("partition %v in epoch %d, valid: %v\n", l.Partition(), l.Epoch(), l.Valid())
+		c := <-m.Changes()
+		l := c.Lease
+		fmt.Printf("partition %v in epoch %d, valid: %v\n", c.Partition, l.Epoch(), l.Valid())
 		go func() {
 			<-l.Draining() // stop what runs for the partition, then
 			_ = l.Release(ctx)

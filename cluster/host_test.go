@@ -54,6 +54,23 @@ type testHost struct {
 	tasks  sync.WaitGroup
 }
 
+// winners returns who should own each partition, as the member sees it.
+func (h *testHost) winners() []string {
+	h.Member.mu.Lock()
+	defer h.Member.mu.Unlock()
+	return slices.Clone(h.roster.winners)
+}
+
+// share returns how many partitions the member should own.
+func (h *testHost) share() (n int) {
+	for _, w := range h.winners() {
+		if w == h.node {
+			n++
+		}
+	}
+	return n
+}
+
 // join joins as a new incarnation, and leaves when the test ends.
 func join(t testing.TB, led *ledger, store Store, node string, opts ...func(*Config)) *testHost {
 	t.Helper()
@@ -121,17 +138,17 @@ func (h *testHost) run() {
 func (h *testHost) serve(l *Lease) {
 	select {
 	case <-l.Draining():
-	case <-l.Lost():
+	case <-l.lost:
 		return
 	}
 	h.mu.Lock()
 	hold := h.hold
-	waits := len(h.slow) == 0 || slices.Contains(h.slow, l.Partition())
+	waits := len(h.slow) == 0 || slices.Contains(h.slow, l.p)
 	h.mu.Unlock()
 	if waits {
 		select {
 		case <-hold:
-		case <-l.Lost():
+		case <-l.lost:
 			return
 		}
 	}
@@ -219,7 +236,7 @@ func (h *testHost) lease(p schemas.Partition) *Lease {
 func settled(hosts ...*testHost) bool {
 	total := 0
 	for _, h := range hosts {
-		if n := h.valid(); n != int(h.Share()) {
+		if n := h.valid(); n != h.share() {
 			return false
 		}
 		total += h.valid()

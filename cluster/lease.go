@@ -20,11 +20,8 @@ type Lease struct {
 	over     atomic.Bool // Invariant: once true, never false again
 	draining chan struct{}
 	drain    sync.Once
-	lost     chan struct{} // closed by Member.lose
+	lost     chan struct{} // closed by Member.lose, once the lease is over
 }
-
-// Partition returns what the lease is for.
-func (l *Lease) Partition() schemas.Partition { return l.p }
 
 // Epoch returns the number of the ownership: each owner of a partition has a
 // higher one than the owner before.
@@ -33,15 +30,12 @@ func (l *Lease) Epoch() uint64 { return l.epoch }
 // Valid reports whether the member may start something for the partition: its
 // own key was renewed within the lease's time, it has read its ownership since
 // the connection to NATS was made, and nobody else was seen to own the
-// partition. It may become true again after a false, until [Lease.Lost].
+// partition. It may become true again after a false, until [Member.Changes] says that it was lost.
 func (l *Lease) Valid() bool { return !l.over.Load() && l.m.standing.good() }
 
 // Draining is closed when the partition is about to be handed over: stop at
 // the next moment where nothing is lost, then [Lease.Release].
 func (l *Lease) Draining() <-chan struct{} { return l.draining }
-
-// Lost is closed once the lease is over, by [Lease.Release] or otherwise.
-func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
 // Release gives the partition up, so that the next owner takes it at once.
 // Nothing of the partition may run any more. The lease is over even when an

@@ -122,19 +122,6 @@ func (m *Member) View() View {
 	return m.roster.view()
 }
 
-// Share returns how many partitions the member should own, as things are now.
-func (m *Member) Share() uint32 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var n uint32
-	for _, w := range m.roster.winners {
-		if w == m.cfg.Node {
-			n++
-		}
-	}
-	return n
-}
-
 // fail ends the member because of an error that no retry mends.
 func (m *Member) fail(err error) {
 	m.mu.Lock()

@@ -123,8 +123,8 @@ func TestEmbeddedLeavesOthersAlone(t *testing.T) {
 		awaitSettled(t, time.Second, a)
 		b := join(t, led, s.connect(), "n2", func(c *Config) { c.Embedded = true })
 		awaitSettled(t, time.Second, a, b)
-		if n := int(a.Share()) + int(b.Share()); a.Share() == 0 || n != testPartitions {
-			t.Errorf("shares of %d and %d", a.Share(), b.Share())
+		if n := a.share() + b.share(); a.share() == 0 || n != testPartitions {
+			t.Errorf("shares of %d and %d", a.share(), b.share())
 		}
 	})
 }

@@ -317,18 +317,3 @@ func (m *Member) notOwner(p schemas.Partition, epoch uint64) error {
 	return fmt.Errorf("%w: partition %v, epoch %d: it is owned by node %q in epoch %d; stop what runs for it",
 		ErrNotOwner, p, epoch, o.GetNode(), o.GetEpoch())
 }
-
-// Owns reads from the leader whether this incarnation owns p in an epoch. An
-// error means that it is unknown.
-func (m *Member) Owns(ctx context.Context, p schemas.Partition, epoch uint64) (bool, error) {
-	if uint32(p) >= m.cfg.Partitions {
-		return false, nil
-	}
-	if err := m.readOwner(ctx, p); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	o := m.roster.slots[p].owner
-	return bytes.Equal(o.GetNonce(), m.cfg.Nonce) && o.GetEpoch() == epoch, nil
-}

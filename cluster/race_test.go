@@ -86,7 +86,7 @@ func TestReleasedPartitionGoesToItsWinner(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-l.Lost():
+		case <-l.lost:
 		default:
 			t.Error("Lost is open after Release")
 		}

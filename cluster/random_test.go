@@ -139,7 +139,7 @@ func play(t *testing.T, story []trouble, seed uint64) (wrong []string) {
 		if time.Since(began) > time.Minute {
 			wrong = append(wrong, "a minute after the last trouble the partitions are not shared")
 			for _, h := range left {
-				wrong = append(wrong, fmt.Sprintf("%s should own %d and has %d valid leases", h.node, h.Share(), h.valid()))
+				wrong = append(wrong, fmt.Sprintf("%s should own %d and has %d valid leases", h.node, h.share(), h.valid()))
 			}
 			break
 		}

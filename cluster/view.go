@@ -14,7 +14,6 @@ import (
 type View struct {
 	members []*schemas.Member
 	owners  []*schemas.Owner
-	winners []string
 }
 
 // Members returns the members of the pool, sorted by name.
@@ -45,15 +44,6 @@ func (v View) Node(p schemas.Partition) string {
 		return o.GetNode()
 	}
 	return ""
-}
-
-// Winner returns the name of the member that should own a partition, "" when
-// no member hosts anything.
-func (v View) Winner(p schemas.Partition) string {
-	if int(p) >= len(v.winners) {
-		return ""
-	}
-	return v.winners[p]
 }
 
 // A roster is what a member knows of its pool, kept up to date from the watch
@@ -155,7 +145,7 @@ func (r *roster) tenure(p schemas.Partition, nonce []byte) tenure {
 }
 
 func (r *roster) view() View {
-	v := View{winners: slices.Clone(r.winners), owners: make([]*schemas.Owner, len(r.slots))}
+	v := View{owners: make([]*schemas.Owner, len(r.slots))}
 	for _, node := range slices.Sorted(maps.Keys(r.peers)) {
 		v.members = append(v.members, r.peers[node].record)
 	}
