@@ -138,6 +138,9 @@ func TestInventory_SurvivesKills(t *testing.T) {
 				kills[victim]++
 				after(1, 500) // the last message may be on its way already: then it ends
 				i.start(victim)
+				if random.IntN(3) > 0 { // the others are killed while they start
+					i.running[victim].says("ready " + victim)
+				}
 			}
 			printed := opened.end()
 			t.Logf("killed: %v; seed %d", kills, seed)
