@@ -296,12 +296,8 @@ func (s *store) orphans() (found []string) {
 	for subject, n := range s.stream(s.b.Names().DeadStream()).State.Subjects {
 		found = append(found, fmt.Sprintf("%d dead letters of %s", n, subject))
 	}
-	blobs, err := s.b.Blobs().List(soon(s.t, patience), "")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, name := range blobs {
-		found = append(found, "object "+name)
+	for subject := range s.stream(s.b.Names().BlobsStream()).State.Subjects {
+		found = append(found, "object "+subject)
 	}
 	consumers := map[string]int{}
 	for _, c := range s.consumers() {
@@ -378,7 +374,7 @@ func (s *store) counted(tasks uint64) written {
 			w.Else[verb] = n
 		}
 	}
-	for _, name := range []string{n.DeadStream(), "OBJ_" + n.BlobBucket()} {
+	for _, name := range []string{n.DeadStream(), n.BlobsStream()} {
 		if last := s.stream(name).State.LastSeq; last > 0 {
 			w.Else[name] = int(last)
 		}

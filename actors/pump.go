@@ -14,24 +14,28 @@ import (
 )
 
 // A pump brings the messages of one partition, under one lease, to their
-// activations. It owns the partition's consumer, and everything that runs for
-// the partition ends before it does.
+// activations. It owns the partition's consumer, its activations and every
+// goroutine that works for the partition: it is done, and the partition given up
+// or begun again, when those have ended. Only code that blocks outside of a step
+// and does not heed its context is left behind, and said.
 type pump struct {
 	host   *Host
 	p      schemas.Partition
 	lease  *cluster.Lease
 	feed   *broker.Feed
-	ctx    context.Context // of everything that runs for the partition
-	stop   context.CancelCauseFunc
+	ctx    context.Context         // of everything that runs for the partition
+	stop   context.CancelCauseFunc // and why
 	done   chan struct{}
 	before <-chan struct{} // done of the partition's last pump, nil for none
-	work   work            // executions and acknowledgements
+	work   work            // executions with their acknowledgements, reads, pauses, the sweep
 	held   share           // messages received and not acknowledged
 	routed atomic.Uint64   // number of the last message that reached its mailbox
 
-	mu          sync.Mutex
+	collected time.Time // when objects were last looked through; the sweep's
+
+	mu          sync.Mutex // guards what follows
 	activations map[schemas.Identity]*place
-	spawned     uint64
+	spawned     uint64 // how many activations there were
 }
 
 // A place is where the messages of an identity go.

@@ -2,8 +2,6 @@ package actors
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -32,27 +30,31 @@ type outbox struct {
 var _ runtime.Outbox = outbox{}
 
 func (o outbox) Send(ctx context.Context, to schemas.Identity, env *schemas.Envelope) error {
-	ref := to.Run(schemas.RunID(env.GetId())) // named by the run that it is for, and swept with it
-	if env.GetRun() != "" {
-		ref = to.Run(schemas.RunID(env.GetRun()))
-	}
-	prefix := blobPrefix(ref) + "message-"
-	if p := env.GetPayload(); p.GetBlob() != nil && !strings.HasPrefix(p.GetBlob().GetName(), prefix) {
-		// what the sender stored goes with the sender's record
-		env = proto.Clone(env).(*schemas.Envelope)
-		env.Payload.Blob = nil
-	}
-	small, err := Spill(ctx, o.b, func() string {
-		// by its content, too: another message of the same ID must not replace it
-		sum := sha256.Sum256(env.GetPayload().GetData())
-		return prefix + schemas.EncodeToken(env.GetId()) + "-" + hex.EncodeToString(sum[:8])
-	}, env)
+	small, err := o.spill(ctx, to, env)
 	if err != nil {
 		return err
 	}
 	_, err = o.b.Inbox().Publish(ctx, o.from, to, small)
 	return sendError(err)
 }
+
+// spill returns a message with a payload that is too large by reference. The
+// object is of the run that the message is for, and goes with its record.
+func (o outbox) spill(ctx context.Context, to schemas.Identity, env *schemas.Envelope) (*schemas.Envelope, error) {
+	run := to.Run(schemas.RunID(env.GetRun()))
+	if env.GetRun() == "" {
+		run.ID = schemas.RunID(broker.Qualified(o.from, env.GetId()))
+	}
+	if blob := env.GetPayload().GetBlob(); blob != nil && !strings.HasPrefix(blob.GetName(), run.String()+"/"+messageBlob) {
+		// what the sender stored goes with the sender's record
+		env = proto.CloneOf(env)
+		env.Payload.Blob = nil
+	}
+	return Spill(ctx, o.b, run, func() string { return messageBlob }, env)
+}
+
+// messageBlob begins the last part of the name of a message's payload.
+const messageBlob = "message"
 
 func sendError(err error) error {
 	switch {

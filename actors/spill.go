@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Large payloads go to the object store, and a message carries their names
+// Large payloads become objects (broker.Blobs), and a message carries their names
 // (P18). In memory a payload always has its bytes; one that is stored has its
 // blob's name beside them.
 
@@ -44,16 +44,21 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 		}
 		one(m.GetRecord().GetResult())
 		one(m.GetRecord().GetState())
+		one(m.GetRecord().GetRest())
 		for _, env := range m.GetRecord().GetOutbox() {
 			one(env.GetPayload())
 		}
 	}
 }
 
-// Spill returns m with its largest payloads in the object store, under names
-// that begin with what prefix returns, until it fits into one message of the
-// broker. m itself is not changed.
-func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix func() string, m M) (M, error) {
+// spillMin is the size from which a payload becomes an object: the name of a
+// smaller one saves nothing, and costs a write and a read.
+const spillMin = 1 << 10
+
+// Spill returns m with its largest payloads as objects of run, whose names begin
+// with what part returns, until it fits into one message of the broker. m itself
+// is not changed.
+func Spill[M proto.Message](ctx context.Context, b *broker.Broker, run schemas.Ref, part func() string, m M) (M, error) {
 	size := int64(proto.Size(m))
 	stored := false // an input that came by reference leaves by reference
 	payloads(m, func(p *schemas.Payload) { stored = stored || p.GetBlob() != nil })
@@ -72,10 +77,10 @@ func Spill[M proto.Message](ctx context.Context, b *broker.Broker, prefix func()
 	})
 	slices.SortStableFunc(ps, func(a, b *schemas.Payload) int { return cmp.Compare(len(b.Data), len(a.Data)) })
 	for i := 0; size > b.MaxMessage(); i++ {
-		if i == len(ps) || len(ps[i].GetData()) == 0 {
-			return m, runtime.Errorf(runtime.ErrTooLarge.Code, "a message of %d bytes that are not payload is over the limit of %d; make fewer things at once, e.g. a smaller Map", size, b.MaxMessage())
+		if i == len(ps) || len(ps[i].GetData()) < spillMin {
+			return m, runtime.Errorf(runtime.ErrTooLarge.Code, "a message of %d bytes without its large payloads is over the limit of %d; make fewer things at once, e.g. a smaller Map", size, b.MaxMessage())
 		}
-		blob, err := b.Blobs().Put(ctx, fmt.Sprintf("%s-%d", prefix(), i), ps[i].Data)
+		blob, err := b.Blobs().Put(ctx, run, fmt.Sprintf("%s-%d", part(), i), ps[i].Data)
 		if err != nil {
 			return m, spillError(err)
 		}
@@ -92,7 +97,7 @@ func spillError(err error) error {
 	return err
 }
 
-// Fill reads the payloads of m that are in the object store.
+// Fill reads the payloads of m that are objects.
 func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
 	var err error
 	payloads(m, func(p *schemas.Payload) {
@@ -109,8 +114,6 @@ func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
 // stateBlob begins the last part of the name of a stored state.
 const stateBlob = "state"
 
-func blobPrefix(ref schemas.Ref) string { return ref.String() + "/" }
-
 // journal is the broker's journal with large payloads by reference.
 type journal struct {
 	b *broker.Broker
@@ -120,8 +123,8 @@ type journal struct {
 var _ runtime.Journal = journal{}
 
 func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
-	small, err := Spill(ctx, j.b, func() string {
-		return fmt.Sprintf("%s%s-%d", blobPrefix(ref), hex.EncodeToString(e.Nonce), e.Counter)
+	small, err := Spill(ctx, j.b, ref, func() string {
+		return fmt.Sprintf("%s-%d", hex.EncodeToString(e.Nonce), e.Counter)
 	}, e)
 	if err != nil {
 		return schemas.Outcome{}, err
@@ -174,7 +177,7 @@ func (s states) Get(ctx context.Context, id schemas.Identity) (*schemas.State, u
 
 func (s states) Put(ctx context.Context, id schemas.Identity, after uint64, v *schemas.State) (schemas.Outcome, error) {
 	// named by the run that wrote it: it is swept with a later record of the identity
-	small, err := Spill(ctx, s.b, func() string { return blobPrefix(id.Run(schemas.RunID(v.GetRun()))) + stateBlob }, v)
+	small, err := Spill(ctx, s.b, id.Run(schemas.RunID(v.GetRun())), func() string { return stateBlob }, v)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -74,7 +72,11 @@ func (u *pump) sweepOnce(ctx context.Context) error {
 	for id, records := range old {
 		u.route(id, expire{records})
 	}
-	return nil
+	if time.Since(u.collected) < u.host.cfg.Retention/2 {
+		return nil
+	}
+	u.collected = time.Now()
+	return u.collect(ctx, horizon)
 }
 
 // sweepMax is how many records a sweep removes at most.
@@ -180,6 +182,7 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 		}
 	}
 	b := a.pump.host.cfg.Broker
+	var gone []schemas.Ref
 	for _, r := range records {
 		last, ok, err := b.Journal().Last(ctx, r.ref)
 		if err == nil && ok && last.Seq == r.seq {
@@ -188,34 +191,12 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 		if err != nil {
 			return &runtime.Ending{Kind: runtime.Restart, Err: err}
 		}
+		if !ok || last.Seq == r.seq { // otherwise the ID is of another run by now
+			gone = append(gone, r.ref)
+		}
 	}
-	if err := a.removeBlobs(ctx, b, records); err != nil {
+	if err := removeObjects(ctx, b, a.id, gone); err != nil {
 		return &runtime.Ending{Kind: runtime.Restart, Err: err}
 	}
 	return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
-}
-
-// removeBlobs removes the payloads that were stored for runs, and states of
-// the identity that later ones have replaced.
-func (a *activation) removeBlobs(ctx context.Context, b *broker.Broker, runs []expired) error {
-	names, err := b.Blobs().List(ctx, a.id.String()+"/")
-	if err != nil || len(names) == 0 {
-		return err
-	}
-	v, _, err := b.State().Get(ctx, a.id)
-	if err != nil {
-		return err
-	}
-	kept := v.GetValue().GetBlob().GetName()
-	for _, name := range names {
-		mine := slices.ContainsFunc(runs, func(r expired) bool { return strings.HasPrefix(name, blobPrefix(r.ref)) })
-		replaced := strings.HasPrefix(name[strings.LastIndexByte(name, '/')+1:], stateBlob)
-		if name == kept || !mine && !replaced {
-			continue
-		}
-		if err := b.Blobs().Delete(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -230,9 +230,13 @@ func TestP18_LargePayloadsAreStoredByReferenceAndSwept(t *testing.T) {
 
 func (s *bench) blobs() []string {
 	s.t.Helper()
-	names, err := s.b.Blobs().List(s.ctx, "")
-	if err != nil {
-		s.t.Fatal(err)
+	var names []string
+	for p := range s.b.Partitions() {
+		in, err := s.b.Blobs().In(s.ctx, schemas.Partition(p))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		names = append(names, in...)
 	}
 	return names
 }

@@ -18,6 +18,10 @@ func (o runOutbox) Send(ctx context.Context, to schemas.Identity, env *schemas.E
 		return err
 	}
 	e := runtime.AsError(err)
+	env, derr := o.spill(ctx, to, env)
+	if derr != nil {
+		return derr
+	}
 	if derr := o.b.Inbox().Undelivered(ctx, o.from, to, env, e.Code, e.Message); derr != nil {
 		return derr
 	}

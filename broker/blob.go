@@ -4,18 +4,21 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/schemas"
 )
 
-// Blobs holds payloads that are too large for a message, in an object store.
-// An object is written once, under a name that only its run uses (P18).
+// Blobs holds payloads that are too large for a message. An object is the
+// messages of its chunks, on subjects that name its identity and its run: so
+// those of an identity, or of a partition, are listed without looking at others
+// (P18). The same name has the same bytes: it ends with their hash.
 type Blobs struct {
 	b *Broker
 }
@@ -23,41 +26,55 @@ type Blobs struct {
 // Blobs returns the large payloads of the namespace.
 func (b *Broker) Blobs() *Blobs { return &Blobs{b} }
 
-// Put stores data under name and returns the reference to it. It replaces
-// what was there. The error matches [ErrTooLarge] for more bytes than
-// [Config.PayloadCap].
-func (s *Blobs) Put(ctx context.Context, name string, data []byte) (*schemas.Blob, error) {
+// Put stores data for a run and returns the reference to it. part says what it
+// is, in characters that need no escape in a subject. It may be called again.
+// The error matches [ErrTooLarge] for more bytes than [Config.PayloadCap].
+func (s *Blobs) Put(ctx context.Context, run schemas.Ref, part string, data []byte) (*schemas.Blob, error) {
+	sum := sha256.Sum256(data)
+	name := run.String() + "/" + part + "-" + hex.EncodeToString(sum[:8])
 	if limit := s.b.cfg.PayloadCap; int64(len(data)) > limit {
 		return nil, fmt.Errorf("store object %s: %w: it has %d bytes and the cap is %d: pass a reference to it, or raise the cap", name, ErrTooLarge, len(data), limit)
 	}
-	if name == "" {
-		return nil, errors.New("store object: its name is empty")
+	subject, err := s.b.names.blobSubject(name)
+	if err != nil {
+		return nil, fmt.Errorf("store object %s: %w", name, err)
 	}
-	if err := s.retry(ctx, func(ctx context.Context) error {
-		_, err := s.b.blobs.PutBytes(ctx, name, data)
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("store object %s of %d bytes: %w", name, len(data), err)
+	size := int(s.b.MaxMessage())
+	for i := 0; i == 0 || i*size < len(data); i++ {
+		chunk := data[i*size : min((i+1)*size, len(data))]
+		// Sent again it replaces itself: one message a subject is kept.
+		if _, err := s.b.publishRetrying(ctx, &nats.Msg{Subject: subject + "." + strconv.Itoa(i), Data: chunk}, nil); err != nil {
+			return nil, fmt.Errorf("store object %s of %d bytes: %w", name, len(data), err)
+		}
 	}
-	sum := sha256.Sum256(data)
 	return &schemas.Blob{Name: name, Size: uint64(len(data)), Sha256: sum[:]}, nil
 }
 
 // Get returns the bytes that ref refers to. The error matches [ErrBlob] when
 // they are missing or are others.
 func (s *Blobs) Get(ctx context.Context, ref *schemas.Blob) ([]byte, error) {
-	var data []byte
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		data, err = s.b.blobs.GetBytes(ctx, ref.Name)
-		return err
-	})
-	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound):
-		return nil, fmt.Errorf("read object %s: %w: there is none of this name", ref.Name, ErrBlob)
-	case errors.Is(err, jetstream.ErrDigestMismatch):
+	subject, err := s.b.names.blobSubject(ref.Name)
+	if err != nil {
 		return nil, fmt.Errorf("read object %s: %w: %w", ref.Name, ErrBlob, err)
-	case err != nil:
-		return nil, fmt.Errorf("read object %s: %w", ref.Name, err)
+	}
+	chunks, size := map[int][]byte{}, 0
+	for m, err := range s.b.blobs.scan(ctx, subject+".*", 0) {
+		if err != nil {
+			return nil, fmt.Errorf("read object %s: %w", ref.Name, err)
+		}
+		i, err := strconv.Atoi(m.subject[len(subject)+1:])
+		if err != nil {
+			return nil, fmt.Errorf("read object %s: %w: it has a chunk on %s", ref.Name, ErrBlob, m.subject)
+		}
+		chunks[i] = m.data
+		size += len(m.data)
+	}
+	if len(chunks) == 0 {
+		return nil, fmt.Errorf("read object %s: %w: there is none of this name", ref.Name, ErrBlob)
+	}
+	data := make([]byte, 0, size)
+	for i := range len(chunks) {
+		data = append(data, chunks[i]...)
 	}
 	if uint64(len(data)) != ref.Size {
 		return nil, fmt.Errorf("read object %s: %w: it has %d bytes and its reference says %d", ref.Name, ErrBlob, len(data), ref.Size)
@@ -70,63 +87,94 @@ func (s *Blobs) Get(ctx context.Context, ref *schemas.Blob) ([]byte, error) {
 
 // Delete removes an object; one that is not there is not an error.
 func (s *Blobs) Delete(ctx context.Context, name string) error {
-	err := s.retry(ctx, func(ctx context.Context) error { return s.b.blobs.Delete(ctx, name) })
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+	subject, err := s.b.names.blobSubject(name)
+	if err == nil {
+		err = s.b.pub.request(ctx, "$JS.API.STREAM.PURGE."+s.b.blobs.stream, map[string]any{"filter": subject + ".*"}, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("delete object %s: %w", name, err)
 	}
 	return nil
 }
 
-// List returns the names of the objects that begin with prefix, sorted.
-func (s *Blobs) List(ctx context.Context, prefix string) ([]string, error) {
-	var infos []*jetstream.ObjectInfo
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
-		infos, err = s.b.blobs.List(ctx)
-		return err
-	})
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+// Of returns the names of an identity's objects, sorted.
+func (s *Blobs) Of(ctx context.Context, id schemas.Identity) ([]string, error) {
+	return s.list(ctx, s.b.names.blobPrefix(id)+">")
+}
+
+// In returns the names of the objects of a partition's identities, sorted.
+func (s *Blobs) In(ctx context.Context, p schemas.Partition) ([]string, error) {
+	return s.list(ctx, s.b.names.blobFilter(p))
+}
+
+func (s *Blobs) list(ctx context.Context, filter string) ([]string, error) {
+	info, err := s.b.blobs.info(ctx, filter)
+	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
-	var names []string
-	for _, i := range infos {
-		if strings.HasPrefix(i.Name, prefix) {
-			names = append(names, i.Name)
+	names := make([]string, 0, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		if name, err := s.b.names.parseBlob(subject); err == nil { // none of ours otherwise
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
-// blobWait is how long one try of an object's operation takes at most.
-const blobWait = 30 * time.Second
-
-// retry repeats an operation that a lost connection or an absent server
-// interrupted. Where a follower may answer, an object that is not found is
-// looked for a second time.
-func (s *Blobs) retry(ctx context.Context, op func(context.Context) error) error {
-	stale := 0
-	if !s.b.runs.direct {
-		stale = 20
+// Stored returns when the broker stored the last part of an object, by its
+// clock; ok is false if there is none of this name.
+func (s *Blobs) Stored(ctx context.Context, name string) (at time.Time, ok bool, err error) {
+	subject, err := s.b.names.blobSubject(name)
+	if err != nil {
+		return at, false, fmt.Errorf("look at object %s: %w", name, err)
 	}
-	pause := retryWait
-	for {
-		short, cancel := context.WithTimeout(ctx, blobWait)
-		err := op(short)
-		cancel()
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return err
-		case errors.Is(err, jetstream.ErrObjectNotFound) && stale > 0:
-			stale--
-		case !transient(err):
-			return err
-		}
-		if err := s.b.link.connected(ctx); err != nil {
-			return err
-		}
-		if perr := s.b.link.pause(ctx, jitter(pause)); perr != nil {
-			return fmt.Errorf("%w (last: %w)", perr, err)
-		}
-		pause = min(2*pause, retryWaitMax)
+	m, ok, err := s.b.blobs.get(ctx, query{LastBy: subject + ".*"})
+	if err != nil {
+		return at, false, fmt.Errorf("look at object %s: %w", name, err)
 	}
+	return m.time, ok, nil
 }
+
+// BlobRun returns the run that an object is of.
+func BlobRun(name string) (schemas.Ref, error) {
+	i := strings.LastIndexByte(name, '/')
+	if i < 0 {
+		return schemas.Ref{}, fmt.Errorf("%w: %q is not an object's name", schemas.ErrInvalidName, name)
+	}
+	return schemas.ParseRef(name[:i])
+}
+
+// blobPrefix is below what all objects of an identity are, with its last dot.
+func (n Names) blobPrefix(id schemas.Identity) string {
+	return n.ns + ".blob." + n.Partition(id).String() + "." + string(id.Kind) + "." + schemas.EncodeToken(id.Key) + "."
+}
+
+// blobSubject is below what the chunks of an object are. Names come from
+// messages of other programs, too: one of another form is refused.
+func (n Names) blobSubject(name string) (string, error) {
+	ref, err := BlobRun(name)
+	if err != nil {
+		return "", err
+	}
+	part := name[strings.LastIndexByte(name, '/')+1:]
+	if decoded, err := schemas.DecodeToken(part); err != nil || part == "" || schemas.EncodeToken(decoded) != part {
+		return "", fmt.Errorf("%w: the last part of %q is not one token of a subject", schemas.ErrInvalidName, name)
+	}
+	return n.blobPrefix(ref.Identity) + schemas.EncodeToken(string(ref.ID)) + "." + part, nil
+}
+
+// parseBlob reads the object's name off the subject of a chunk.
+func (n Names) parseBlob(subject string) (string, error) {
+	t, err := n.split(subject, ".blob.", 6)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(t[1:5], "/"), nil
+}
+
+// blobFilter matches the objects of a partition.
+func (n Names) blobFilter(p schemas.Partition) string { return n.ns + ".blob." + p.String() + ".>" }
+
+// blobsFilter matches every object.
+func (n Names) blobsFilter() string { return n.ns + ".blob.>" }

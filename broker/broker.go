@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A Broker is a connection to NATS with everything of one namespace on it.
@@ -22,11 +21,9 @@ type Broker struct {
 	link     *link
 	mux      *mux
 	pub      *publisher
-	js       jetstream.JetStream
 	notices  notices
 
-	inbox, timers, runs, dead, state, cluster *reader
-	blobs                                     jetstream.ObjectStore
+	inbox, timers, runs, blobs, dead, state, cluster *reader
 
 	closing  sync.Once
 	closeErr error
@@ -61,10 +58,7 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		return err
 	}
 	b.pub = &publisher{b.link, b.mux}
-	if b.js, err = jetstream.New(nc); err != nil {
-		return fmt.Errorf("set up JetStream: %w", err)
-	}
-	p := &provisioner{b.pub, b.js, &b.cfg}
+	p := &provisioner{b.pub, &b.cfg}
 	if b.names, err = p.provision(ctx); err != nil {
 		return err
 	}
@@ -82,7 +76,7 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		b.timers.direct = info.Config.Replicas == 1
 	}
 	for r, stream := range map[**reader]string{
-		&b.runs: b.names.RunsStream(), &b.dead: b.names.DeadStream(),
+		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(),
 		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
 	} {
 		*r = &reader{publisher: b.pub, stream: stream}
@@ -91,9 +85,6 @@ func (b *Broker) open(ctx context.Context) (err error) {
 			return fmt.Errorf("look up stream %s: %w", stream, err)
 		}
 		(*r).direct = info.Config.Replicas == 1
-	}
-	if b.blobs, err = b.js.ObjectStore(ctx, b.names.BlobBucket()); err != nil {
-		return fmt.Errorf("look up object store %s: %w", b.names.BlobBucket(), err)
 	}
 	return nil
 }

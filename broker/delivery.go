@@ -75,6 +75,15 @@ func (b *Broker) delivery(stream string, m message) Delivery {
 	return d
 }
 
+// Qualified returns the run ID that a task of this ID has when a sender of trust
+// domain from sends it: its own, with the domain before it unless that is local.
+func Qualified(from, id string) string {
+	if from == LocalDomain {
+		return id
+	}
+	return from + ":" + id
+}
+
 // errDenied is in the chain of what a trust domain may not send.
 var errDenied = errors.New("not for this trust domain")
 
@@ -206,9 +215,7 @@ func (d *Delivery) qualify() error {
 	if env.Id == "" {
 		return errors.New("message has no ID; set one")
 	}
-	if d.From != LocalDomain {
-		env.Id = d.From + ":" + env.Id
-	}
+	env.Id = Qualified(d.From, env.Id)
 	if err := schemas.RunID(env.Id).Validate(); err != nil {
 		return fmt.Errorf("message ID: %w", err)
 	}

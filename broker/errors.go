@@ -1,12 +1,8 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Sentinels. Each error that a function of this package returns and that a
@@ -150,20 +146,4 @@ func refused(err error) *refusal {
 		return r
 	}
 	return nil
-}
-
-// transient reports whether an error of the NATS client says that the server
-// is away for the moment, so that the same may be asked again.
-func transient(err error) bool {
-	var api *jetstream.APIError
-	switch {
-	case errors.As(err, &api):
-		return api.Code == 503
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse),
-		errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting),
-		errors.Is(err, nats.ErrDisconnected), errors.Is(err, jetstream.ErrNoHeartbeat):
-		return true
-	}
-	return false
 }

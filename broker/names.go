@@ -20,6 +20,7 @@ const LocalDomain = "local"
 //	<ns>.timer.<p>.<kind>.<key>.<run>.<n>  a schedule, in the stream of timers
 //	<ns>.wake.<p>.<kind>.<key>             the wake-up that it becomes, in the same
 //	<ns>.run.<p>.<kind>.<key>.<id>         a run's journal
+//	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
 //	<ns>.live.<kind>.<key>.<id>            live events (core NATS)
@@ -73,8 +74,8 @@ func (n Names) StateBucket() string { return n.ns + "_state" }
 // ClusterBucket names the KV bucket of members and owners.
 func (n Names) ClusterBucket() string { return n.ns + "_cluster" }
 
-// BlobBucket names the object store bucket of large payloads.
-func (n Names) BlobBucket() string { return n.ns + "_blobs" }
+// BlobsStream names the stream of large payloads.
+func (n Names) BlobsStream() string { return n.ns + "_BLOBS" }
 
 // TaskSubject is where a message to id is published by a sender of domain from.
 func (n Names) TaskSubject(from string, id schemas.Identity) string {

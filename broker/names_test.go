@@ -30,7 +30,7 @@ func TestNames_Golden(t *testing.T) {
 		"ns_DEAD":                               n.DeadStream(),
 		"ns_state":                              n.StateBucket(),
 		"ns_cluster":                            n.ClusterBucket(),
-		"ns_blobs":                              n.BlobBucket(),
+		"ns_BLOBS":                              n.BlobsStream(),
 		"ns.task.local.weather.Den%20Haag%2E1":  n.TaskSubject("local", id),
 		"ns.in.61.local.weather.Den%20Haag%2E1": n.InSubject("local", id),
 		"ns.run.61.weather.Den%20Haag%2E1.order%2F17": n.RunSubject(ref),

@@ -71,6 +71,9 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	runs := base(n.RunsStream(), "journals of runs", n.runsFilter())
 	runs.Duplicates = DefaultDuplicateWindow // journals carry no message IDs
 
+	blobs := base(n.BlobsStream(), "large payloads", n.blobsFilter())
+	blobs.MaxMsgsPerSubject = 1 // a chunk that is sent again replaces itself
+
 	dead := base(n.DeadStream(), "messages that could not be handled", n.deadFilter())
 	dead.Duplicates = deadWindow
 
@@ -80,14 +83,13 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	cluster := base("KV_"+n.ClusterBucket(), "members and owners", n.clusterPrefix()+">")
 	cluster.MaxMsgsPerSubject, cluster.Discard, cluster.DenyDelete = 1, jetstream.DiscardNew, true
 	cluster.AllowMsgTTL, cluster.SubjectDeleteMarkerTTL = true, markerTTL
-	return []jetstream.StreamConfig{cluster, runs, dead, state}
+	return []jetstream.StreamConfig{cluster, runs, blobs, dead, state}
 }
 
 // A provisioner creates and verifies what a namespace needs. Everything it
 // does may be repeated, and done by two nodes at once.
 type provisioner struct {
 	*publisher
-	js  jetstream.JetStream
 	cfg *Config
 }
 
@@ -138,7 +140,7 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 			return Names{}, err
 		}
 	}
-	return names, p.objects(ctx, names)
+	return names, nil
 }
 
 // jetstream waits for JetStream: a server or a cluster that has just started
@@ -282,26 +284,4 @@ func (p *provisioner) record(ctx context.Context, names Names) (*schemas.Namespa
 		}
 		// Stored, or another node was first: the stored one counts.
 	}
-}
-
-// objects creates or looks up the object store of large payloads.
-func (p *provisioner) objects(ctx context.Context, names Names) error {
-	_, err := p.js.ObjectStore(ctx, names.BlobBucket())
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, jetstream.ErrBucketNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("look up object store %s: %w", names.BlobBucket(), err)
-	}
-	if p.cfg.ClientOnly {
-		return fmt.Errorf("open namespace %s: %w: NATS has no object store %s", names.ns, ErrNoNamespace, names.BlobBucket())
-	}
-	_, err = p.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: names.BlobBucket(), Description: "Perdure: large payloads",
-		Storage: jetstream.FileStorage, Replicas: p.cfg.Replicas,
-	})
-	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
-		return fmt.Errorf("create object store %s: %w", names.BlobBucket(), err)
-	}
-	return nil
 }

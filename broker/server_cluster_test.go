@@ -92,7 +92,7 @@ func testClusterLifecycle(t *testing.T, g *brokertest.Group) {
 	}
 	seq = r.appended(ref, seq, record("w", 2))
 	r.fenced(ref, 0, entry("z", 1), seq)
-	blob, err := r.b.Blobs().Put(r.ctx, "weather/a/1/x", []byte("large"))
+	blob, err := r.b.Blobs().Put(r.ctx, ref, "x", []byte("large"))
 	must(t, err)
 	if data, err := r.b.Blobs().Get(r.ctx, blob); string(data) != "large" || err != nil {
 		t.Errorf("the object is %q, %v", data, err)

@@ -293,7 +293,9 @@ func TestBroker_OutlivesItsServer(t *testing.T) {
 	}
 	out := beside(func() (schemas.Outcome, error) { return r.b.Journal().Append(r.ctx, id.Run("1"), last, entry("w", 2)) })
 	put := beside(func() (schemas.Outcome, error) { return r.b.State().Put(r.ctx, id, 0, state("1", 1, "x")) })
-	blob := beside(func() (*schemas.Blob, error) { return r.b.Blobs().Put(r.ctx, "wf/k/1/a", []byte("x")) })
+	blob := beside(func() (*schemas.Blob, error) {
+		return r.b.Blobs().Put(r.ctx, identity("wf", "k").Run("1"), "a", []byte("x"))
+	})
 	srv.Restart()
 	got := <-out
 	must(t, got.err)

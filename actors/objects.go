@@ -1,0 +1,179 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// Objects, payloads that are too large for a message, are removed with the record
+// of the run that they are of. What is left then, or is of no run (a message that
+// was never accepted, a result that came too late, a dead letter that was
+// removed), is looked for from time to time.
+
+// removeObjects removes the objects of runs of an identity whose records were
+// removed, and those of states that later ones have replaced.
+func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, runs []schemas.Ref) error {
+	names, err := b.Blobs().Of(ctx, id)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	kept, err := stateObject(ctx, b, id)
+	if err != nil {
+		return err
+	}
+	var dead map[string]bool
+	for _, name := range names {
+		run, err := broker.BlobRun(name)
+		if err != nil || name == kept {
+			continue
+		}
+		switch {
+		case slices.Contains(runs, run):
+		case strings.HasPrefix(lastPart(name), stateBlob):
+			// A run has a record before its state is stored: of one that has none
+			// any more nobody stores a state at this moment.
+			if _, ok, err := b.Journal().Last(ctx, run); err != nil || ok {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		default:
+			continue
+		}
+		if dead == nil {
+			if dead, err = deadObjects(ctx, b, id); err != nil {
+				return err
+			}
+		}
+		if dead[name] {
+			continue
+		}
+		if err := b.Blobs().Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// stateObject names the object of an identity's state; empty for none.
+func stateObject(ctx context.Context, b *broker.Broker, id schemas.Identity) (string, error) {
+	v, _, err := b.State().Get(ctx, id)
+	return v.GetValue().GetBlob().GetName(), err
+}
+
+// deadObjects are the objects of an identity's dead letters.
+func deadObjects(ctx context.Context, b *broker.Broker, id schemas.Identity) (map[string]bool, error) {
+	letters, err := b.Inbox().DeadLetters(ctx, id.Kind, id.Key, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, d := range letters {
+		env := &schemas.Envelope{}
+		if proto.Unmarshal(d.Data, env) == nil { // otherwise it is no message of ours
+			names[env.GetPayload().GetBlob().GetName()] = true
+		}
+	}
+	return names, nil
+}
+
+// collect removes the partition's objects that are older than horizon and that
+// nothing refers to: their run has no journal, and no message that waits, no dead
+// letter and no state names them.
+func (u *pump) collect(ctx context.Context, horizon time.Time) error {
+	b := u.host.cfg.Broker
+	names, err := b.Blobs().In(ctx, u.p)
+	if err != nil {
+		return err
+	}
+	of := map[schemas.Ref][]string{}
+	for _, name := range names {
+		if run, err := broker.BlobRun(name); err == nil {
+			of[run] = append(of[run], name)
+		}
+	}
+	for run, names := range of {
+		if mine, err := u.mine(ctx, run.Kind); err != nil || !mine {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := collectRun(ctx, b, run, names, horizon); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mine reports whether the objects of a kind are this host's to remove: it hosts
+// the kind, or nobody does.
+func (u *pump) mine(ctx context.Context, kind schemas.Kind) (bool, error) {
+	if u.host.kinds[kind] != nil {
+		return true, nil
+	}
+	hosted, err := u.host.cfg.Broker.Inbox().Hosted(ctx, kind)
+	return !hosted && err == nil, err
+}
+
+func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time) error {
+	if _, ok, err := b.Journal().Last(ctx, run); ok || err != nil {
+		return err // they go with its record
+	}
+	kept, err := stateObject(ctx, b, run.Identity)
+	if err != nil {
+		return err
+	}
+	var used map[string]bool
+	for _, name := range names {
+		at, ok, err := b.Blobs().Stored(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !ok || name == kept || at.After(horizon) {
+			continue
+		}
+		if used == nil {
+			if used, err = usedObjects(ctx, b, run); err != nil {
+				return err
+			}
+		}
+		if used[name] {
+			continue
+		}
+		// A task leaves the inbox after its run is in the journal.
+		if _, ok, err := b.Journal().Last(ctx, run); ok || err != nil {
+			return err
+		}
+		if err := b.Blobs().Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usedObjects are those that messages to the run's identity name.
+func usedObjects(ctx context.Context, b *broker.Broker, run schemas.Ref) (map[string]bool, error) {
+	waiting, err := b.Inbox().Pending(ctx, run.Identity, 0)
+	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {
+		return nil, err
+	}
+	used, err := deadObjects(ctx, b, run.Identity)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range waiting {
+		used[d.Envelope.GetPayload().GetBlob().GetName()] = true
+	}
+	return used, nil
+}
