@@ -12,21 +12,24 @@ import (
 )
 
 // An activation is an identity in memory: its unacknowledged messages, and at
-// most one execution. Its methods run in its mailbox, one at a time, and never
-// block; what blocks runs on a goroutine of the pump's, which tells the mailbox
-// what came of it.
+// most one execution. Its messages are handled in its mailbox, one at a time and
+// without blocking; it alone changes what is below. What blocks runs on a
+// goroutine of the pump's, which tells the mailbox what came of it: an execution,
+// a look-up, the removal of records. There is one of those at a time, and exec is
+// its meanwhile. Messages are read for a run, and those of a run that has ended
+// acknowledged, beside it.
 type activation struct {
 	pump *pump
 	id   schemas.Identity
 	kind *runtime.Kind
 	self address
-	exec *runtime.Executor
+	exec *runtime.Executor // Invariant: while busy it is used by what runs, apart from Received
 
-	items    []*item // received and not acknowledged, in the order received
-	received uint64
-	busy     bool
-	current  schemas.RunID // while busy with a run
-	mail     *runtime.Mailbox
+	items    []*item           // received and not acknowledged, in the order received
+	received uint64            // messages routed to it, to compare with place.sent
+	busy     bool              // something runs for it, or it pauses
+	current  schemas.RunID     // while busy with a run
+	mail     *runtime.Mailbox  // of the execution, nil for none
 	open     *schemas.Ref      // the run that goes first, if one is open and not executing
 	asleep   bool              // open is suspended: it waits for a message
 	halted   bool              // parked or stopped: nothing of it runs under this lease

@@ -13,4 +13,30 @@
 //	})
 //
 // State is a parameter: it changes with the run that changed it, or not at all.
+//
+// # Who owns what
+//
+// A [Host] has one pump for each partition that its process owns, and a pump one
+// activation for each identity that has something to do. Each goroutine has an
+// owner that ends it:
+//
+//   - [Host.Run] is the caller's. It owns a goroutine for each pump, and, while
+//     the host leaves, one that refuses what still comes; it returns when all of
+//     them have ended.
+//   - A pump owns what works for its partition: the sweep, the look for idle
+//     activations, and for each activation at most one execution (or look-up, or
+//     removal of records), with the acknowledgements that follow it, and reads of
+//     messages. It begins none once it waits for their end. One more watches for
+//     the end of the lease while messages are taken.
+//   - An activation runs in its mailbox, a goroutine of the actor system's while
+//     there are messages. Its pump stops it, or it stops itself when it is idle.
+//   - Steps belong to the execution, which waits for them (package runtime).
+//   - An [Index] owns two goroutines while it is used; they end with the context
+//     of [NewIndex].
+//
+// Locks are held for moments, never while something is stored, sent or run. A
+// pump's lock (its activations) may be held while a mailbox is made, or a message
+// put into one; a share's lock while the host's count of what is held is taken. No
+// other two are held together. What an activation knows has no lock: only its
+// mailbox changes it.
 package actors

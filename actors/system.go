@@ -10,8 +10,7 @@ import (
 )
 
 // The seam to protoactor: it gives each activation its mailbox, in order and
-// without a lock, and tells it when it has been idle. Nothing else of the
-// repository sees it.
+// without a lock. Nothing else of the repository sees it.
 
 // system is the actor system of a node.
 type system struct {
@@ -43,7 +42,8 @@ func (a address) tell(msg any) { a.system.actors.Root.Send(a.pid, msg) }
 // stop ends the activation after the message that it is handling.
 func (a address) stop() { a.system.actors.Root.Stop(a.pid) }
 
-// idle is what an activation receives when nothing came for a while.
+// idle is what an activation receives from its pump when nothing came for a
+// while.
 type idle struct{}
 
 // receiver handles the messages of one mailbox, one at a time.
