@@ -119,14 +119,11 @@ func NewHost(cfg Config) (*Host, error) {
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, local}}, Wakes: wakes{b},
+		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
 		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(),
 	}
 	return h, nil
 }
-
-// local is the trust domain of nodes, and of clients where none is set up.
-const local = "local"
 
 func kindsByName(list []*runtime.Kind) (map[schemas.Kind]*runtime.Kind, error) {
 	kinds := map[schemas.Kind]*runtime.Kind{}

@@ -20,12 +20,6 @@ func identify(d broker.Delivery, oncePerKey bool) error {
 	return nil
 }
 
-// keyID is the ID that a message's key stands for. As with any other ID, that
-// of a sender of another domain begins with the domain, so that no domain can
-// take the run which another one's key names (P21).
-func keyID(d broker.Delivery) string {
-	if d.From == broker.LocalDomain {
-		return d.To.Key
-	}
-	return d.From + ":" + d.To.Key
-}
+// keyID is the ID that a message's key stands for: as any ID it is qualified, so
+// that no domain can take the run which another one's key names (P21).
+func keyID(d broker.Delivery) string { return broker.Qualified(d.From, d.To.Key) }
