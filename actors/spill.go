@@ -123,6 +123,10 @@ type journal struct {
 var _ runtime.Journal = journal{}
 
 func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+	e, err := rest(e, j.b.MaxMessage()/2)
+	if err != nil {
+		return schemas.Outcome{}, err
+	}
 	small, err := Spill(ctx, j.b, ref, func() string {
 		return fmt.Sprintf("%s-%d", hex.EncodeToString(e.Nonce), e.Counter)
 	}, e)
@@ -139,7 +143,7 @@ func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *s
 func (j journal) Head(ctx context.Context, id schemas.Identity) (schemas.Stored, bool, error) {
 	s, ok, err := j.Journal.Head(ctx, id)
 	if ok && err == nil {
-		err = Fill(ctx, j.b, s.Entry)
+		err = j.fill(ctx, s.Entry)
 	}
 	return s, ok, err
 }
@@ -147,7 +151,7 @@ func (j journal) Head(ctx context.Context, id schemas.Identity) (schemas.Stored,
 func (j journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
 	s, ok, err := j.Journal.Last(ctx, ref)
 	if ok && err == nil {
-		err = Fill(ctx, j.b, s.Entry)
+		err = j.fill(ctx, s.Entry)
 	}
 	return s, ok, err
 }
@@ -156,10 +160,17 @@ func (j journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, e
 	all, err := j.Journal.Load(ctx, ref)
 	for _, s := range all {
 		if err == nil {
-			err = Fill(ctx, j.b, s.Entry)
+			err = j.fill(ctx, s.Entry)
 		}
 	}
 	return all, err
+}
+
+func (j journal) fill(ctx context.Context, e *schemas.Entry) error {
+	if err := Fill(ctx, j.b, e); err != nil {
+		return err
+	}
+	return unrest(e)
 }
 
 // states is the broker's state store with large values by reference.

@@ -110,6 +110,9 @@ const (
 	entryBytes = 256 << 10
 )
 
+// large is what of a payload the store may put elsewhere, in bytes.
+func large(p *schemas.Payload) int { return max(0, len(p.GetData())-4<<10) }
+
 // dequeue returns an entry of the next events that are to be stored. What it
 // leaves is stored after what the entry asks for is put out.
 func (l *live) dequeue() *schemas.Entry {
@@ -118,7 +121,7 @@ func (l *live) dequeue() *schemas.Entry {
 		size := 0
 		for n = 0; n < len(l.queue); n++ {
 			e := l.queue[n]
-			size += proto.Size(e) - len(e.GetStepCompleted().GetResult().GetData()) - len(e.GetCallReturned().GetResult().GetData())
+			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult())
 			if size > entryBytes && n >= fewEvents {
 				break
 			}

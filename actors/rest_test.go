@@ -1,0 +1,51 @@
+package actors_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/durable"
+)
+
+// TestP18_RunMaySendThousandsWhenItEnds: messages that do not fit into the record
+// leave with it all the same, each once.
+func TestP18_RunMaySendThousandsWhenItEnds(t *testing.T) {
+	t.Parallel()
+	const messages, keys = 3000, 8
+	spread := durable.Declare[int, durable.None]("spread")
+	drop := durable.Declare[string, int]("sink.drop")
+	s := setup(t,
+		actors.New(actors.Handlers[durable.None]{actors.On(spread, func(ctx durable.Context, _ *durable.None, n int) (durable.None, error) {
+			for i := range n {
+				if _, err := durable.Send(ctx, drop.At(fmt.Sprint(i%keys)), fmt.Sprintf("%0200d", i)); err != nil {
+					return durable.None{}, err
+				}
+			}
+			return durable.None{}, nil
+		})}),
+		actors.New(actors.Handlers[int]{actors.On(drop, func(_ durable.Context, n *int, _ string) (int, error) {
+			*n++
+			return *n, nil
+		})}),
+	)
+	s.start()
+	r := ref("spread", "a", "1")
+	s.send(r, "", messages)
+	if d := s.end(r); d.Status != "completed" {
+		t.Fatalf("the run ended as %+v", d)
+	}
+	rec := s.record(r)
+	if rec.GetRest().GetBlob() == nil || len(rec.GetOutbox()) > 0 {
+		t.Errorf("the record keeps %d messages and %v by reference, want all by reference", len(rec.GetOutbox()), rec.GetRest())
+	}
+	for i := range keys {
+		id := ref("sink", fmt.Sprint(i), "1").Identity
+		want := fmt.Sprint((messages - i + keys - 1) / keys)
+		s.until(id.String()+" got its messages", func() bool {
+			v, _, err := s.b.State().Get(s.ctx, id)
+			return err == nil && string(v.GetValue().GetData()) == want
+		})
+		s.idle(id)
+	}
+}
