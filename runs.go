@@ -81,7 +81,10 @@ func (c *Client) List(ctx context.Context, q ListRuns) (*RunList, error) {
 }
 
 // Cancel asks a run to stop: its verbs then fail with durable.ErrCancelled,
-// and it ends when its handler has cleaned up. reason is for people.
+// and it ends when its handler has cleaned up. A run that stands still, e.g. as
+// nondeterministic, has no code that could stop: it is cancelled once code that
+// agrees with its journal runs. reason is for people. The error matches
+// durable.ErrConflict if the run has ended.
 func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 	var answer struct{}
 	return c.do(ctx, "runs.cancel", cancelRequest{Run: ref, Reason: reason}, &answer)
