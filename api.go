@@ -38,7 +38,7 @@ type api struct {
 const apiTimeout = 20 * time.Second
 
 func serveAPI(ctx context.Context, n *Node) (*api, error) {
-	a := &api{node: n, ctx: ctx, index: actors.NewIndex(ctx, n.b)}
+	a := &api{node: n, ctx: ctx, index: actors.NewIndex(ctx, n.b, n.log)}
 	var err error
 	a.service, err = micro.AddService(n.b.Conn(), micro.Config{
 		Name: "perdure", Version: "0.1.0", Description: "Durable agents, namespace " + n.b.Namespace(),

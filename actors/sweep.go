@@ -49,10 +49,16 @@ func (u *pump) sweepOnce(ctx context.Context) error {
 	old, n := map[schemas.Identity][]expired{}, 0
 	kept := map[schemas.Identity]bool{} // what is behind a record that stays, stays
 	for s, err := range b.Journal().Walk(ctx, u.p, 0) {
-		if err != nil {
-			return err
-		}
 		id := s.Ref.Identity
+		if err != nil {
+			if s.Seq == 0 {
+				return err
+			}
+			// of a newer version, or damaged: it stays, and what is behind it
+			u.host.cfg.Log.Debug("a journal entry is not understood, and stays", "error", err)
+			kept[id] = true
+			continue
+		}
 		if s.Time.After(horizon) || n == sweepMax {
 			break
 		}

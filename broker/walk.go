@@ -10,19 +10,21 @@ import (
 
 // Walk yields the entries of a partition in the order of the stream, from
 // sequence from on: at least all that were acknowledged when it began and are
-// still there. After an error it ends.
+// still there. An entry that cannot be read is yielded with an error and with
+// what is known of it, its sequence at least, and Walk goes on; with an error
+// and no entry it ends.
 func (j *Journal) Walk(ctx context.Context, p schemas.Partition, from uint64) iter.Seq2[schemas.Stored, error] {
 	return func(yield func(schemas.Stored, error) bool) {
 		for m, err := range j.b.runs.scan(ctx, j.b.names.runFilter(p), from) {
-			var s schemas.Stored
-			if err == nil {
-				s, err = j.stored(m)
-			}
 			if err != nil {
-				yield(s, fmt.Errorf("walk the journals of partition %v: %w", p, err))
+				yield(schemas.Stored{}, fmt.Errorf("walk the journals of partition %v: %w", p, err))
 				return
 			}
-			if !yield(s, nil) {
+			s, err := j.stored(m)
+			if err != nil {
+				err = fmt.Errorf("walk the journals of partition %v: %w", p, err)
+			}
+			if !yield(s, err) {
 				return
 			}
 		}
