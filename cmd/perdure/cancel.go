@@ -14,16 +14,31 @@ func cancelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel REF",
 		Short: "Ask a run to stop",
-		Args:  exactly(1, "one reference kind/key/id"),
+		Long: `Ask a run to stop. It ends as cancelled once its code has cleaned up. A run that
+stands still, e.g. as nondeterministic, has no code that could stop: it is
+cancelled once code that agrees with its journal runs.`,
+		Args: exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				info, err := client.Get(ctx, args[0])
+				if err != nil {
+					return err
+				}
 				if err := client.Cancel(ctx, args[0], reason); err != nil {
 					return err
 				}
+				still := standsStill(info)
 				if c.output == "json" {
-					return printJSON(cmd.OutOrStdout(), map[string]string{"run": args[0]})
+					answer := map[string]string{"run": args[0]}
+					if still {
+						answer["status"], answer["reason"] = info.Status, info.Reason
+					}
+					return printJSON(cmd.OutOrStdout(), answer)
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s was asked to stop\n", args[0])
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s was asked to stop\n", args[0])
+				if still && err == nil {
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "it stands still as %s, and stops once code that agrees with its journal runs: %s\n", info.Status, info.Reason)
+				}
 				return err
 			})
 		},

@@ -20,7 +20,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1 // what was asked for failed, e.g. the run
-	exitUsage       = 2 // the command line is wrong
+	exitUsage       = 2 // the command line or the input is wrong: nothing was started
 	exitNotFound    = 3 // there is no such run or kind
 	exitUnavailable = 4 // no NATS, or no node, answers
 )
@@ -62,7 +62,10 @@ type usageError struct{ error }
 func exitCode(err error) int {
 	var usage usageError
 	var connect connectError
+	var failed runFailed
 	switch {
+	case errors.As(err, &failed): // whatever its code
+		return exitFailed
 	case errors.As(err, &usage), errors.Is(err, durable.ErrInvalid):
 		return exitUsage
 	case errors.Is(err, durable.ErrNotFound):
@@ -111,8 +114,8 @@ func rootCommand() *cobra.Command {
   perdure runs                                 the latest runs
   perdure show hello/world/world               what a run did, step by step
 
-Exit codes: 0 done; 1 it failed; 2 the command line or the input is wrong; 3 no
-such run or kind; 4 no NATS server or no node answers.`,
+Exit codes: 0 done; 1 it failed; 2 the command line or the input is wrong, and
+nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.`,
 		SilenceUsage: true, SilenceErrors: true,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

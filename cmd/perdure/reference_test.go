@@ -37,7 +37,7 @@ func TestReference_IsWhatTheCommandSays(t *testing.T) {
 // exits says what each exit code is, in order.
 var exits = []string{
 	exitOK:          "done",
-	exitFailed:      "what was asked for failed: the run failed, its ID was used with another input, a directory or a port is not free",
+	exitFailed:      "what was asked for failed: the run failed, whatever its code, its ID was used with another input, a directory or a port is not free",
 	exitUsage:       "the command line, a name or the input is wrong; nothing was started",
 	exitNotFound:    "there is no such run, kind or method",
 	exitUnavailable: "no NATS server, or no node of the namespace, answers",

@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 //	exit CODE ARGS...   runs perdure, which must exit with CODE
 //	until RE ARGS...    runs perdure until its output matches
 //	context NAME URL    writes a context of the nats CLI
+//	other DIR           begins the run hello/old/old in DIR by another build of
+//	                    hello, whose first step has another name
+//	interrupt RE ARGS...  runs perdure, interrupts it once its standard error
+//	                    matches, and prints what it said; it must exit with 1
 //	tool start|inflight|count  a weather service at WEATHER_URL whose first
 //	                    request is never answered; until one is in flight; prints
 //	                    how many requests it got, and under how many keys
@@ -57,6 +61,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": scriptDev, "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
+			"other": scriptOther, "interrupt": scriptInterrupt,
 		},
 	})
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"time"
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/durable"
@@ -19,6 +22,9 @@ func startCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "start KIND/KEY INPUT",
 		Short: "Start a run; INPUT is JSON",
+		Long: `Start a run; INPUT is JSON. With --wait its result is printed, however long that
+takes; if no code that is deployed can continue it, standard error says so, and
+why, and it is waited on. The wait may be interrupted: that stops no run.`,
 		Example: `  perdure start hello/world '"world"' --wait
   perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17`,
 		Args: exactly(2, "KIND/KEY and INPUT"),
@@ -54,28 +60,69 @@ func startCommand() *cobra.Command {
 	return cmd
 }
 
+// runFailed is the failure of a run that was waited for.
+type runFailed struct{ error }
+
+func (e runFailed) Unwrap() error { return e.error }
+
 // waitFor prints the result of a run once it has one. A run that failed is
 // printed in JSON, too, and is the command's failure.
 func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, run *perdure.Run[json.RawMessage], c *connection) error {
+	watch, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		warnOfStandstill(watch, cmd.ErrOrStderr(), client, run.Ref())
+	}()
 	result, err := run.Result(ctx)
+	stop()
+	<-watched
 	if errors.Is(err, durable.ErrConflict) || ctx.Err() != nil {
 		return err // it is another run, or was not waited for
 	}
-	if c.output == "json" {
+	if err != nil || c.output == "json" {
 		info, gerr := client.Get(ctx, run.Ref())
 		if gerr != nil {
-			return gerr
+			return errors.Join(err, gerr)
 		}
-		if perr := printJSON(cmd.OutOrStdout(), info.Done); perr != nil {
-			return perr
+		if c.output == "json" {
+			if perr := printJSON(cmd.OutOrStdout(), info.Done); perr != nil {
+				return perr
+			}
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", run.Ref(), err)
-	}
-	if c.output == "json" {
-		return nil
+		if err != nil && (info.Status == "failed" || info.Status == "cancelled") {
+			return runFailed{fmt.Errorf("%s: %w", run.Ref(), err)}
+		}
+		return err
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), string(result))
 	return err
+}
+
+// How often it is looked whether a run that is waited for stands still.
+const (
+	standstillFirst = 500 * time.Millisecond
+	standstillAgain = 3 * time.Second
+)
+
+// warnOfStandstill says once that a run cannot go on for now, and why. It
+// returns when ctx ends at the latest.
+func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Client, ref string) {
+	for pause := standstillFirst; ; pause = standstillAgain {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		info, err := client.Get(ctx, ref)
+		if err == nil && info.Reason != "" && standsStill(info) { // an error is for who waits, who asks as well
+			fmt.Fprintf(stderr, "perdure: %s stands still as %s: %s\n", ref, info.Status, info.Reason)
+			return
+		}
+	}
+}
+
+// standsStill reports whether no code that is deployed can continue a run.
+func standsStill(info *perdure.RunInfo) bool {
+	return slices.Contains([]string{"nondeterministic", "stalled", "poisoned"}, info.Status)
 }
