@@ -379,7 +379,7 @@ func TestAPI_WithoutANodeIsUnavailable(t *testing.T) {
 		}
 	})
 	_, err = node.Client().Get(testContext(t), "greet/a/a") // it does not run
-	if !errors.Is(err, durable.ErrUnavailable) || err.Error() != `runs.get: no node of namespace "perdure" answers; start one` {
+	if !errors.Is(err, durable.ErrUnavailable) || err.Error() != `runs.get: no node of namespace "perdure" answers; start one, or wait until it is ready: node.Ready() in Go, the line 'ready' of perdure dev` {
 		t.Errorf("the error is %v", err)
 	}
 }

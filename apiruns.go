@@ -70,7 +70,7 @@ func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envel
 			return err
 		}
 		if !hosted {
-			return durable.Fail(durable.ErrNotFound.Code, "start %s: no node has ever hosted a kind %q; start one that does, or correct the name", id, string(id.Kind))
+			return neverHosted(id)
 		}
 		if env.Id != "" {
 			return nil

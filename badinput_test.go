@@ -46,7 +46,7 @@ func TestBadInput_OfATypedClient(t *testing.T) {
 	}
 	steal := durable.Declare[amount, int]("account.steal")
 	says(t, call(durable.Declare[amount, int]("nobody").At("k")), "not_found",
-		`start nobody/k/\w+: .*unknown kind: no node of namespace perdure has ever hosted the kind of perdure\.task\.local\.nobody\.k; start one that does, or correct the name`)
+		`start nobody/k: no node has ever hosted a kind "nobody"; start one that does, or correct the name`)
 	says(t, call(steal.At("k")), "not_found", `actor "account" has no method "steal"; it has "close", "pay"`)
 	says(t, call(pay.At("")), "invalid", `account\.pay at key "": invalid name: the key is empty`)
 	says(t, call(pay.At(long)), "invalid", `account\.pay at key "x+": .* has 257 bytes encoded; the limit is 256`)
@@ -75,6 +75,8 @@ func TestBadInput_OfATypedClient(t *testing.T) {
 	says(t, err, "invalid", `attach: account/k/1 is not a run of "greet"`)
 	_, err = perdure.Attach(c, greet, "greet/k")
 	says(t, err, "invalid", `attach: .*"greet/k" is not a reference kind/key/id, e\.g\. weather/amsterdam/order-17; .*`)
+	_, err = c.StartJSON(ctx, "greet", "k", "", "", []byte(`{bad`))
+	says(t, err, "invalid", `the input "\{bad" is not JSON; a text is written '"so"'`)
 	_, err = c.Get(ctx, "greet/none/none")
 	says(t, err, "not_found", `no run greet/none/none: it was never started, or its record is older than the retention time`)
 	says(t, c.Cancel(ctx, "greet/same/same", ""), "conflict", `cancel greet/same/same: it is completed already`)

@@ -26,9 +26,11 @@ type Client struct {
 }
 
 // Dial returns a client of the namespace on a NATS server: url is one address
-// or more, separated by commas. The error matches [durable.ErrUnavailable] if no
-// server answers there. Once there is a connection it is kept, and made again
-// whenever it is lost. Close it in the end.
+// or more, separated by commas; it may be empty with [NATSConn]. The error
+// matches [durable.ErrUnavailable] if no server answers there, or no node has
+// made the namespace yet, as while the first one starts: try again; and
+// [durable.ErrInvalid] if an address is none. Once there is a connection it is
+// kept, and made again whenever it is lost. Close it in the end.
 func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	o, err := apply(opts)
 	if err != nil {
@@ -36,6 +38,11 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	}
 	if len(o.host.Kinds) > 0 {
 		return nil, errors.New("dial: a client hosts no kinds; use Connect for a node")
+	}
+	if url != "" || o.broker.Conn == nil {
+		if err := checkAddress(url); err != nil {
+			return nil, fmt.Errorf("dial: %w", err)
+		}
 	}
 	o.broker.URL, o.broker.ClientOnly = url, true
 	b, err := broker.Open(ctx, o.broker)
@@ -73,8 +80,10 @@ type Run[Out any] struct {
 func (r *Run[Out]) Ref() string { return r.ref.String() }
 
 // Start sends in to an identity. It returns once the task is accepted: from
-// then on it is finished, whatever is killed. Which run it caused is in the
-// result; that the ID was used before with another input is said by Result.
+// then on it is finished, whatever is killed. The error matches
+// [durable.ErrNotFound] if no node has ever hosted the kind. That the ID was
+// used before with another input is not an error of Start, which asks nobody,
+// but of [Run.Result]: [durable.ErrConflict].
 func Start[In, Out any](ctx context.Context, c *Client, to durable.Target[In, Out], in In, opts ...StartOption) (*Run[Out], error) {
 	ref, env, err := c.task(to, in, opts)
 	if err != nil {
@@ -89,10 +98,18 @@ func publish[Out any](ctx context.Context, c *Client, ref schemas.Ref, env *sche
 		propagation.TraceContext{}.Inject(ctx, trace)
 		env.Trace = trace
 	}
-	if err := actors.Publish(ctx, c.b, c.from, ref.Identity, env); err != nil {
+	err := actors.Publish(ctx, c.b, c.from, ref.Identity, env)
+	if errors.Is(err, durable.ErrNotFound) {
+		return nil, neverHosted(ref.Identity)
+	} else if err != nil {
 		return nil, fmt.Errorf("start %s: %w", ref, err)
 	}
 	return &Run[Out]{c: c, ref: ref, inputHash: actors.InputHash(env)}, nil
+}
+
+// neverHosted says that nothing was started, because nobody could ever run it.
+func neverHosted(id schemas.Identity) error {
+	return durable.Fail(durable.ErrNotFound.Code, "start %s: no node has ever hosted a kind %q; start one that does, or correct the name", id, string(id.Kind))
 }
 
 // task makes the message of a typed call.
@@ -195,7 +212,7 @@ func (c *Client) request(ctx context.Context, endpoint string, in, out any, repe
 	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no answer within %s; whether it was done is not known: look, then ask again", endpoint, requestWait)}
 	case errors.Is(err, broker.ErrUnanswered):
-		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one", endpoint, c.b.Namespace())}
+		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: no node of namespace %q answers; start one, or wait until it is ready: node.Ready() in Go, the line 'ready' of perdure dev", endpoint, c.b.Namespace())}
 	case errors.Is(err, broker.ErrDisconnected):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: the connection to NATS is lost, and is being made again; ask again", endpoint)}
 	case errors.Is(err, broker.ErrTooLarge):

@@ -45,15 +45,17 @@ func Open(ctx context.Context, opts ...Option) (*Node, error) {
 
 // Connect returns a node on a NATS server, or cluster, that runs: url is one
 // address or more, separated by commas; it may be empty with [NATSConn]. The
-// error matches [durable.ErrUnavailable] if no server answers there: try again.
-// Once there is a connection the node keeps it, however long NATS is away.
+// error matches [durable.ErrUnavailable] if no server answers there: try again;
+// and [durable.ErrInvalid] if an address is none. Once there is a connection the node keeps it, however long NATS is away.
 func Connect(ctx context.Context, url string, opts ...Option) (*Node, error) {
 	o, err := apply(opts)
 	if err != nil {
 		return nil, fmt.Errorf("connect node: %w", err)
 	}
-	if url == "" && o.broker.Conn == nil {
-		return nil, errors.New("connect node: the address is empty; name a NATS server, e.g. nats://127.0.0.1:4222, or use Open to embed one")
+	if url != "" || o.broker.Conn == nil {
+		if err := checkAddress(url); err != nil {
+			return nil, fmt.Errorf("connect node: %w", err)
+		}
 	}
 	o.broker.URL = url
 	return open(ctx, o)
@@ -124,10 +126,13 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.Close())
 }
 
-// Ready is closed once the node takes work.
+// Ready is closed once the node takes work, and answers the API: before that,
+// queries, [Client.Get] and the like fail with [durable.ErrUnavailable] where no
+// other node answers. [Start] and [Call] need not wait for it.
 func (n *Node) Ready() <-chan struct{} { return n.host.Ready() }
 
 // Client returns a client on the node's own connection. It ends with the node.
+// What it asks of the API is answered once the node is ready: see Ready.
 func (n *Node) Client() *Client { return n.client }
 
 // URL returns where other processes reach the node's NATS server; empty for an

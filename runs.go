@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -96,6 +97,9 @@ func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 // [durable.ErrInvalid] for an input of a wrong form, and [durable.ErrConflict]
 // for an ID that was used before with another input.
 func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage) (*Run[json.RawMessage], error) {
+	if len(input) > 0 && !json.Valid(input) {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "the input %.80q is not JSON; a text is written '\"so\"'", input)
+	}
 	var answer startAnswer
 	if err := c.do(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer); err != nil {
 		return nil, err

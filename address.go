@@ -1,0 +1,46 @@
+package perdure
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/perdure/perdure/durable"
+)
+
+// schemes are those that the NATS client knows; it takes any other one, and an
+// address without a host, for a server on this machine.
+var schemes = []string{"nats", "tls", "ws", "wss"}
+
+// checkAddress refuses an address list that names no NATS server. What it says
+// holds no password.
+func checkAddress(list string) error {
+	found := false
+	for address := range strings.SplitSeq(list, ",") {
+		address = strings.TrimSpace(address)
+		if address == "" {
+			continue
+		}
+		found = true
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
+		}
+		scheme, _, _ := strings.Cut(address, "://")
+		u, err := url.Parse(address)
+		switch {
+		case !slices.Contains(schemes, strings.ToLower(scheme)):
+			return durable.Fail(durable.ErrInvalid.Code, "the address of a NATS server begins with %q; use %s://, e.g. nats://127.0.0.1:4222", scheme+"://", strings.Join(schemes, "://, "))
+		case err != nil:
+			return durable.Fail(durable.ErrInvalid.Code, "the address that begins with %q is not a URL; use one like nats://127.0.0.1:4222", scheme+"://")
+		case u.Hostname() == "":
+			if u.User != nil {
+				address = u.Redacted()
+			}
+			return durable.Fail(durable.ErrInvalid.Code, "the address %q names no host; use one like nats://127.0.0.1:4222", address)
+		}
+	}
+	if !found {
+		return durable.Fail(durable.ErrInvalid.Code, "the address is empty; name a NATS server, e.g. nats://127.0.0.1:4222, or use Open to embed one")
+	}
+	return nil
+}
