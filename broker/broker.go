@@ -144,10 +144,6 @@ func (b *Broker) Conn() *nats.Conn { return b.link.nc }
 // Run IDs are made from it where a message has none (P21).
 func (b *Broker) Created() time.Time { return b.created }
 
-// Reconnected receives after every reconnect. Its capacity is 1 and it
-// coalesces, so it serves one receiver.
-func (b *Broker) Reconnected() <-chan struct{} { return b.link.reconnected }
-
 // MaxMessage returns how many bytes of one journal entry fit: half of the
 // server's limit of a message (P18).
 func (b *Broker) MaxMessage() int64 { return b.link.nc.MaxPayload() / 2 }

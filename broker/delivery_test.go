@@ -128,7 +128,7 @@ func TestDelivery_AnotherDomainIsBelievedOnlyAsAClient(t *testing.T) {
 	}{
 		"task":                      {&env{Type: schemas.Envelope_TASK}, ""},
 		"task, object of its own":   {&env{Type: schemas.Envelope_TASK, Payload: blob("wf/k/acme:1/message-1")}, ""},
-		"signal":                    {&env{Type: schemas.Envelope_SIGNAL, Run: "7"}, ""},
+		"signal":                    {&env{Type: schemas.Envelope_SIGNAL, Run: "acme:7"}, ""},
 		"cancel of its own":         {&env{Type: schemas.Envelope_CANCEL, Run: "acme:7"}, ""},
 		"cancel of local's":         {&env{Type: schemas.Envelope_CANCEL, Run: "7"}, "its own"},
 		"cancel of another's":       {&env{Type: schemas.Envelope_CANCEL, Run: "acme2:7"}, "its own"},

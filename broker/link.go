@@ -14,8 +14,6 @@ import (
 // waits for the loss of the connection.
 type link struct {
 	nc *nats.Conn
-	// reconnected receives after every reconnect; capacity 1, coalescing.
-	reconnected chan struct{}
 	// closed is closed by close.
 	closed chan struct{}
 
@@ -30,13 +28,12 @@ type link struct {
 
 func newLink(nc *nats.Conn) *link {
 	l := &link{
-		nc:          nc,
-		reconnected: make(chan struct{}, 1),
-		closed:      make(chan struct{}),
-		up:          make(chan struct{}),
-		lost:        make(chan struct{}),
-		status:      nc.StatusChanged(),
-		done:        make(chan struct{}),
+		nc:     nc,
+		closed: make(chan struct{}),
+		up:     make(chan struct{}),
+		lost:   make(chan struct{}),
+		status: nc.StatusChanged(),
+		done:   make(chan struct{}),
 	}
 	close(l.up)
 	l.reconnects = nc.Stats().Reconnects
@@ -73,10 +70,6 @@ func (l *link) look() {
 	if isClosed(l.lost) {
 		l.lost = make(chan struct{})
 		closeOnce(l.up)
-		select {
-		case l.reconnected <- struct{}{}:
-		default:
-		}
 	}
 }
 

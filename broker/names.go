@@ -23,7 +23,7 @@ const LocalDomain = "local"
 //	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
-//	<ns>.live.<kind>.<key>.<id>            live events (core NATS)
+//	<ns>.live.<kind>.<key>.<id>            kept for live events (core NATS)
 //	<ns>.node.<id>                         probes of a node (core NATS)
 //	<ns>.api.<name>                        requests (core NATS)
 type Names struct {
@@ -170,9 +170,6 @@ func (n Names) Done(ref schemas.Ref) string { return n.ref(".done.", ref) }
 
 // doneFilter matches the done notices of all runs of a kind.
 func (n Names) doneFilter(kind schemas.Kind) string { return n.ns + ".done." + string(kind) + ".*.*" }
-
-// Live is where the live events of a run go.
-func (n Names) Live(ref schemas.Ref) string { return n.ref(".live.", ref) }
 
 // Node is where a node answers probes.
 func (n Names) Node(id string) string { return n.ns + ".node." + schemas.EncodeToken(id) }

@@ -139,24 +139,6 @@ func TestP04_AppendWhileTheConnectionIsDown(t *testing.T) {
 	}
 }
 
-func TestReconnected_TellsOfTheReconnect(t *testing.T) {
-	t.Parallel()
-	p := newPair(t)
-	p.way.Cut()
-	p.far.until("the connection is lost", func() bool { return !p.far.nc.IsConnected() })
-	select {
-	case <-p.far.b.Reconnected():
-		t.Error("a reconnect is told while there is no connection")
-	default:
-	}
-	p.way.Heal()
-	select {
-	case <-p.far.b.Reconnected():
-	case <-p.far.ctx.Done():
-		t.Error("the reconnect is not told")
-	}
-}
-
 // P21: a message whose acknowledgement is lost is sent again with its ID.
 func TestP21_LostAcknowledgementOfAMessage(t *testing.T) {
 	t.Parallel()
