@@ -103,10 +103,10 @@ func (c *Config) validate() error {
 	}
 	if c.embedded() {
 		if c.Dir == "" {
-			return fmt.Errorf("no NATS server is named; set Dir to embed one, or URL to use yours")
+			return fmt.Errorf("no NATS server is named; set a data directory to embed one (perdure.Dir), or connect to yours (perdure.Connect)")
 		}
 		if c.Replicas > 1 {
-			return fmt.Errorf("an embedded server holds 1 replica, and %d are asked for; use URL with a NATS cluster", c.Replicas)
+			return fmt.Errorf("an embedded server holds 1 replica, and %d are asked for, as many as durability quorum needs; connect to a NATS cluster (perdure.Connect), or use disk or process", c.Replicas)
 		}
 		if c.Listen != "" {
 			if _, _, err := net.SplitHostPort(c.Listen); err != nil {

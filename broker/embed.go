@@ -133,13 +133,22 @@ func (e *embedded) stop() error {
 // rest.
 type serverLog struct{ log *slog.Logger }
 
-// Warnf is quiet about what every server says that was killed before.
+// Warnf is quiet about what every server says that was killed before. It keeps
+// an index of each stream, which it writes every few minutes and when it stops,
+// beside the files of messages. After a kill the index is older than these: the
+// server says so ("outdated"; "prior state", also where a file has gone since,
+// because all its messages had), and makes it anew from the files of messages,
+// which are what was acknowledged.
 func (l serverLog) Warnf(format string, v ...any) {
-	level := slog.LevelWarn
-	if strings.Contains(format, "outdated") {
+	level, text := slog.LevelWarn, fmt.Sprintf(format, v...)
+	switch {
+	case strings.Contains(text, "could not locate msg block"):
+		// a file that was lost would be told in the same words
+		level, text = slog.LevelInfo, text+" (after a kill this is ordinary: the stream's index is older than its files of messages, and is made anew from them)"
+	case strings.Contains(text, "outdated"), strings.Contains(text, "prior state"):
 		level = slog.LevelDebug
 	}
-	l.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, v...))
+	l.log.Log(context.Background(), level, "nats: "+text)
 }
 
 func (l serverLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
