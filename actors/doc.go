@@ -14,6 +14,10 @@
 //
 // State is a parameter: it changes with the run that changed it, or not at all.
 //
+// [New], [On], [OnQuery] and [Handlers] are all that programs with actors use.
+// Everything else here is for the package perdure, which hosts actors by it and
+// asks about their runs, and may change.
+//
 // # Who owns what
 //
 // A [Host] has one pump for each partition that its process owns, and a pump one
