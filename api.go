@@ -59,8 +59,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"dead.list":    decoded(a.dead),
 		"runs.signal":  later("signals"),
 		"runs.approve": later("approvals"),
-		"runs.retry":   later("retry from a failed step"),
-		"runs.fork":    later("fork from a step"),
+		"runs.retry":   later("retries from a failed step"),
+		"runs.fork":    later("forks from a step"),
 	}
 	for kind := range n.host.Kinds() {
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
@@ -151,19 +151,6 @@ func httpCode(code string) string {
 		return "504"
 	}
 	return "500"
-}
-
-// decoded makes a handler of a function of its decoded request.
-func decoded[In any](fn func(context.Context, In) (any, error)) func(context.Context, []byte) (any, error) {
-	return func(ctx context.Context, body []byte) (any, error) {
-		var in In
-		if len(strings.TrimSpace(string(body))) > 0 {
-			if err := json.Unmarshal(body, &in); err != nil {
-				return nil, durable.Fail(durable.ErrInvalid.Code, "the request is not the JSON that is wanted: %v", err)
-			}
-		}
-		return fn(ctx, in)
-	}
 }
 
 // later answers for what a later version brings.

@@ -246,6 +246,19 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 	if _, e := api[page](t, nc, "runs.list", `{"limit":1001}`); e.Code != "invalid" {
 		t.Errorf("a limit of 1001 is %+v, want invalid", e)
 	}
+	if _, e := api[page](t, nc, "runs.list", `{"status":"bogus"}`); e.Code != "invalid" || e.Message != `no run has the status "bogus"; there are "queued", "running", "suspended", "completed", "failed", "cancelled", "stalled", "nondeterministic", "poisoned"` {
+		t.Errorf("a status that does not exist is %+v", e)
+	}
+	for endpoint, want := range map[string]string{
+		"runs.list":  `the request has no field "state"; it has "kind", "key", "status", "limit", "after"`,
+		"runs.get":   `the request has no field "state"; it has "run"`,
+		"dead.list":  `the request has no field "state"; it has "kind", "key", "after", "limit"`,
+		"nodes.list": `the request has no field "state"; it has none`,
+	} {
+		if _, e := api[page](t, nc, endpoint, `{"state":"failed"}`); e.Code != "invalid" || e.Message != want {
+			t.Errorf("a field that %s does not have is %+v, want %s", endpoint, e, want)
+		}
+	}
 	if _, e := api[page](t, nc, "runs.list", `{"limit":`); e.Code != "invalid" || !strings.Contains(e.Message, "is not the JSON that is wanted") {
 		t.Errorf("half a request is %+v, want invalid", e)
 	}

@@ -135,6 +135,9 @@ func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
 	if in.Limit < 0 || in.Limit > 1000 {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "a limit of %d: ask for 1 to 1000 runs at once, and go on with after", in.Limit)
 	}
+	if err := checkStatus(in.Status); err != nil {
+		return nil, err
+	}
 	runs, more, err := a.index.List(ctx, actors.Filter{Kind: in.Kind, Key: in.Key, Status: in.Status, Limit: in.Limit, After: in.After})
 	if err != nil {
 		return nil, err
