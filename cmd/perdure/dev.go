@@ -33,8 +33,8 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level, err := perdure.ParseDurability(durability)
-			if err != nil {
-				return usageError{err}
+			if err != nil || level == perdure.Quorum { // which takes three servers
+				return usageError{fmt.Errorf("dev takes the durability disk or process, not %q", durability)}
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(verbose)}))
 			model, err := forecast.Model(cmd.Context())

@@ -10,8 +10,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/spf13/cobra"
 )
@@ -97,16 +100,21 @@ func failureOf(err error, exit int) failure {
 	default:
 		f.Code = "error"
 	}
-	if exit == exitUnavailable && f.Hint == "" {
-		f.Hint = "'perdure dev' starts a node; --server, $NATS_URL or --context say where one is"
+	switch {
+	case exit != exitUnavailable || f.Hint != "":
+	case errors.Is(err, broker.ErrNoNamespace):
+		f.Hint = "a node that is starting may be making it: wait until it says 'ready'; --namespace names another one"
+	default:
+		f.Hint = "'perdure dev' starts a node, and says 'ready' once it can be asked; --server, $NATS_URL or --context say where one is"
 	}
 	return f
 }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "perdure",
-		Short: "Durable agents, workflows and virtual actors on NATS",
+		Use:     "perdure",
+		Version: version(),
+		Short:   "Durable agents, workflows and virtual actors on NATS",
 		Long: `Durable agents, workflows and virtual actors on NATS.
 
   perdure dev                                  a node with the examples, NATS inside
@@ -128,6 +136,21 @@ nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand())
 	return root
+}
+
+// version is the module version of this build, and the revision it was made of.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return strings.TrimSpace(v + " " + info.GoVersion)
 }
 
 // exactly is cobra.ExactArgs as an error of usage.

@@ -51,7 +51,7 @@ func reference(root *cobra.Command) string {
 		fmt.Fprintf(&b, "| %d | %s |\n", code, means)
 	}
 	fmt.Fprintf(&b, "\nThe server is the one of `--server`, or of `--context`; without them of `$NATS_URL`, of `$NATS_CONTEXT`, of the context that is selected in the `nats` CLI, or `%s`.\n", defaultServer)
-	fmt.Fprintf(&b, "\nWith `--output json` a result is JSON on standard output, in the form of the [wire contract](wire.md); a failure is `{\"error\":{\"code\",\"message\",\"hint\"}}` on standard error, with the codes of [errors](errors.md).\n")
+	fmt.Fprintf(&b, "\nWith `--output json` a result is JSON on standard output, in the form of the [wire contract](wire.md); a failure is `{\"error\":{\"code\",\"message\",\"hint\"}}` on standard error, with the codes of [errors](errors.md).\n\n`perdure --version` prints the version of the program, `perdure completion SHELL` completions for a shell.\n")
 	for _, cmd := range root.Commands() {
 		if !cmd.IsAvailableCommand() || cmd.Name() == "help" || cmd.Name() == "completion" {
 			continue

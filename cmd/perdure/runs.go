@@ -45,7 +45,7 @@ func runsCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Kind, "kind", "", "only runs of this kind")
 	f.StringVar(&q.Key, "key", "", "only runs of this key")
-	f.StringVar(&q.Status, "status", "", "only runs of this status, e.g. running, completed, failed")
+	f.StringVar(&q.Status, "status", "", "only runs of this status: queued, running, suspended, completed, failed, cancelled, stalled, nondeterministic or poisoned")
 	f.IntVar(&q.Limit, "limit", 20, "at most so many, up to 1000")
 	f.StringVar(&q.After, "after", "", "go on after this run")
 	return cmd
