@@ -98,7 +98,7 @@ func TestP18_ObjectsThatNothingRefersToGo(t *testing.T) {
 	s.end(late)
 	s.idle(late.Identity)
 	stop()
-	s.sweeping(1500 * time.Millisecond)
+	s.sweeping(4 * time.Second)
 	stop = s.start()
 	s.until("every record is removed", func() bool { return len(s.entries()) == 0 })
 	s.publish(late.Identity, &schemas.Envelope{Type: schemas.Envelope_RESULT, Id: "r", Run: "1", Path: "1", Payload: &schemas.Payload{Data: []byte(large)}})
