@@ -24,7 +24,7 @@ help: ## List the targets
 demo: ## Kill an agent with SIGKILL in the middle of its work and watch it finish
 	@$(GO) run ./cmd/demo
 
-test: ## Run every test, with the race detector where a C compiler is found
+test: ## Run every test, with the race detector where a C compiler is found: minutes, silent at first
 	@if $(HAS_RACE); then \
 		echo "make test: C compiler found: with -race"; \
 		CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...; \

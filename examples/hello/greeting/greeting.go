@@ -21,7 +21,7 @@ func hello(ctx durable.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := durable.Sleep(ctx, 50*time.Millisecond); err != nil { // kill the process here: it goes on
+	if err := durable.Sleep(ctx, 50*time.Millisecond); err != nil { // make it 10 s, kill the process here, and start it again
 		return "", err
 	}
 	return durable.Step(ctx, "greet", func(context.Context) (string, error) {
