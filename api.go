@@ -53,14 +53,14 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.list":    decoded(a.list),
 		"runs.events":  decoded(a.events),
 		"runs.cancel":  decoded(a.cancel),
+		"runs.signal":  decoded(a.signal),
 		"actors.query": decoded(a.query),
 		"kinds.list":   decoded(a.kinds),
 		"nodes.list":   decoded(a.nodes),
 		"dead.list":    decoded(a.dead),
-		"runs.signal":  later("signals"),
 		"runs.approve": later("approvals"),
-		"runs.retry":   later("retries from a failed step"),
-		"runs.fork":    later("forks from a step"),
+		"runs.retry":   later("retry from a failed step"),
+		"runs.fork":    later("fork from a step"),
 	}
 	for kind := range n.host.Kinds() {
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
@@ -158,7 +158,7 @@ func later(what string) func(context.Context, []byte) (any, error) {
 	return func(context.Context, []byte) (any, error) {
 		return nil, &durable.Error{
 			Code: durable.ErrUnimplemented.Code, Final: true,
-			Message: what + " are not in this version", Details: "start, get, list, events, cancel and query are; the changelog says when this comes",
+			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, signal and query are; the changelog says when this comes",
 		}
 	}
 }

@@ -76,7 +76,11 @@ func writeStep(w io.Writer, s Step) {
 	if s.TookMS > 0 {
 		took = time.Duration(s.TookMS * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
 	}
-	fmt.Fprintf(w, "%s    %s %s\t%s\t%s\n", clock(s.At), s.Path, s.Name, took, strings.Join(notes, ", "))
+	number := s.Path
+	if s.Kind == "signal" { // nothing that the code asked for
+		number = s.Kind
+	}
+	fmt.Fprintf(w, "%s    %s %s\t%s\t%s\n", clock(s.At), number, s.Name, took, strings.Join(notes, ", "))
 }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }

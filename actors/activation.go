@@ -86,6 +86,7 @@ func (a *activation) receive(msg any) {
 		a.received++
 		a.expire(m)
 	case idle:
+		a.forget()
 		a.leave()
 		return
 	}
@@ -175,7 +176,7 @@ func (a *activation) next() {
 		}
 		// tasks wait behind a suspended run; stray messages do not
 		for _, it := range a.items {
-			if !it.isTask() && !a.queued(it.run) {
+			if !it.isTask() && !it.early && !a.queued(it.run) {
 				a.lookUp(it)
 				return
 			}
@@ -187,7 +188,7 @@ func (a *activation) next() {
 		case it.isTask():
 			a.execute(a.id.Run(it.run), it)
 			return
-		case !a.queued(it.run):
+		case !it.early && !a.queued(it.run):
 			a.lookUp(it)
 			return
 		}
@@ -203,6 +204,7 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	u, mail := a.pump, runtime.NewMailbox()
 	var light []*item // of the mail, to be read before the run may look into it
 	for _, it := range a.items {
+		it.early = it.early && it.run != ref.ID
 		switch {
 		case it.run != ref.ID:
 		case it == task:
@@ -280,7 +282,7 @@ func (errVoid) Error() string { return "there is nothing to do for the task" }
 
 // lookUp settles a message of a run that is neither open nor queued: its run is
 // finished, or was never heard of, and then a wake-up, result or cancellation
-// has nothing to do (P15).
+// has nothing to do (P15); a signal waits for the run.
 func (a *activation) lookUp(it *item) {
 	a.begin(it.run, func(ctx context.Context) *runtime.Ending {
 		if !a.exec.Known() {
@@ -324,7 +326,10 @@ func (a *activation) conclude(m ended) []*item {
 	switch m.end.Kind {
 	case runtime.Finished:
 		// a look-up that found nothing settles wake-ups and the like, never a task
-		return a.take(func(it *item) bool { return it.run == m.run && (m.end.Record != nil || !it.isTask()) })
+		if m.end.Record == nil {
+			a.early(m.run)
+		}
+		return a.take(func(it *item) bool { return it.run == m.run && (m.end.Record != nil || !it.isTask() && !it.early) })
 	case runtime.Suspended:
 		ref := a.id.Run(m.run)
 		a.open, a.asleep = &ref, true

@@ -7,3 +7,6 @@ func (h *Host) Held() (messages, bytes int64) {
 	defer h.held.mu.Unlock()
 	return h.held.messages, h.held.bytes
 }
+
+// MaxEarly is how many signals an identity keeps for runs that never began.
+const MaxEarly = maxEarly

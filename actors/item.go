@@ -23,6 +23,7 @@ type item struct {
 	// or it was stored by reference. Invariant: once true, never false again:
 	// what reads it again passes it on.
 	light bool
+	early bool   // a signal for a run that was never heard of: it may come
 	hash  []byte // of the input of a task that became light
 	bytes atomic.Int64
 }

@@ -136,7 +136,6 @@ func TestWhatCannotBeUnderstoodIsADeadLetter(t *testing.T) {
 		"malformed JSON":     {nil, `{"a":`, "invalid", "is not JSON"},
 		"malformed envelope": {map[string]string{"Perdure-Envelope": "1"}, "\xff\xff", "invalid", "not an envelope"},
 		"a later envelope":   {map[string]string{"Perdure-Envelope": "99"}, "x", "invalid", "version"},
-		"a signal":           {map[string]string{"Perdure-Signal": "go", "Perdure-Run": "1", "Perdure-Id": "s"}, "true", "unimplemented", "later version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -190,9 +190,6 @@ func (u *pump) deliver(it *item) {
 	case d.Bad != nil:
 		u.bury(it, d.BadCode, d.Bad.Error())
 		return
-	case d.Envelope.GetType() == schemas.Envelope_SIGNAL:
-		u.bury(it, "unimplemented", "signals come with a later version; send a task instead")
-		return
 	case kind == nil:
 		u.host.cfg.Log.Warn("a task waits for a node that has its kind", "identity", d.To.String(), "id", d.Envelope.GetId())
 		u.unhold(it)

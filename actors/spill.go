@@ -40,6 +40,8 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 				one(k.StepCompleted.GetResult())
 			case *schemas.Event_CallReturned:
 				one(k.CallReturned.GetResult())
+			case *schemas.Event_SignalReceived:
+				one(k.SignalReceived.GetValue())
 			}
 		}
 		one(m.GetRecord().GetResult())

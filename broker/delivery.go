@@ -186,6 +186,9 @@ func (b *Broker) foreignSignal(d *Delivery, h nats.Header) error {
 	if run == "" {
 		return fmt.Errorf("signal %q names no run; set %s to the run's ID", h.Get(HeaderSignal), HeaderRun)
 	}
+	if err := schemas.Kind(h.Get(HeaderSignal)).Validate(); err != nil {
+		return fmt.Errorf("signal: %w", err)
+	}
 	body, err := jsonBody(d.Data)
 	if err != nil {
 		return fmt.Errorf("%w; send the signal's value as JSON", err)
@@ -235,10 +238,9 @@ func (d *Delivery) allowed() error {
 		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 {
 			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender: %w; only %s may; send it without reply, parent and chain", d.From, errDenied, LocalDomain)
 		}
-	case schemas.Envelope_SIGNAL:
-	case schemas.Envelope_CANCEL:
+	case schemas.Envelope_SIGNAL, schemas.Envelope_CANCEL:
 		if !strings.HasPrefix(env.Run, d.From+":") {
-			return fmt.Errorf("domain %s cancels run %q: %w; it may cancel its own, whose IDs begin with %q", d.From, env.Run, errDenied, d.From+":")
+			return fmt.Errorf("domain %s sends a %s to run %q: %w; it may to its own, whose IDs begin with %q", d.From, strings.ToLower(env.Type.String()), env.Run, errDenied, d.From+":")
 		}
 	default:
 		return fmt.Errorf("domain %s sends a %s: %w; only %s may", d.From, strings.ToLower(env.Type.String()), errDenied, LocalDomain)

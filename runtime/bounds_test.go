@@ -159,3 +159,59 @@ func TestErrorWhoseTextPanicsIsAFailure(t *testing.T) {
 		t.Errorf("a plain error became %+v", e)
 	}
 }
+
+// TestMessageOverTheCapFailsWhoSendsIt, visibly: the run where nobody waits for
+// an answer, the call where somebody does; the identity goes on.
+func TestMessageOverTheCapFailsWhoSendsIt(t *testing.T) {
+	big := text(strings.Repeat("x", 2000))
+	for name, send := range map[string]func(c *runtime.Context) (string, error){
+		"sent before a step": func(c *runtime.Context) (string, error) {
+			c.Send("send", to("sink", "a"), big)
+			return step(c, "s", give("x"))
+		},
+		"sent last": func(c *runtime.Context) (string, error) {
+			c.Send("small", to("sink", "a"), text("small"))
+			c.Send("send", to("sink", "a"), big)
+			return "", nil
+		},
+		"started last": func(c *runtime.Context) (string, error) {
+			c.Start("start", to("sink", "a"), big)
+			return "", nil
+		},
+		"started before a step": func(c *runtime.Context) (string, error) {
+			f := c.Start("start", to("sink", "a"), big)
+			if _, err := step(c, "s", give("x")); err != nil {
+				return "", err
+			}
+			return result(c, f)
+		},
+		"called": func(c *runtime.Context) (string, error) {
+			return result(c, c.Call("call", to("sink", "a"), big))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := runtimetest.NewWorld(kind("w", func(c *runtime.Context, in string) (string, error) {
+					if in == "after" {
+						return in, nil
+					}
+					return send(c)
+				}), kind("sink", func(_ *runtime.Context, in string) (string, error) { return fmt.Sprint(len(in)), nil }))
+				w.Configure = func(c *runtime.Config) { c.PayloadCap = 1000 }
+				w.AutoRestart = true
+				w.Start()
+				w.Task(ref("w", "a", "1"), "", nil)
+				rec := expect(t, w, ref("w", "a", "1"), "error too_large")
+				if !strings.Contains(rec.GetError().GetMessage(), "has 2000 bytes; the cap is 1000") {
+					t.Errorf("the error %q does not say what is too large", rec.GetError().GetMessage())
+				}
+				w.Task(ref("w", "a", "2"), "", text("after"))
+				expect(t, w, ref("w", "a", "2"), "after")
+				settle(t, w)
+				for _, wrong := range w.Close() {
+					t.Error(wrong)
+				}
+			})
+		})
+	}
+}

@@ -49,6 +49,19 @@ func (x *Executor) record(r *run) *schemas.Record {
 	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.newState.GetData())) > limit {
 		r.err = Errorf(ErrTooLarge.Code, "the new state of %s has %d bytes; the cap is %d: store it elsewhere and keep its name", x.id, len(r.newState.GetData()), limit)
 	}
+	out := r.issued[:0:0] // messages that may not have been put out yet
+	for _, f := range r.issued {
+		if f.msg.env == nil || f.idle() || f.msg.confirmed {
+			continue
+		}
+		if err := x.tooLarge(f); err != nil {
+			if r.err == nil {
+				r.err = err
+			}
+			continue
+		}
+		out = append(out, f)
+	}
 	if r.err != nil {
 		rec.Status, rec.Result, rec.Error = schemas.Status_FAILED, nil, EncodeError(r.err)
 		if errors.Is(r.err, ErrCancelled) && len(r.cancelled) > 0 {
@@ -58,10 +71,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		rec.StateChanged, rec.State, rec.StateRevision = true, r.newState, x.rev
 	}
 	now := time.Now().UnixNano()
-	for _, f := range r.issued { // messages that may not have been put out yet
-		if f.msg.env == nil || f.idle() || f.msg.confirmed {
-			continue
-		}
+	for _, f := range out {
 		f.msg.env.To = f.msg.to.Identity.String()
 		rec.Outbox = append(rec.Outbox, f.msg.env)
 		if f.kind == kindSend && !f.created {

@@ -19,6 +19,7 @@ const (
 	kindCall   futureKind = "call"
 	kindSend   futureKind = "send"
 	kindBranch futureKind = "branch"
+	kindSignal futureKind = "signal"
 )
 
 // A Future is the result of a verb that was issued and may not be done. It

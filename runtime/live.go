@@ -59,6 +59,10 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
 			return end
 		}
+		if err := l.oversized(); err != nil {
+			r.finished, r.result, r.err = true, nil, err
+			return x.finish(ctx, r, mail)
+		}
 		if len(l.queue) == 0 {
 			l.queue = l.creations(begin)
 			l.queue = append(l.queue, l.happened()...)
@@ -121,7 +125,7 @@ func (l *live) dequeue() *schemas.Entry {
 		size := 0
 		for n = 0; n < len(l.queue); n++ {
 			e := l.queue[n]
-			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult())
+			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult()) - large(e.GetSignalReceived().GetValue())
 			if size > entryBytes && n >= fewEvents {
 				break
 			}
@@ -188,6 +192,8 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 			if end := l.startStep(stepCtx, f); end != nil {
 				return end
 			}
+		case f.kind == kindSignal:
+			l.armed[f] = f.path
 		case !f.created:
 			rest = append(rest, f)
 		case f.kind == kindTimer:
@@ -273,6 +279,10 @@ func (l *live) happened() (events []*schemas.Event) {
 			}
 			delete(l.armed, f)
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
+		case schemas.Envelope_SIGNAL:
+			if l.r.signals.first(env.GetId()) {
+				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
+			}
 		case schemas.Envelope_TASK:
 			if l.r.joins(env) {
 				l.r.joined = append(l.r.joined, env.GetReply())

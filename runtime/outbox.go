@@ -20,7 +20,12 @@ func (l *live) send(ctx context.Context, out []*Future) *Ending {
 	never := make([]error, len(out))
 	err := inOrder(ctx, len(out), func(i int) schemas.Identity { return out[i].msg.to.Identity }, func(ctx context.Context, i int) error {
 		f := out[i]
-		err := l.cfg.Outbox.Send(ctx, f.msg.to.Identity, f.msg.env)
+		var err error
+		if large := l.tooLarge(f); large != nil {
+			err = large
+		} else {
+			err = l.cfg.Outbox.Send(ctx, f.msg.to.Identity, f.msg.env)
+		}
 		if undeliverable(err) {
 			never[i], err = err, nil
 		}
@@ -70,6 +75,28 @@ func inOrder[K comparable](ctx context.Context, n int, to func(int) K, send func
 // undeliverable reports whether a message can never be accepted.
 func undeliverable(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrTooLarge) || errors.Is(err, schemas.ErrInvalidName)
+}
+
+// tooLarge returns what is wrong with a message whose payload is over the cap.
+func (x *Executor) tooLarge(f *Future) *Error {
+	n := int64(len(f.msg.env.GetPayload().GetData()))
+	if limit := x.cfg.PayloadCap; limit <= 0 || n <= limit {
+		return nil
+	}
+	return Errorf(ErrTooLarge.Code, "the input of %s %s %q to %s has %d bytes; the cap is %d: store it elsewhere and send its name", f.kind, f.path, f.name, f.msg.to, n, x.cfg.PayloadCap)
+}
+
+// oversized returns the failure of a run that sends what can never be accepted,
+// and would not hear of it: a call fails by itself.
+func (l *live) oversized() *Error {
+	for _, f := range l.r.issued {
+		if f.kind == kindSend && !f.created && !f.idle() {
+			if err := l.tooLarge(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // undelivered is what becomes of a message that can never be accepted: it is

@@ -58,6 +58,8 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_CancelRequested:
 		r.cancelled[k.CancelRequested.GetId()] = true
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
+	case *schemas.Event_SignalReceived:
+		r.signal(k.SignalReceived, at)
 	case *schemas.Event_Joined:
 		if !r.waits(k.Joined.GetReply()) {
 			r.joined = append(r.joined, k.Joined.GetReply())
@@ -162,6 +164,8 @@ func goesOn(e *schemas.Entry) error {
 			was = numbered(kindSend, k.Sent.GetName(), k.Sent.GetPath())
 		case *schemas.Event_CancelRequested:
 			was = "a cancellation"
+		case *schemas.Event_SignalReceived:
+			was = fmt.Sprintf("signal %q", k.SignalReceived.GetName())
 		case *schemas.Event_Suspended:
 			was = "a wait"
 		}

@@ -180,6 +180,8 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 		return &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: path, Result: payload("result"), Error: failure}}}
 	case "cancel":
 		return &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: values["id"], Reason: values["reason"]}}}
+	case "signal":
+		return &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: values["id"], Name: path, Value: payload("value")}}}
 	case "suspended":
 		return &schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{}}}
 	case "joined":
@@ -267,6 +269,16 @@ var replayHandlers = map[string]Handler{
 			}
 		}
 		return nil, err
+	},
+	// approved waits a minute for a signal, then for as long as it takes.
+	"approved": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
+		d, cancel := c.WithTimeout(time.Minute)
+		defer cancel()
+		p, err := sequence(d, func() *Future { return d.Await("go") })
+		if err != nil {
+			p, err = sequence(c, func() *Future { return c.Await("go") })
+		}
+		return p, err
 	},
 	// limited bounds a step by a timeout.
 	"limited": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {

@@ -40,6 +40,7 @@ type run struct {
 	err      error
 
 	cancelled map[string]bool // message IDs of the requests
+	signals   signals
 	joined    []*schemas.Reply
 	suspended bool
 	wakes     map[string]time.Time // wake-ups that may stand, and when they are due

@@ -88,6 +88,8 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				}
 			case *schemas.Event_Sent:
 				t.done(&Future{kind: kindSend, path: k.Sent.GetPath(), name: k.Sent.GetName()}, at, nil)
+			case *schemas.Event_SignalReceived:
+				t.done(&Future{kind: kindSignal, name: k.SignalReceived.GetName()}, at, nil)
 			case *schemas.Event_Suspended:
 				status = schemas.Status_SUSPENDED
 			case *schemas.Event_Parked:

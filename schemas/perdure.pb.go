@@ -101,7 +101,7 @@ const (
 	Envelope_TYPE_UNSPECIFIED Envelope_Type = 0
 	Envelope_TASK             Envelope_Type = 1 // starts a run; its ID is the run's ID
 	Envelope_RESULT           Envelope_Type = 2 // the result of a call that run made at path
-	Envelope_SIGNAL           Envelope_Type = 3 // reserved for signals
+	Envelope_SIGNAL           Envelope_Type = 3 // a value for a run that awaits it, or will
 	Envelope_WAKE             Envelope_Type = 4 // a stored wake-up of a suspended run
 	Envelope_CANCEL           Envelope_Type = 5 // asks the run to stop
 )
@@ -354,8 +354,8 @@ type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          Envelope_Type          `protobuf:"varint,1,opt,name=type,proto3,enum=perdure.v1.Envelope_Type" json:"type,omitempty"`
 	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                                                                  // the message ID, the idempotency key
-	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                                                          // TASK: the method; empty for the kind's only one
-	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`                                                                        // TASK: the input; RESULT: the result
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                                                          // TASK: the method; empty for the kind's only one. SIGNAL: its name
+	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`                                                                        // TASK: the input; RESULT: the result; SIGNAL: the value
 	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                            // RESULT: the failure, instead of a payload
 	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                // RESULT, SIGNAL, WAKE, CANCEL: the run of the identity that it is for
 	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                              // RESULT: the step that made the call; WAKE: the timer's ID
@@ -646,6 +646,7 @@ type Event struct {
 	//	*Event_CancelRequested
 	//	*Event_Joined
 	//	*Event_Parked
+	//	*Event_SignalReceived
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -805,6 +806,15 @@ func (x *Event) GetParked() *Parked {
 	return nil
 }
 
+func (x *Event) GetSignalReceived() *SignalReceived {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SignalReceived); ok {
+			return x.SignalReceived
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -861,6 +871,10 @@ type Event_Parked struct {
 	Parked *Parked `protobuf:"bytes,13,opt,name=parked,proto3,oneof"`
 }
 
+type Event_SignalReceived struct {
+	SignalReceived *SignalReceived `protobuf:"bytes,14,opt,name=signal_received,json=signalReceived,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -886,6 +900,8 @@ func (*Event_CancelRequested) isEvent_Kind() {}
 func (*Event_Joined) isEvent_Kind() {}
 
 func (*Event_Parked) isEvent_Kind() {}
+
+func (*Event_SignalReceived) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -1673,6 +1689,68 @@ func (x *Joined) GetReply() *Reply {
 	return nil
 }
 
+// SignalReceived is a value that was sent to the run. It goes to the wait for
+// its name that began first, or is kept until one begins.
+type SignalReceived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID: a signal sent twice is one
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Value         *Payload               `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalReceived) Reset() {
+	*x = SignalReceived{}
+	mi := &file_perdure_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalReceived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalReceived) ProtoMessage() {}
+
+func (x *SignalReceived) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
+func (*SignalReceived) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SignalReceived) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SignalReceived) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SignalReceived) GetValue() *Payload {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Parked says why a run cannot go on with the code that is deployed.
 type Parked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1684,7 +1762,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1774,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1787,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -1754,7 +1832,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1844,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1857,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Record) GetStatus() Status {
@@ -1918,7 +1996,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2008,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2021,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -1964,7 +2042,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2054,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2067,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2030,7 +2108,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2120,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2133,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2133,7 +2211,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2223,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2236,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2197,7 +2275,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2287,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2300,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Member) GetId() string {
@@ -2279,7 +2357,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2369,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2382,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Owner) GetNode() string {
@@ -2340,7 +2418,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2430,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2443,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2446,7 +2524,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xe3\x05\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xaa\x06\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -2462,7 +2540,8 @@ const file_perdure_proto_rawDesc = "" +
 	" \x01(\v2\x15.perdure.v1.SuspendedH\x00R\tsuspended\x12H\n" +
 	"\x10cancel_requested\x18\v \x01(\v2\x1b.perdure.v1.CancelRequestedH\x00R\x0fcancelRequested\x12,\n" +
 	"\x06joined\x18\f \x01(\v2\x12.perdure.v1.JoinedH\x00R\x06joined\x12,\n" +
-	"\x06parked\x18\r \x01(\v2\x12.perdure.v1.ParkedH\x00R\x06parkedB\x06\n" +
+	"\x06parked\x18\r \x01(\v2\x12.perdure.v1.ParkedH\x00R\x06parked\x12E\n" +
+	"\x0fsignal_received\x18\x0e \x01(\v2\x1a.perdure.v1.SignalReceivedH\x00R\x0esignalReceivedB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -2531,7 +2610,11 @@ const file_perdure_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"1\n" +
 	"\x06Joined\x12'\n" +
-	"\x05reply\x18\x01 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\"L\n" +
+	"\x05reply\x18\x01 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\"_\n" +
+	"\x0eSignalReceived\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12)\n" +
+	"\x05value\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x93\x05\n" +
@@ -2626,7 +2709,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -2649,19 +2732,20 @@ var file_perdure_proto_goTypes = []any{
 	(*Suspended)(nil),       // 18: perdure.v1.Suspended
 	(*CancelRequested)(nil), // 19: perdure.v1.CancelRequested
 	(*Joined)(nil),          // 20: perdure.v1.Joined
-	(*Parked)(nil),          // 21: perdure.v1.Parked
-	(*Record)(nil),          // 22: perdure.v1.Record
-	(*Outbox)(nil),          // 23: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 24: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 25: perdure.v1.TimelineStep
-	(*State)(nil),           // 26: perdure.v1.State
-	(*Member)(nil),          // 27: perdure.v1.Member
-	(*Owner)(nil),           // 28: perdure.v1.Owner
-	(*Namespace)(nil),       // 29: perdure.v1.Namespace
-	nil,                     // 30: perdure.v1.Envelope.TraceEntry
-	nil,                     // 31: perdure.v1.Started.TraceEntry
-	nil,                     // 32: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 33: perdure.v1.TimelineStep.AttributesEntry
+	(*SignalReceived)(nil),  // 21: perdure.v1.SignalReceived
+	(*Parked)(nil),          // 22: perdure.v1.Parked
+	(*Record)(nil),          // 23: perdure.v1.Record
+	(*Outbox)(nil),          // 24: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 25: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 26: perdure.v1.TimelineStep
+	(*State)(nil),           // 27: perdure.v1.State
+	(*Member)(nil),          // 28: perdure.v1.Member
+	(*Owner)(nil),           // 29: perdure.v1.Owner
+	(*Namespace)(nil),       // 30: perdure.v1.Namespace
+	nil,                     // 31: perdure.v1.Envelope.TraceEntry
+	nil,                     // 32: perdure.v1.Started.TraceEntry
+	nil,                     // 33: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 34: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -2669,9 +2753,9 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	30, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	31, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
 	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	22, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	23, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	10, // 9: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	11, // 10: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -2684,33 +2768,35 @@ var file_perdure_proto_depIdxs = []int32{
 	18, // 17: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	19, // 18: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	20, // 19: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	21, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	2,  // 21: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 22: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	31, // 23: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 24: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 25: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	32, // 26: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 27: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 28: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 29: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	0,  // 30: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 31: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 32: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 33: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 34: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 35: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	24, // 36: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	25, // 37: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 38: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 39: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	33, // 40: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 41: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	22, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	21, // 21: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	2,  // 22: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	6,  // 23: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	32, // 24: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	2,  // 25: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	4,  // 26: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	33, // 27: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	2,  // 28: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	4,  // 29: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	6,  // 30: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	2,  // 31: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	0,  // 32: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	0,  // 33: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	2,  // 34: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	4,  // 35: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	2,  // 36: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	5,  // 37: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	25, // 38: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	26, // 39: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 40: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 41: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	34, // 42: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 43: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -2732,6 +2818,7 @@ func file_perdure_proto_init() {
 		(*Event_CancelRequested)(nil),
 		(*Event_Joined)(nil),
 		(*Event_Parked)(nil),
+		(*Event_SignalReceived)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2739,7 +2826,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

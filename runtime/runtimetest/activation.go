@@ -30,6 +30,7 @@ type activation struct {
 type received struct {
 	*message
 	given bool // to the execution
+	early bool // a signal of a run that was never heard of: it may come
 }
 
 func (a *activation) receive(msg *message) {
@@ -45,10 +46,12 @@ func (a *activation) receive(msg *message) {
 }
 
 func (a *activation) run() {
-	for a.await(func(*received) bool { return true }) && a.serve(runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)) {
+	for a.await(timely) && a.serve(runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)) {
 		pause(a.p.ctx) // whatever was in the way may be gone
 	}
 }
+
+func timely(m *received) bool { return !m.early }
 
 func pause(ctx context.Context) {
 	t := time.NewTimer(time.Millisecond)
@@ -176,7 +179,7 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 		msgs := a.held()
 		for _, m := range msgs {
 			queued := slices.ContainsFunc(msgs, func(o *received) bool { return o.ref == m.ref && o.env.GetType() == schemas.Envelope_TASK })
-			if queued {
+			if queued || m.early {
 				continue
 			}
 			if !x.Known() {
@@ -187,6 +190,10 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 			if end := x.Find(a.p.ctx, m.ref); end != nil && end.Kind != runtime.Finished {
 				return nil, end
 			}
+			if x.Find(a.p.ctx, m.ref) == nil && m.env.GetType() == schemas.Envelope_SIGNAL {
+				m.early = true
+				continue
+			}
 			if err := a.ack(m); err != nil {
 				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
@@ -194,7 +201,7 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 		if m := a.first(msgs); m != nil {
 			return m, nil
 		}
-		if !a.await(func(*received) bool { return true }) {
+		if !a.await(timely) {
 			return nil, nil
 		}
 	}

@@ -204,6 +204,11 @@ func (w *World) Cancel(ref schemas.Ref, id string) {
 	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: id, Run: string(ref.ID)})
 }
 
+// Signal sends a value to a run.
+func (w *World) Signal(ref schemas.Ref, id, name string, value *schemas.Payload) {
+	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: id, Run: string(ref.ID), Method: name, Payload: value})
+}
+
 // Do starts a run and waits for its record.
 func (w *World) Do(ctx context.Context, ref schemas.Ref, method string, input *schemas.Payload) (*schemas.Record, error) {
 	w.Task(ref, method, input)

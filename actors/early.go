@@ -1,0 +1,44 @@
+package actors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// maxEarly is how many signals an identity keeps for runs that never began.
+const maxEarly = 1000
+
+// early marks the signals of a run that was never heard of: a signal may come
+// before the task. They are kept for the retention time (P15), and the payload
+// of a large one is read again if the run begins.
+func (a *activation) early(run schemas.RunID) {
+	n := 0
+	for _, it := range a.items {
+		if it.run == run && it.d.Envelope.GetType() == schemas.Envelope_SIGNAL {
+			it.early = true
+			a.pump.lighten(it)
+		}
+		if it.early {
+			n++
+		}
+	}
+	if n > maxEarly {
+		a.bury(func(*item) bool { n--; return n >= maxEarly }, fmt.Sprintf("more than %d signals wait for runs of %s that never began", maxEarly, a.id))
+	}
+}
+
+// forget puts signals aside that waited for their run for the retention time.
+func (a *activation) forget() {
+	cfg := a.pump.host.cfg
+	a.bury(func(it *item) bool { return time.Since(it.d.Published) > cfg.Retention },
+		fmt.Sprintf("no run of this ID began within %s; start it, then send the signal", cfg.Retention))
+}
+
+func (a *activation) bury(which func(*item) bool, why string) {
+	for _, it := range a.take(func(it *item) bool { return it.early && which(it) }) {
+		a.pump.bury(it, runtime.ErrNotFound.Code, why)
+	}
+}

@@ -1,0 +1,76 @@
+package actors_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
+)
+
+// signal sends a value to a run.
+func (s *bench) signal(r schemas.Ref, id, name, value string) {
+	s.t.Helper()
+	s.publish(r.Identity, &schemas.Envelope{
+		Type: schemas.Envelope_SIGNAL, Id: id, Run: string(r.ID), Method: name, Payload: &schemas.Payload{Data: []byte(value)},
+	})
+}
+
+// TestP15_SignalWaitsForItsRun, over an end of its node, and creates none; one
+// whose run never begins is a dead letter once the retention time is over.
+func TestP15_SignalWaitsForItsRun(t *testing.T) {
+	t.Parallel()
+	goes := durable.DeclareSignal[int]("go")
+	waiter := durable.DeclareWorkflow[int, int]("waiter")
+	s := setup(t, durable.Workflow(waiter, func(ctx durable.Context, n int) (int, error) {
+		v, err := durable.Await(ctx, goes)
+		return n + v, err
+	}))
+	s.cfg.Retention, s.cfg.PassivateAfter, s.cfg.SweepEvery = 3*time.Second, 50*time.Millisecond, time.Hour
+	stop := s.start()
+	r := ref("waiter", "a", "a")
+	s.signal(r, "s1", "go", "40")
+	s.until("the signal is looked at", func() bool { return len(s.waiting(r.Identity)) == 1 })
+	if n := len(s.entries()); n != 0 {
+		t.Errorf("a signal made %d entries in the journal", n)
+	}
+	stop()
+	s.start()
+	s.send(r, "", 2)
+	if d := s.end(r); string(d.Result) != "42" {
+		t.Errorf("the run ended with %+v, want 42", d)
+	}
+	s.idle(r.Identity)
+	s.signal(r, "s2", "go", "1") // over: it is acknowledged
+	s.idle(r.Identity)
+	never := ref("waiter", "never", "never")
+	s.signal(never, "s1", "go", "1")
+	s.idle(never.Identity)
+	s.deadLetter("waiter", "never", "not_found", "no run of this ID began within 3s")
+}
+
+// TestSignalsOfRunsThatNeverBeganAreBounded by number, the oldest going first,
+// and hold up nobody else.
+func TestSignalsOfRunsThatNeverBeganAreBounded(t *testing.T) {
+	t.Parallel()
+	waiter := durable.DeclareWorkflow[int, int]("waiter")
+	s := setup(t, durable.Workflow(waiter, func(_ durable.Context, n int) (int, error) { return n, nil }))
+	s.start()
+	id := ref("waiter", "flood", "").Identity
+	for i := range actors.MaxEarly + 5 {
+		s.signal(id.Run(schemas.RunID(fmt.Sprintf("run-%d", i))), "s", "go", "1")
+	}
+	s.until("the oldest are put aside", func() bool { return len(s.waiting(id)) == actors.MaxEarly })
+	dead, err := s.b.Inbox().DeadLetters(s.ctx, "waiter", "flood", 0, 0)
+	if err != nil || len(dead) != 5 || dead[0].Code != "not_found" || !strings.Contains(dead[0].Reason, "more than 1000 signals") {
+		t.Errorf("dead letters %+v (%v), want five", dead, err)
+	}
+	other := ref("waiter", "other", "other")
+	s.send(other, "", 7)
+	if d := s.end(other); string(d.Result) != "7" {
+		t.Errorf("another run ended with %+v", d)
+	}
+}

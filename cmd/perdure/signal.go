@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/perdure/perdure"
+	"github.com/spf13/cobra"
+)
+
+func signalCommand() *cobra.Command {
+	var c connection
+	var id string
+	cmd := &cobra.Command{
+		Use:   "signal REF NAME [VALUE]",
+		Short: "Send a value to a run that awaits it, or will; VALUE is JSON",
+		Example: `  perdure signal fulfil/order-17/order-17 approved '{"by":"ops"}'
+  perdure signal fulfil/order-17/order-17 go --id click-9`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 && len(args) != 3 {
+				return usageError{fmt.Errorf("wants a reference kind/key/id, a signal's name and at most one value, has %d arguments", len(args))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			value := json.RawMessage("null")
+			if len(args) == 3 {
+				value = json.RawMessage(args[2])
+			}
+			if !json.Valid(value) {
+				return usageError{fmt.Errorf("the value %q is not JSON; a text is written '\"so\"'", args[2])}
+			}
+			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				if err := client.SignalJSON(ctx, args[0], args[1], id, value); err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(cmd.OutOrStdout(), map[string]string{"run": args[0], "signal": args[1]})
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s was sent %s\n", args[0], args[1])
+				return err
+			})
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same signal")
+	return cmd
+}

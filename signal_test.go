@@ -1,0 +1,109 @@
+package perdure_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+)
+
+type approval struct {
+	By string `json:"by"`
+}
+
+var (
+	approved = durable.DeclareSignal[approval]("approved")
+	ship     = durable.DeclareWorkflow[string, string]("ship")
+)
+
+// shipKind ships once two people have approved.
+func shipKind() *durable.Kind {
+	return durable.Workflow(ship, func(ctx durable.Context, order string) (string, error) {
+		for range 2 {
+			ok, err := durable.Await(ctx, approved, durable.Timeout(48*time.Hour))
+			if err != nil {
+				return "", err
+			}
+			if order, err = durable.Step(ctx, "sign", func(context.Context) (string, error) { return order + " " + ok.By, nil }); err != nil {
+				return "", err
+			}
+		}
+		return order, nil
+	})
+}
+
+// TestSignalIsGivenOnce from Go, from the API and from any NATS client, also
+// before its run and to a run that left memory; sent twice it is one.
+func TestSignalIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(shipKind()), perdure.SuspendAfter(time.Millisecond))
+	ctx := testContext(t)
+	c, nc := node.Client(), plain(t, node)
+	for range 2 { // before its run
+		if err := perdure.Signal(ctx, c, "ship/o1/o1", approved, approval{"ann"}, perdure.MessageID("s1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run, err := perdure.Start(ctx, c, ship.At("o1"), "o1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the run is suspended", func() bool {
+		info, err := c.Get(ctx, run.Ref())
+		return err == nil && info.Status == "suspended"
+	})
+	send(t, nc, "perdure.task.local.ship.o1", `{"by":"ann"}`, "Perdure-Signal", "approved", "Perdure-Run", "o1", "Perdure-Id", "s1")
+	answered[struct{}](t, nc, "runs.signal", `{"run":"ship/o1/o1","signal":"approved","id":"s2","value":{"by": "bob"}}`)
+	if got, err := run.Result(ctx); got != "o1 ann bob" || err != nil {
+		t.Errorf("got %q, %v, want the approvals of ann and bob", got, err)
+	}
+	if _, e := api[struct{}](t, nc, "runs.signal", `{"run":"ship/o1/o1","signal":"approved"}`); e.Code != "conflict" {
+		t.Errorf("a signal to a run that is over: %+v, want a conflict", e)
+	}
+	if _, e := api[struct{}](t, nc, "runs.signal", `{"run":"ship/o9/o9","signal":"approved"}`); e.Code != "not_found" {
+		t.Errorf("a signal to a run that is not: %+v, want not_found", e)
+	}
+	// From any client alone.
+	send(t, nc, "perdure.task.local.ship.o2", `"o2"`)
+	send(t, nc, "perdure.task.local.ship.o2", `{"by":"cyd"}`, "Perdure-Signal", "approved", "Perdure-Run", "o2", "Perdure-Id", "s1")
+	send(t, nc, "perdure.task.local.ship.o2", `{"by":"dee"}`, "Perdure-Signal", "approved", "Perdure-Run", "o2", "Perdure-Id", "s2")
+	second, err := perdure.Attach(c, ship, "ship/o2/o2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := second.Result(ctx); got != "o2 cyd dee" || err != nil {
+		t.Errorf("got %q, %v, want the approvals of cyd and dee", got, err)
+	}
+}
+
+// TestSignalOfAWrongForm is refused where it is sent, or fails the wait for it.
+func TestSignalOfAWrongForm(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(shipKind()))
+	ctx := testContext(t)
+	c := node.Client()
+	for what, err := range map[string]error{
+		"a name": perdure.Signal(ctx, c, "ship/o1/o1", durable.DeclareSignal[int]("two words"), 1),
+		"a run":  perdure.Signal(ctx, c, "ship", approved, approval{}),
+		"an ID":  perdure.Signal(ctx, c, "ship/o1/o1", approved, approval{}, perdure.MessageID(strings.Repeat("x", 1000))),
+		"JSON":   c.SignalJSON(ctx, "ship/o1/o1", "approved", "", []byte("nope")),
+	} {
+		if !errors.Is(err, durable.ErrInvalid) {
+			t.Errorf("%s of a wrong form: %v, want ErrInvalid", what, err)
+		}
+	}
+	run, err := perdure.Start(ctx, c, ship.At("o1"), "o1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := perdure.Signal(ctx, c, run.Ref(), durable.DeclareSignal[int]("approved"), 7); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Result(ctx); !errors.Is(err, durable.ErrInvalid) {
+		t.Errorf("a value of another type: %v, want ErrInvalid", err)
+	}
+}
