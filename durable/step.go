@@ -91,6 +91,21 @@ func StepAsync[T any](ctx Context, name string, fn func(context.Context) (T, err
 	return payloadFuture[T](ctx.engine().Step(name, body(fn), stepOptions(opts)))
 }
 
+// OnFailure registers a step that undoes something if the run fails or is
+// cancelled: the last one registered runs first, each with its own policy, and
+// one that fails does not keep the others from running; the run's error then
+// says so. Register right after the step that it undoes.
+//
+//	durable.OnFailure(ctx, "refund", func(ctx context.Context) error {
+//		return bank.Refund(ctx, charge, durable.IdempotencyKey(ctx))
+//	})
+//
+// Wrong: a defer that runs a step, which a take-over in the middle of it would
+// not finish where the handler has panicked.
+func OnFailure(ctx Context, name string, fn func(context.Context) error, opts ...StepOption) {
+	ctx.engine().Compensate(name, body(func(ctx context.Context) (None, error) { return None{}, fn(ctx) }), stepOptions(opts))
+}
+
 // Map runs fn as one step for each item, at most limit at once (0: all), and
 // returns the results in the items' order, or the first error as soon as there
 // is one; steps that have not begun are then not begun.

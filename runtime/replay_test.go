@@ -280,6 +280,19 @@ var replayHandlers = map[string]Handler{
 		}
 		return p, err
 	},
+	// saga books twice, then fails.
+	"saga": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
+		for _, name := range []string{"hotel", "car"} {
+			if _, err := sequence(c, func() *Future { return c.Step("book-"+name, nil, StepOptions{}) }); err != nil {
+				return nil, err
+			}
+			c.Compensate("cancel-"+name, nil, StepOptions{})
+		}
+		if _, err := sequence(c, func() *Future { return c.After("sleep", time.Hour) }); err != nil {
+			return nil, err
+		}
+		return nil, Errorf("sold_out", "no seat is left")
+	},
 	// limited bounds a step by a timeout.
 	"limited": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		d, cancel := c.WithTimeout(time.Minute)

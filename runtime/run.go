@@ -45,6 +45,7 @@ type run struct {
 	suspended bool
 	wakes     map[string]time.Time // wake-ups that may stand, and when they are due
 	parked    *schemas.Parked
+	undo      []compensation // in the order registered
 	timeline  timeline
 }
 
@@ -90,7 +91,7 @@ func (r *run) begin(s *schemas.Started) {
 		return
 	}
 	c := &Context{run: r, scope: r.root, line: new(line)}
-	c.co = r.sched.spawn(func() { end(m.Handler(c, s.GetInput())) }, func(e *Error) { end(nil, e) })
+	c.co = r.sched.spawn(func() { end(c.handle(m.Handler, s.GetInput())) }, func(e *Error) { end(nil, e) })
 }
 
 // drop ends the code of a run that goes on elsewhere, or is over.
