@@ -67,6 +67,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			l.queue = l.creations(begin)
 			l.queue = append(l.queue, l.happened()...)
 		}
+		// what the code follows is stored before, or with, what it led to
+		l.queue = append(r.versioned, l.queue...)
+		r.versioned = nil
 		if len(l.queue) == 0 {
 			if l.gaveUp {
 				return ending(Lost, Errorf(ErrFenced.Code, "a step of %s was given up: this process may not act for its partition now", r.ref))

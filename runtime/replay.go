@@ -60,6 +60,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
+	case *schemas.Event_Versioned: // known since the journal was read
 	case *schemas.Event_Joined:
 		if !r.waits(k.Joined.GetReply()) {
 			r.joined = append(r.joined, k.Joined.GetReply())
@@ -77,7 +78,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	if !r.finished {
 		r.sched.run()
 	}
-	return nil
+	return r.wrong
 }
 
 func cancelMessage(c *schemas.CancelRequested) string {
@@ -166,6 +167,8 @@ func goesOn(e *schemas.Entry) error {
 			was = "a cancellation"
 		case *schemas.Event_SignalReceived:
 			was = fmt.Sprintf("signal %q", k.SignalReceived.GetName())
+		case *schemas.Event_Versioned:
+			was = fmt.Sprintf("change %q", k.Versioned.GetChange())
 		case *schemas.Event_Suspended:
 			was = "a wait"
 		}

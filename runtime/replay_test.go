@@ -76,18 +76,26 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 	r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 	defer r.drop()
 	var out strings.Builder
-	seq, shown := uint64(0), 0
-	for line := range strings.SplitSeq(strings.TrimSpace(journal), "\n") {
+	shown := 0
+	var entries []schemas.Stored
+	lines := strings.Split(strings.TrimSpace(journal), "\n")
+	for _, line := range lines {
 		number, rest, _ := strings.Cut(line, " ")
-		if seq, err = strconv.ParseUint(number, 10, 64); err != nil {
+		seq, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
 			t.Fatalf("line %q: %v", line, err)
 		}
 		e := &schemas.Entry{At: int64(seq) * int64(time.Second)}
 		for words := range strings.SplitSeq(rest, " | ") {
 			e.Events = append(e.Events, readEvent(t, words))
 		}
-		fmt.Fprintf(&out, "%s %s\n", number, rest)
-		if err = applyEntry(r, seq, e); err != nil {
+		entries = append(entries, schemas.Stored{Seq: seq, Entry: e})
+	}
+	r.readVersions(entries)
+	for i, s := range entries {
+		r.replays = !onlyClaims(entries[i+1:])
+		fmt.Fprintf(&out, "%s\n", lines[i])
+		if err = applyEntry(r, s.Seq, s.Entry); err != nil {
 			fmt.Fprintf(&out, "\tstops: %v\n", err)
 			return out.String(), err
 		}
@@ -182,6 +190,8 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 		return &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: values["id"], Reason: values["reason"]}}}
 	case "signal":
 		return &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: values["id"], Name: path, Value: payload("value")}}}
+	case "versioned":
+		return &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: path, Version: seconds("version") / int64(time.Second)}}}
 	case "suspended":
 		return &schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{}}}
 	case "joined":
@@ -292,6 +302,24 @@ var replayHandlers = map[string]Handler{
 			return nil, err
 		}
 		return nil, Errorf("sold_out", "no seat is left")
+	},
+	// changed packs before it charges, in runs that began since.
+	"changed": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
+		names := []string{"charge", "pack"}
+		if c.Version("pack-first", 0, 1) == 1 {
+			names = []string{"pack", "charge"}
+		}
+		for _, name := range names {
+			if _, err := sequence(c, func() *Future { return c.Step(name, nil, StepOptions{}) }); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	},
+	// renewed no longer has the old way.
+	"renewed": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
+		c.Version("pack-first", 1, 2)
+		return sequence(c, func() *Future { return c.Step("pack", nil, StepOptions{}) })
 	},
 	// limited bounds a step by a timeout.
 	"limited": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {

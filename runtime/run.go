@@ -45,7 +45,11 @@ type run struct {
 	suspended bool
 	wakes     map[string]time.Time // wake-ups that may stand, and when they are due
 	parked    *schemas.Parked
-	undo      []compensation // in the order registered
+	undo      []compensation   // in the order registered
+	versions  map[string]int64 // by change
+	versioned []*schemas.Event // versions that are to be recorded
+	replays   bool             // entries follow in which something happens
+	wrong     error            // why the code that is deployed cannot go on
 	timeline  timeline
 }
 
@@ -58,7 +62,7 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 		info:    Info{Namespace: namespace, Kind: string(ref.Kind), Key: ref.Key, ID: string(ref.ID)},
 		sched:   newScheduler(),
 		root:    newScope(nil),
-		futures: map[string]*Future{}, cancelled: map[string]bool{}, wakes: map[string]time.Time{},
+		futures: map[string]*Future{}, cancelled: map[string]bool{}, wakes: map[string]time.Time{}, versions: map[string]int64{},
 		quiet: silent,
 		loud:  log.With("run", ref.String()),
 		ctx:   context.Background(),

@@ -647,6 +647,7 @@ type Event struct {
 	//	*Event_Joined
 	//	*Event_Parked
 	//	*Event_SignalReceived
+	//	*Event_Versioned
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -815,6 +816,15 @@ func (x *Event) GetSignalReceived() *SignalReceived {
 	return nil
 }
 
+func (x *Event) GetVersioned() *Versioned {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Versioned); ok {
+			return x.Versioned
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -875,6 +885,10 @@ type Event_SignalReceived struct {
 	SignalReceived *SignalReceived `protobuf:"bytes,14,opt,name=signal_received,json=signalReceived,proto3,oneof"`
 }
 
+type Event_Versioned struct {
+	Versioned *Versioned `protobuf:"bytes,15,opt,name=versioned,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -902,6 +916,8 @@ func (*Event_Joined) isEvent_Kind() {}
 func (*Event_Parked) isEvent_Kind() {}
 
 func (*Event_SignalReceived) isEvent_Kind() {}
+
+func (*Event_Versioned) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -1751,6 +1767,59 @@ func (x *SignalReceived) GetValue() *Payload {
 	return nil
 }
 
+// Versioned fixes which version of a change of its code the run follows.
+type Versioned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        string                 `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Versioned) Reset() {
+	*x = Versioned{}
+	mi := &file_perdure_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Versioned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Versioned) ProtoMessage() {}
+
+func (x *Versioned) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
+func (*Versioned) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Versioned) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Versioned) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // Parked says why a run cannot go on with the code that is deployed.
 type Parked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1762,7 +1831,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1843,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1856,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -1832,7 +1901,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1913,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1926,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Record) GetStatus() Status {
@@ -1996,7 +2065,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2077,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2090,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -2042,7 +2111,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2123,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2136,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2108,7 +2177,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2189,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2202,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2211,7 +2280,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2292,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2305,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2275,7 +2344,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2356,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2369,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Member) GetId() string {
@@ -2357,7 +2426,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2438,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2451,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Owner) GetNode() string {
@@ -2418,7 +2487,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2499,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2512,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2524,7 +2593,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xaa\x06\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xe1\x06\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -2541,7 +2610,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x10cancel_requested\x18\v \x01(\v2\x1b.perdure.v1.CancelRequestedH\x00R\x0fcancelRequested\x12,\n" +
 	"\x06joined\x18\f \x01(\v2\x12.perdure.v1.JoinedH\x00R\x06joined\x12,\n" +
 	"\x06parked\x18\r \x01(\v2\x12.perdure.v1.ParkedH\x00R\x06parked\x12E\n" +
-	"\x0fsignal_received\x18\x0e \x01(\v2\x1a.perdure.v1.SignalReceivedH\x00R\x0esignalReceivedB\x06\n" +
+	"\x0fsignal_received\x18\x0e \x01(\v2\x1a.perdure.v1.SignalReceivedH\x00R\x0esignalReceived\x125\n" +
+	"\tversioned\x18\x0f \x01(\v2\x15.perdure.v1.VersionedH\x00R\tversionedB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -2614,7 +2684,10 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0eSignalReceived\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12)\n" +
-	"\x05value\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"L\n" +
+	"\x05value\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"=\n" +
+	"\tVersioned\x12\x16\n" +
+	"\x06change\x18\x01 \x01(\tR\x06change\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x93\x05\n" +
@@ -2709,7 +2782,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -2733,19 +2806,20 @@ var file_perdure_proto_goTypes = []any{
 	(*CancelRequested)(nil), // 19: perdure.v1.CancelRequested
 	(*Joined)(nil),          // 20: perdure.v1.Joined
 	(*SignalReceived)(nil),  // 21: perdure.v1.SignalReceived
-	(*Parked)(nil),          // 22: perdure.v1.Parked
-	(*Record)(nil),          // 23: perdure.v1.Record
-	(*Outbox)(nil),          // 24: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 25: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 26: perdure.v1.TimelineStep
-	(*State)(nil),           // 27: perdure.v1.State
-	(*Member)(nil),          // 28: perdure.v1.Member
-	(*Owner)(nil),           // 29: perdure.v1.Owner
-	(*Namespace)(nil),       // 30: perdure.v1.Namespace
-	nil,                     // 31: perdure.v1.Envelope.TraceEntry
-	nil,                     // 32: perdure.v1.Started.TraceEntry
-	nil,                     // 33: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 34: perdure.v1.TimelineStep.AttributesEntry
+	(*Versioned)(nil),       // 22: perdure.v1.Versioned
+	(*Parked)(nil),          // 23: perdure.v1.Parked
+	(*Record)(nil),          // 24: perdure.v1.Record
+	(*Outbox)(nil),          // 25: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 26: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 27: perdure.v1.TimelineStep
+	(*State)(nil),           // 28: perdure.v1.State
+	(*Member)(nil),          // 29: perdure.v1.Member
+	(*Owner)(nil),           // 30: perdure.v1.Owner
+	(*Namespace)(nil),       // 31: perdure.v1.Namespace
+	nil,                     // 32: perdure.v1.Envelope.TraceEntry
+	nil,                     // 33: perdure.v1.Started.TraceEntry
+	nil,                     // 34: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 35: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -2753,9 +2827,9 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	31, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	32, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
 	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	23, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	24, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	10, // 9: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	11, // 10: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -2768,35 +2842,36 @@ var file_perdure_proto_depIdxs = []int32{
 	18, // 17: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	19, // 18: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	20, // 19: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	22, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	23, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	21, // 21: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	2,  // 22: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 23: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	32, // 24: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 25: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 26: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	33, // 27: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 28: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 29: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 30: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	2,  // 31: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	0,  // 32: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 33: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 34: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 35: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 36: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 37: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	25, // 38: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	26, // 39: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 40: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 41: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	34, // 42: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 43: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	22, // 22: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	2,  // 23: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	6,  // 24: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	33, // 25: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	2,  // 26: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	4,  // 27: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	34, // 28: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	2,  // 29: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	4,  // 30: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	6,  // 31: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	2,  // 32: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	0,  // 33: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	0,  // 34: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	2,  // 35: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	4,  // 36: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	2,  // 37: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	5,  // 38: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	26, // 39: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	27, // 40: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 41: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 42: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	35, // 43: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 44: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -2819,6 +2894,7 @@ func file_perdure_proto_init() {
 		(*Event_Joined)(nil),
 		(*Event_Parked)(nil),
 		(*Event_SignalReceived)(nil),
+		(*Event_Versioned)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2826,7 +2902,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -81,6 +81,7 @@ func events() map[string]proto.Message {
 	cancelRequested := &schemas.CancelRequested{Id: "c-1", Reason: "out of stock"}
 	joined := &schemas.Joined{Reply: reply()}
 	parked := &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC, Reason: "step 2 is pack, the journal has charge"}
+	versioned := &schemas.Versioned{Change: "pack-first", Version: 1}
 	signal := &schemas.SignalReceived{Id: "click-9", Name: "approved", Value: payload(`{"by":"ops"}`)}
 
 	list := []*schemas.Event{
@@ -98,11 +99,11 @@ func events() map[string]proto.Message {
 		{Kind: &schemas.Event_Joined{Joined: joined}},
 		{Kind: &schemas.Event_Parked{Parked: parked}},
 	}
-	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}} // not in the first sample of an entry
+	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}, {Kind: &schemas.Event_Versioned{Versioned: versioned}}} // not in the first sample of an entry
 	all := map[string]proto.Message{
 		"claimed": claimed, "started": started, "step_started": stepStarted, "step_completed": stepCompleted, "step_failed": stepFailed,
 		"timer_created": timerCreated, "timer_fired": timerFired, "called": called, "call_returned": callReturned, "call_failed": callFailed,
-		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal,
+		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal, "versioned": versioned,
 		"entry":        &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 7, At: noon, Events: list},
 		"entry_record": &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 8, At: noon, Record: &schemas.Record{Status: schemas.Status_COMPLETED}},
 	}

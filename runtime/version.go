@@ -1,0 +1,41 @@
+package runtime
+
+import "github.com/perdure/perdure/schemas"
+
+// Version returns which version of a change of its code the run follows: newest
+// where this run comes here for the first time, which is then recorded; what was
+// recorded on a replay; and 0 if the run passed here before the code asked. A
+// version outside of oldest to newest stops the run as [ErrNondeterministic]:
+// the build that can continue it is another one.
+func (c *Context) Version(change string, oldest, newest int) int {
+	c.check()
+	r := c.run
+	v, known := r.versions[change]
+	switch {
+	case known:
+	case r.replays:
+		v, known = 0, true
+		r.versions[change] = v
+	default:
+		v, known = int64(newest), true
+		r.versions[change] = v
+		r.versioned = append(r.versioned, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})
+	}
+	if v < int64(oldest) || v > int64(newest) {
+		r.wrong = Errorf(ErrNondeterministic.Code, "change %q: the run follows version %d, the code has %d to %d; deploy code that has it, and the run goes on", change, v, oldest, newest)
+		c.block() // for good: the run is stopped
+	}
+	return int(v)
+}
+
+// readVersions notes what a journal says of versions, which its code asks for
+// before the event is reached.
+func (r *run) readVersions(entries []schemas.Stored) {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if v := e.GetVersioned(); v != nil {
+				r.versions[v.GetChange()] = v.GetVersion()
+			}
+		}
+	}
+}
