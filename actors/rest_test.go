@@ -12,13 +12,13 @@ import (
 // leave with it all the same, each once.
 func TestP18_RunMaySendThousandsWhenItEnds(t *testing.T) {
 	t.Parallel()
-	const messages, keys = 1600, 8
+	const messages, keys = 500, 8
 	spread := durable.Declare[int, durable.None]("spread")
 	drop := durable.Declare[string, int]("sink.drop")
 	s := setup(t,
 		actors.New(actors.Handlers[durable.None]{actors.On(spread, func(ctx durable.Context, _ *durable.None, n int) (durable.None, error) {
 			for i := range n {
-				if _, err := durable.Send(ctx, drop.At(fmt.Sprint(i%keys)), fmt.Sprintf("%0300d", i)); err != nil {
+				if _, err := durable.Send(ctx, drop.At(fmt.Sprint(i%keys)), fmt.Sprintf("%01000d", i)); err != nil {
 					return durable.None{}, err
 				}
 			}

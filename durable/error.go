@@ -22,6 +22,7 @@ var (
 	ErrTooLarge         = runtime.ErrTooLarge         // a payload over the cap
 	ErrInvalid          = runtime.ErrInvalid          // an input that is malformed or fails its schema
 	ErrCallCycle        = runtime.ErrCallCycle        // a call to an identity that waits for it
+	ErrDeadlock         = runtime.ErrDeadlock         // branches of the run wait for each other
 	ErrPanic            = runtime.ErrPanic            // a step or handler panicked
 	ErrUnknownOutcome   = runtime.ErrUnknownOutcome   // a step that must not be repeated may have happened
 	ErrUnimplemented    = runtime.ErrUnimplemented    // this version does not have it yet
