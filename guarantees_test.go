@@ -221,7 +221,7 @@ func TestG5_StateChangesWithItsRunOrNotAtAll(t *testing.T) {
 // 6. Same input, same decisions: a mismatch stops the run and loses nothing.
 func TestG6_MismatchStopsTheRunAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	dead := killAt(t, choreScenario("a"), "send before ", 1) // its step is recorded
+	dead := killAt(t, choreScenario("a"), "commit before perdure.run.1.chore.", 1)
 	for _, build := range []string{"-renamed", ""} {
 		n, s := dead.next("build"+build, build)
 		n.run()
