@@ -144,13 +144,14 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
-	v := info.Main.Version
+	var v strings.Builder
+	v.WriteString(info.Main.Version)
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			v += " " + s.Value
+			v.WriteString(" " + s.Value)
 		}
 	}
-	return strings.TrimSpace(v + " " + info.GoVersion)
+	return strings.TrimSpace(v.String() + " " + info.GoVersion)
 }
 
 // exactly is cobra.ExactArgs as an error of usage.
