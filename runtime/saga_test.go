@@ -63,8 +63,8 @@ func TestSagaIsUndoneInReverseOrder(t *testing.T) {
 					settle(t, w)
 					names := []string{}
 					for _, s := range rec.GetSteps() {
-						if strings.HasPrefix(s.GetName(), "cancel ") {
-							names = append(names, strings.TrimPrefix(s.GetName(), "cancel "))
+						if after, ok := strings.CutPrefix(s.GetName(), "cancel "); ok {
+							names = append(names, after)
 						}
 					}
 					order := "flight car hotel"
