@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,9 +73,9 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 		}
 		if unreachable(err) {
-			return nil, fmt.Errorf("connect to %s: %w: %w; check the URL and that the server runs", cfg.URL, ErrUnreachable, err)
+			return nil, fmt.Errorf("connect to %s: %w: %w; check the URL and that the server runs", publicURL(cfg.URL), ErrUnreachable, err)
 		}
-		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL and the credentials", cfg.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL and the credentials", publicURL(cfg.URL), err)
 	}
 	return nc, nil
 }
@@ -101,3 +102,18 @@ func unreachable(err error) bool {
 }
 
 func addrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
+
+// publicURL is a list of addresses without what may be a secret in them.
+func publicURL(list string) string {
+	addresses := strings.Split(list, ",")
+	for i, a := range addresses {
+		if scheme, rest, ok := strings.Cut(a, "://"); ok {
+			if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+				addresses[i] = scheme + "://xxxxx" + rest[at:]
+			}
+		} else if at := strings.LastIndexByte(a, '@'); at >= 0 {
+			addresses[i] = "xxxxx" + a[at:]
+		}
+	}
+	return strings.Join(addresses, ",")
+}
