@@ -103,6 +103,26 @@ func ExampleRetry() {
 	// Output: answered at attempt 3
 }
 
+func ExampleRetryFor() {
+	report(func(ctx durable.Context) (string, error) {
+		_, err := durable.Step(ctx, "ask", func(context.Context) (string, error) {
+			return "", errors.New("the far side is away")
+		}, durable.RetryFor(10*time.Millisecond))
+		return fmt.Sprint("gave up: ", err), nil
+	})
+	// Output: gave up: the far side is away
+}
+
+func ExampleRetryIf() {
+	report(func(ctx durable.Context) (string, error) {
+		_, err := durable.Step(ctx, "pay", func(context.Context) (string, error) {
+			return "", &durable.Error{Code: "card_expired", Message: "the card has expired"}
+		}, durable.RetryIf(func(err error) bool { return !durable.IsCode(err, "card_expired") }))
+		return fmt.Sprint("gave up: ", err), nil
+	})
+	// Output: gave up: the card has expired
+}
+
 func ExampleTimeout() {
 	report(func(ctx durable.Context) (string, error) {
 		_, err := durable.Step(ctx, "slow", func(ctx context.Context) (string, error) {

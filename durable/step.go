@@ -2,13 +2,15 @@ package durable
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
-// A StepOption configures one step: [Retry], [Timeout], [Once].
+// A StepOption configures one step: [Retry], [RetryFor],
+// [RetryIf], [Timeout], [Once].
 type StepOption interface{ applyStep(*runtime.StepOptions) }
 
 type stepOption func(*runtime.StepOptions)
@@ -22,6 +24,33 @@ func (o stepOption) applyStep(s *runtime.StepOptions) { o(s) }
 func Retry(attempts int, backoff time.Duration) StepOption {
 	return stepOption(func(s *runtime.StepOptions) {
 		s.Retry = runtime.RetryPolicy{Attempts: max(attempts, 1), Backoff: backoff}
+	})
+}
+
+// RetryFor bounds all attempts of a step and the waits between them: no attempt
+// begins after total, and the context of one that runs then ends. A process that
+// goes on after a crash begins to count again. Beside [Retry] whichever bound
+// comes first ends the step; alone it stands for as many attempts as there is
+// time for.
+func RetryFor(total time.Duration) StepOption {
+	return stepOption(func(s *runtime.StepOptions) {
+		s.Total = total
+		if s.Retry == (runtime.RetryPolicy{}) {
+			s.Retry = runtime.RetryPolicy{Attempts: math.MaxInt, Backoff: runtime.DefaultRetry.Backoff}
+		}
+	})
+}
+
+// RetryIf says which errors of a step are worth another attempt: worth is given
+// the error as it would be recorded, with its code. A final error ([Fail]) is
+// never retried.
+//
+//	durable.RetryIf(func(err error) bool { return !durable.IsCode(err, "card_expired") })
+//
+// Wrong: counting attempts in it, or anything else that it must remember.
+func RetryIf(worth func(error) bool) StepOption {
+	return stepOption(func(s *runtime.StepOptions) {
+		s.RetryIf = func(e *runtime.Error) bool { return worth(e) }
 	})
 }
 

@@ -17,6 +17,12 @@ type StepFunc func(ctx context.Context) (*schemas.Payload, error)
 type StepOptions struct {
 	Retry   RetryPolicy
 	Timeout time.Duration // of one attempt; 0: none
+	// Total bounds all attempts and the waits between them; 0: none. A process
+	// that goes on after a crash begins to count again.
+	Total time.Duration
+	// RetryIf says which errors are worth another attempt; nil: all that are not
+	// final.
+	RetryIf func(*Error) bool
 	// Once marks a step that must not be repeated: its start is recorded and
 	// waited for, and it has one attempt. If its outcome is unknown, because
 	// its process ended, IfUnknown decides.
@@ -24,6 +30,17 @@ type StepOptions struct {
 	// IfUnknown finds out the outcome of a Once step that may have happened. If
 	// it is nil the step fails with [ErrUnknownOutcome].
 	IfUnknown StepFunc
+}
+
+// worth asks RetryIf, whose panic says no: the failure that it was asked about is
+// the step's.
+func (o StepOptions) worth(e *Error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	return o.RetryIf == nil || o.RetryIf(e)
 }
 
 // A StepContext is what a step's body knows of itself.
@@ -97,17 +114,26 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 		ctx, end = tracer.Step(ctx, f.path, f.name)
 	}
 	ev := &schemas.StepCompleted{Path: f.path, Name: f.name}
+	opts := f.step.opts
+	if opts.Total > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, opts.Total, &Error{Code: ErrTimeout.Code, Message: "the step did not end within " + opts.Total.String() + ", all attempts together"})
+		defer cancel()
+	}
 	var err error
 	for attempt := 1; ; attempt++ {
 		ev.Attempts = uint32(attempt)
-		ev.Result, err = attemptStep(ctx, body, f.step.opts.Timeout)
+		ev.Result, err = attemptStep(ctx, body, opts.Timeout)
 		if err == nil {
 			break
 		}
 		e := AsError(err)
-		wait, again := f.step.opts.Retry.next(attempt, e)
-		if !again || f.step.opts.Once || ctx.Err() != nil {
+		wait, again := opts.Retry.next(attempt, e)
+		if !again || opts.Once || ctx.Err() != nil || !opts.worth(e) {
 			break
+		}
+		if end, bounded := ctx.Deadline(); bounded && time.Until(end) <= wait {
+			break // there is no time for another
 		}
 		if !sleep(ctx, wait) {
 			break
