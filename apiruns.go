@@ -107,6 +107,9 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 	if actors.IsEnd(status) {
 		info.Done = actors.DoneOf(ref, rec)
 	}
+	if p := rec.GetCustomStatus(); p != nil {
+		info.CustomStatus, info.CustomCodec = actors.PayloadJSON(p)
+	}
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
 	info.Published, info.Started = unix(rec.GetPublished()), unix(rec.GetStarted())
 	for _, c := range rec.GetClaims() {
@@ -119,7 +122,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 		})
 	}
 	if data, err := json.Marshal(info); err == nil && int64(len(data)) > a.node.b.MaxMessage() {
-		info.Result, info.Truncated = nil, true // a result, or an error, that is larger than a message
+		info.Result, info.CustomStatus, info.Truncated = nil, nil, true // a result, or an error, that is larger than a message
 	}
 	return info, nil
 }

@@ -32,14 +32,18 @@ type RunList struct {
 // RunInfo is everything that is known of a run.
 type RunInfo struct {
 	actors.Done
-	Method    string    `json:"method,omitempty"`
-	Parent    string    `json:"parent,omitempty"` // the run that caused it
-	Reason    string    `json:"reason,omitempty"` // why it cannot go on
-	Published time.Time `json:"published,omitzero"`
-	Started   time.Time `json:"started,omitzero"`
-	Claims    []Claim   `json:"claims,omitempty"`
-	Steps     []Step    `json:"steps,omitempty"`
-	StepCount uint64    `json:"step_count"`
+	Method string `json:"method,omitempty"`
+	Parent string `json:"parent,omitempty"` // the run that caused it
+	Reason string `json:"reason,omitempty"` // why it cannot go on
+	// CustomStatus is what the run's code showed last, by durable.SetStatus; in
+	// the form of Done.Result, CustomCodec its codec where that is not JSON.
+	CustomStatus json.RawMessage `json:"custom_status,omitempty"`
+	CustomCodec  string          `json:"custom_codec,omitempty"`
+	Published    time.Time       `json:"published,omitzero"`
+	Started      time.Time       `json:"started,omitzero"`
+	Claims       []Claim         `json:"claims,omitempty"`
+	Steps        []Step          `json:"steps,omitempty"`
+	StepCount    uint64          `json:"step_count"`
 }
 
 // A Claim is an owner's beginning to execute a run.

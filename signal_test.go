@@ -3,6 +3,7 @@ package perdure_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,10 @@ var (
 // shipKind ships once two people have approved.
 func shipKind() *durable.Kind {
 	return durable.Workflow(ship, func(ctx durable.Context, order string) (string, error) {
-		for range 2 {
+		for n := range 2 {
+			if err := durable.SetStatus(ctx, fmt.Sprintf("%d approvals", n)); err != nil {
+				return "", err
+			}
 			ok, err := durable.Await(ctx, approved, durable.Timeout(48*time.Hour))
 			if err != nil {
 				return "", err
@@ -54,7 +58,7 @@ func TestSignalIsGivenOnce(t *testing.T) {
 	}
 	eventually(t, "the run is suspended", func() bool {
 		info, err := c.Get(ctx, run.Ref())
-		return err == nil && info.Status == "suspended"
+		return err == nil && info.Status == "suspended" && string(info.CustomStatus) == `"1 approvals"`
 	})
 	send(t, nc, "perdure.task.local.ship.o1", `{"by":"ann"}`, "Perdure-Signal", "approved", "Perdure-Run", "o1", "Perdure-Id", "s1")
 	answered[struct{}](t, nc, "runs.signal", `{"run":"ship/o1/o1","signal":"approved","id":"s2","value":{"by": "bob"}}`)

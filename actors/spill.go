@@ -40,6 +40,8 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 				one(k.StepCompleted.GetResult())
 			case *schemas.Event_CallReturned:
 				one(k.CallReturned.GetResult())
+			case *schemas.Event_StatusSet:
+				one(k.StatusSet.GetValue())
 			case *schemas.Event_SignalReceived:
 				one(k.SignalReceived.GetValue())
 			}
@@ -47,6 +49,7 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 		one(m.GetRecord().GetResult())
 		one(m.GetRecord().GetState())
 		one(m.GetRecord().GetRest())
+		one(m.GetRecord().GetCustomStatus())
 		for _, env := range m.GetRecord().GetOutbox() {
 			one(env.GetPayload())
 		}

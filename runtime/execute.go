@@ -121,7 +121,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
 	}
 	x.trace(ctx, r, s)
-	r.readVersions(entries)
+	r.readAhead(entries)
 	for i, s := range entries {
 		if r.replays = !onlyClaims(entries[i+1:]); !r.replays {
 			r.log = r.loud // what the code says after the last recorded event is new

@@ -68,6 +68,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			l.queue = append(l.queue, l.happened()...)
 		}
 		// what the code follows is stored before, or with, what it led to
+		if e := r.shown.event(); e != nil {
+			r.versioned = append(r.versioned, e)
+		}
 		l.queue = append(r.versioned, l.queue...)
 		r.versioned = nil
 		if len(l.queue) == 0 {
@@ -128,7 +131,7 @@ func (l *live) dequeue() *schemas.Entry {
 		size := 0
 		for n = 0; n < len(l.queue); n++ {
 			e := l.queue[n]
-			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult()) - large(e.GetSignalReceived().GetValue())
+			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult()) - large(e.GetSignalReceived().GetValue()) - large(e.GetStatusSet().GetValue())
 			if size > entryBytes && n >= fewEvents {
 				break
 			}

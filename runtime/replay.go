@@ -60,7 +60,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
-	case *schemas.Event_Versioned: // known since the journal was read
+	case *schemas.Event_Versioned, *schemas.Event_StatusSet: // known since the journal was read, or since the code said it
 	case *schemas.Event_Joined:
 		if !r.waits(k.Joined.GetReply()) {
 			r.joined = append(r.joined, k.Joined.GetReply())
@@ -169,6 +169,8 @@ func goesOn(e *schemas.Entry) error {
 			was = fmt.Sprintf("signal %q", k.SignalReceived.GetName())
 		case *schemas.Event_Versioned:
 			was = fmt.Sprintf("change %q", k.Versioned.GetChange())
+		case *schemas.Event_StatusSet:
+			was = "what it shows"
 		case *schemas.Event_Suspended:
 			was = "a wait"
 		}

@@ -91,7 +91,7 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 		}
 		entries = append(entries, schemas.Stored{Seq: seq, Entry: e})
 	}
-	r.readVersions(entries)
+	r.readAhead(entries)
 	for i, s := range entries {
 		r.replays = !onlyClaims(entries[i+1:])
 		fmt.Fprintf(&out, "%s\n", lines[i])

@@ -48,8 +48,9 @@ type run struct {
 	undo      []compensation   // in the order registered
 	versions  map[string]int64 // by change
 	versioned []*schemas.Event // versions that are to be recorded
-	replays   bool             // entries follow in which something happens
-	wrong     error            // why the code that is deployed cannot go on
+	shown     shown
+	replays   bool  // entries follow in which something happens
+	wrong     error // why the code that is deployed cannot go on
 	timeline  timeline
 }
 

@@ -28,13 +28,16 @@ func (c *Context) Version(change string, oldest, newest int) int {
 	return int(v)
 }
 
-// readVersions notes what a journal says of versions, which its code asks for
-// before the event is reached.
-func (r *run) readVersions(entries []schemas.Stored) {
+// readAhead notes what a journal says of versions, which the code asks for before
+// the event is reached, and of what the run shows.
+func (r *run) readAhead(entries []schemas.Stored) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
 			if v := e.GetVersioned(); v != nil {
 				r.versions[v.GetChange()] = v.GetVersion()
+			}
+			if v := e.GetStatusSet(); v != nil {
+				r.shown.happen(v)
 			}
 		}
 	}

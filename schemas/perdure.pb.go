@@ -648,6 +648,7 @@ type Event struct {
 	//	*Event_Parked
 	//	*Event_SignalReceived
 	//	*Event_Versioned
+	//	*Event_StatusSet
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -825,6 +826,15 @@ func (x *Event) GetVersioned() *Versioned {
 	return nil
 }
 
+func (x *Event) GetStatusSet() *StatusSet {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_StatusSet); ok {
+			return x.StatusSet
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -889,6 +899,10 @@ type Event_Versioned struct {
 	Versioned *Versioned `protobuf:"bytes,15,opt,name=versioned,proto3,oneof"`
 }
 
+type Event_StatusSet struct {
+	StatusSet *StatusSet `protobuf:"bytes,16,opt,name=status_set,json=statusSet,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -918,6 +932,8 @@ func (*Event_Parked) isEvent_Kind() {}
 func (*Event_SignalReceived) isEvent_Kind() {}
 
 func (*Event_Versioned) isEvent_Kind() {}
+
+func (*Event_StatusSet) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -1820,6 +1836,59 @@ func (x *Versioned) GetVersion() int64 {
 	return 0
 }
 
+// StatusSet is what the run's code shows of itself.
+type StatusSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"` // how often the code had set it then
+	Value         *Payload               `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusSet) Reset() {
+	*x = StatusSet{}
+	mi := &file_perdure_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusSet) ProtoMessage() {}
+
+func (x *StatusSet) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
+func (*StatusSet) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *StatusSet) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *StatusSet) GetValue() *Payload {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Parked says why a run cannot go on with the code that is deployed.
 type Parked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1831,7 +1900,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +1912,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +1925,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -1893,15 +1962,16 @@ type Record struct {
 	Claims        []*TimelineClaim       `protobuf:"bytes,14,rep,name=claims,proto3" json:"claims,omitempty"`
 	Steps         []*TimelineStep        `protobuf:"bytes,15,rep,name=steps,proto3" json:"steps,omitempty"` // in the order recorded, the first 1,000
 	StepCount     uint64                 `protobuf:"varint,16,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
-	Suspended     bool                   `protobuf:"varint,17,opt,name=suspended,proto3" json:"suspended,omitempty"` // the run was suspended: a wake-up may still stand
-	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`            // an Outbox that was too large, by reference; outbox is empty then
+	Suspended     bool                   `protobuf:"varint,17,opt,name=suspended,proto3" json:"suspended,omitempty"`                          // the run was suspended: a wake-up may still stand
+	CustomStatus  *Payload               `protobuf:"bytes,19,opt,name=custom_status,json=customStatus,proto3" json:"custom_status,omitempty"` // what the run's code showed last
+	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +1983,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +1996,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Record) GetStatus() Status {
@@ -2048,6 +2118,13 @@ func (x *Record) GetSuspended() bool {
 	return false
 }
 
+func (x *Record) GetCustomStatus() *Payload {
+	if x != nil {
+		return x.CustomStatus
+	}
+	return nil
+}
+
 func (x *Record) GetRest() *Payload {
 	if x != nil {
 		return x.Rest
@@ -2065,7 +2142,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2154,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2167,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -2111,7 +2188,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2200,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2213,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2177,7 +2254,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2266,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2279,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2280,7 +2357,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2369,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2382,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2344,7 +2421,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2433,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2446,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Member) GetId() string {
@@ -2426,7 +2503,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2515,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2528,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Owner) GetNode() string {
@@ -2487,7 +2564,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2576,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2589,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2593,7 +2670,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xe1\x06\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x99\a\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -2611,7 +2688,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06joined\x18\f \x01(\v2\x12.perdure.v1.JoinedH\x00R\x06joined\x12,\n" +
 	"\x06parked\x18\r \x01(\v2\x12.perdure.v1.ParkedH\x00R\x06parked\x12E\n" +
 	"\x0fsignal_received\x18\x0e \x01(\v2\x1a.perdure.v1.SignalReceivedH\x00R\x0esignalReceived\x125\n" +
-	"\tversioned\x18\x0f \x01(\v2\x15.perdure.v1.VersionedH\x00R\tversionedB\x06\n" +
+	"\tversioned\x18\x0f \x01(\v2\x15.perdure.v1.VersionedH\x00R\tversioned\x126\n" +
+	"\n" +
+	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSetB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -2688,9 +2767,12 @@ const file_perdure_proto_rawDesc = "" +
 	"\tVersioned\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\"L\n" +
+	"\tStatusSet\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x93\x05\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xcd\x05\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -2711,7 +2793,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05steps\x18\x0f \x03(\v2\x18.perdure.v1.TimelineStepR\x05steps\x12\x1d\n" +
 	"\n" +
 	"step_count\x18\x10 \x01(\x04R\tstepCount\x12\x1c\n" +
-	"\tsuspended\x18\x11 \x01(\bR\tsuspended\x12'\n" +
+	"\tsuspended\x18\x11 \x01(\bR\tsuspended\x128\n" +
+	"\rcustom_status\x18\x13 \x01(\v2\x13.perdure.v1.PayloadR\fcustomStatus\x12'\n" +
 	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\":\n" +
 	"\x06Outbox\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\bmessages\"O\n" +
@@ -2782,7 +2865,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -2807,19 +2890,20 @@ var file_perdure_proto_goTypes = []any{
 	(*Joined)(nil),          // 20: perdure.v1.Joined
 	(*SignalReceived)(nil),  // 21: perdure.v1.SignalReceived
 	(*Versioned)(nil),       // 22: perdure.v1.Versioned
-	(*Parked)(nil),          // 23: perdure.v1.Parked
-	(*Record)(nil),          // 24: perdure.v1.Record
-	(*Outbox)(nil),          // 25: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 26: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 27: perdure.v1.TimelineStep
-	(*State)(nil),           // 28: perdure.v1.State
-	(*Member)(nil),          // 29: perdure.v1.Member
-	(*Owner)(nil),           // 30: perdure.v1.Owner
-	(*Namespace)(nil),       // 31: perdure.v1.Namespace
-	nil,                     // 32: perdure.v1.Envelope.TraceEntry
-	nil,                     // 33: perdure.v1.Started.TraceEntry
-	nil,                     // 34: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 35: perdure.v1.TimelineStep.AttributesEntry
+	(*StatusSet)(nil),       // 23: perdure.v1.StatusSet
+	(*Parked)(nil),          // 24: perdure.v1.Parked
+	(*Record)(nil),          // 25: perdure.v1.Record
+	(*Outbox)(nil),          // 26: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 27: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 28: perdure.v1.TimelineStep
+	(*State)(nil),           // 29: perdure.v1.State
+	(*Member)(nil),          // 30: perdure.v1.Member
+	(*Owner)(nil),           // 31: perdure.v1.Owner
+	(*Namespace)(nil),       // 32: perdure.v1.Namespace
+	nil,                     // 33: perdure.v1.Envelope.TraceEntry
+	nil,                     // 34: perdure.v1.Started.TraceEntry
+	nil,                     // 35: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 36: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -2827,9 +2911,9 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	32, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	33, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
 	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	24, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	25, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	10, // 9: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	11, // 10: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -2842,36 +2926,39 @@ var file_perdure_proto_depIdxs = []int32{
 	18, // 17: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	19, // 18: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	20, // 19: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	23, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	24, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	21, // 21: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
 	22, // 22: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	2,  // 23: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 24: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	33, // 25: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 26: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 27: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	34, // 28: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 29: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 30: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 31: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	2,  // 32: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	0,  // 33: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 34: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 35: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 36: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 37: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 38: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	26, // 39: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	27, // 40: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 41: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 42: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	35, // 43: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 44: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	23, // 23: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	2,  // 24: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	6,  // 25: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	34, // 26: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	2,  // 27: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	4,  // 28: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	35, // 29: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	2,  // 30: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	4,  // 31: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	6,  // 32: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	2,  // 33: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	2,  // 34: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	0,  // 35: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	0,  // 36: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	2,  // 37: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	4,  // 38: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	2,  // 39: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	5,  // 40: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	27, // 41: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	28, // 42: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 43: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	2,  // 44: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 45: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	36, // 46: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 47: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -2895,6 +2982,7 @@ func file_perdure_proto_init() {
 		(*Event_Parked)(nil),
 		(*Event_SignalReceived)(nil),
 		(*Event_Versioned)(nil),
+		(*Event_StatusSet)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2902,7 +2990,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -81,6 +81,7 @@ func events() map[string]proto.Message {
 	cancelRequested := &schemas.CancelRequested{Id: "c-1", Reason: "out of stock"}
 	joined := &schemas.Joined{Reply: reply()}
 	parked := &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC, Reason: "step 2 is pack, the journal has charge"}
+	statusSet := &schemas.StatusSet{Count: 3, Value: payload(`"packing"`)}
 	versioned := &schemas.Versioned{Change: "pack-first", Version: 1}
 	signal := &schemas.SignalReceived{Id: "click-9", Name: "approved", Value: payload(`{"by":"ops"}`)}
 
@@ -99,11 +100,11 @@ func events() map[string]proto.Message {
 		{Kind: &schemas.Event_Joined{Joined: joined}},
 		{Kind: &schemas.Event_Parked{Parked: parked}},
 	}
-	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}, {Kind: &schemas.Event_Versioned{Versioned: versioned}}} // not in the first sample of an entry
+	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}, {Kind: &schemas.Event_Versioned{Versioned: versioned}}, {Kind: &schemas.Event_StatusSet{StatusSet: statusSet}}} // not in the first sample of an entry
 	all := map[string]proto.Message{
 		"claimed": claimed, "started": started, "step_started": stepStarted, "step_completed": stepCompleted, "step_failed": stepFailed,
 		"timer_created": timerCreated, "timer_fired": timerFired, "called": called, "call_returned": callReturned, "call_failed": callFailed,
-		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal, "versioned": versioned,
+		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal, "versioned": versioned, "status_set": statusSet,
 		"entry":        &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 7, At: noon, Events: list},
 		"entry_record": &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 8, At: noon, Record: &schemas.Record{Status: schemas.Status_COMPLETED}},
 	}
@@ -135,6 +136,7 @@ func records() map[string]proto.Message {
 			Published: noon, Started: noon + 1, Claims: []*schemas.TimelineClaim{{Node: "node-1", At: noon}, claim},
 			Steps: []*schemas.TimelineStep{step}, StepCount: 1, Suspended: true,
 		},
+		"record_shown":  &schemas.Record{Status: schemas.Status_COMPLETED, CustomStatus: payload(`"shipped"`)},
 		"record_rest":   &schemas.Record{Status: schemas.Status_COMPLETED, Rest: &schemas.Payload{Codec: "outbox", Blob: blob()}},
 		"record_failed": &schemas.Record{Status: schemas.Status_FAILED, Error: failure()},
 	}
