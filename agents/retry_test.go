@@ -38,7 +38,7 @@ func TestModelFailuresThatMayPassAreRetried(t *testing.T) {
 			}})
 			timeout := time.Minute
 			if fault.Hold {
-				timeout = 50 * time.Millisecond
+				timeout = time.Second // so that each attempt reaches the model
 			}
 			b := setup(t, agents.New(weather, agents.UseModel(m, agents.Retry(3, time.Millisecond), agents.Timeout(timeout))))
 			b.Start()
@@ -64,11 +64,11 @@ func TestModelThatStaysAwayEndsTheRun(t *testing.T) {
 		parts []string
 	}{
 		"throttled": {scripted.Reply{Status: 429, Text: "slow down"}, agents.ErrModelUnavailable, []string{"429", "slow down", "scripted"}},
-		"stalled":   {scripted.Reply{Hold: true}, durable.ErrTimeout, []string{"20ms", "scripted"}},
+		"stalled":   {scripted.Reply{Hold: true}, durable.ErrTimeout, []string{"1s", "scripted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Reply: c.fault}}})
-			b := setup(t, agents.New(weather, agents.UseModel(m, agents.Retry(3, time.Millisecond), agents.Timeout(20*time.Millisecond))))
+			b := setup(t, agents.New(weather, agents.UseModel(m, agents.Retry(3, time.Millisecond), agents.Timeout(time.Second))))
 			b.Start()
 			_, err := do[string](b, ref("weather", "w", "1"), "hello")
 			wantErr(t, err, c.want, c.parts...)
