@@ -33,6 +33,11 @@ func (o MessageIDOption) ID() string { return o.id }
 // there, however often this one is replayed. The errors of the other side have
 // their codes here. A call back to an identity that waits for this very call
 // fails with [ErrCallCycle].
+//
+// What is not seen: two runs that call each other's identities in the same moment,
+// and a run that waits for the result of one it has started ([Start]), which calls
+// its identity back. Each then waits until its [Timeout], or for good without one.
+// Let calls go in one direction, or Send.
 func Call[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (Out, error) {
 	cfg, limited := callOptions(opts), ctx
 	if cfg.timeout > 0 {
