@@ -105,6 +105,13 @@ func (w *World) Deploy(kinds ...*runtime.Kind) {
 	}
 }
 
+// Kind returns the kind of a name as it is deployed, nil for none.
+func (w *World) Kind(name schemas.Kind) *runtime.Kind {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kinds[name]
+}
+
 // CrashAt ends the process that makes the n-th write or acknowledgement of the
 // world, counted from 1, on the given side of it.
 func (w *World) CrashAt(when When, n int) {

@@ -1,0 +1,236 @@
+package durabletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/runtime/runtimetest"
+	"github.com/perdure/perdure/schemas"
+)
+
+// forever bounds what a test waits for: no workflow sleeps longer. It is the time
+// of the bubble, not of the test.
+const forever = 200 * 365 * 24 * time.Hour
+
+// A World hosts kinds in memory, as nodes do on NATS: its journal, states and
+// inboxes survive, its processes do not.
+type World struct {
+	engine *runtimetest.World
+	ctx    context.Context
+	stop   context.CancelFunc
+
+	mu      sync.Mutex
+	started bool
+	crashes map[int]runtimetest.When
+	fakes   map[schemas.Kind]*durable.Kind
+	ids     int
+	timers  []*time.Timer
+}
+
+// New returns a world for code that runs outside of a test, such as an Example;
+// [Play] and [CrashSweep] make one of their own. Close it in the end.
+func New(kinds ...*durable.Kind) *World {
+	w := &World{engine: runtimetest.NewWorld(kinds...), crashes: map[int]runtimetest.When{}, fakes: map[schemas.Kind]*durable.Kind{}}
+	w.engine.AutoRestart = true
+	w.ctx, w.stop = context.WithTimeout(context.Background(), forever)
+	return w
+}
+
+// Close ends the world's processes. It returns what was wrong: rules of the
+// engine that were seen to be broken, and runs that stand still; nil for nothing.
+func (w *World) Close() error {
+	w.stop()
+	w.mu.Lock()
+	for _, t := range w.timers {
+		t.Stop()
+	}
+	w.mu.Unlock()
+	var errs []error
+	for _, wrong := range w.engine.Close() {
+		errs = append(errs, errors.New(wrong))
+	}
+	return errors.Join(errs...)
+}
+
+// start starts the first process: fakes are known by then.
+func (w *World) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started {
+		return
+	}
+	w.started = true
+	for _, k := range w.fakes {
+		w.engine.Deploy(k)
+	}
+	for n, when := range w.crashes {
+		w.engine.CrashAt(when, n)
+	}
+	w.engine.Start()
+}
+
+// Fake binds fn to a name in the place of code that is elsewhere: it is executed
+// as a step of a run of its own. It must be called before the first run is
+// started, and panics otherwise.
+func Fake[In, Out any](w *World, name durable.Name[In, Out], fn func(context.Context, In) (Out, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started {
+		panic(fmt.Sprintf("durabletest: Fake of %s after the first run was started; make fakes first", name))
+	}
+	k := w.fakes[name.Kind()]
+	if k == nil {
+		k = &durable.Kind{Name: name.Kind(), Type: "fake", OncePerKey: name.OncePerKey(), Methods: map[string]runtime.Method{}}
+		w.fakes[name.Kind()] = k
+	}
+	k.Methods[name.Method()] = runtime.Method{
+		Check: durable.CheckInput[In],
+		Handler: func(c *runtime.Context, p *schemas.Payload) (*schemas.Payload, error) {
+			in, err := durable.Decode[In](p)
+			if err != nil {
+				return nil, err
+			}
+			out, err := durable.Step(durable.FromEngine(c), "fake", func(ctx context.Context) (Out, error) { return fn(ctx, in) })
+			if err != nil {
+				return nil, err
+			}
+			return durable.Result(out)
+		},
+	}
+}
+
+// id returns a message ID for a run that has none of its own.
+func (w *World) id() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ids++
+	return "run-" + strconv.Itoa(w.ids)
+}
+
+// A Run is a run that a test has started.
+type Run[Out any] struct {
+	w   *World
+	ref schemas.Ref
+}
+
+// Ref returns the run's reference kind/key/id.
+func (r *Run[Out]) Ref() string { return r.ref.String() }
+
+// Start sends in to an identity and goes on. The error is that of a name, key or
+// input of a wrong form.
+func Start[In, Out any](w *World, to durable.Target[In, Out], in In) (*Run[Out], error) {
+	target, err := to.Resolve("")
+	if err != nil {
+		return nil, err
+	}
+	p, err := durable.Encode(in)
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", target.Identity, err)
+	}
+	if target.ID == "" {
+		target.ID = schemas.RunID(w.id())
+	}
+	w.start()
+	r := &Run[Out]{w, target.Identity.Run(target.ID)}
+	w.engine.Task(r.ref, target.Method, p)
+	return r, nil
+}
+
+// Result waits for the run's result, or its failure, for as long as it takes. A
+// run that stands still, since its code does not agree with its journal, is
+// [durable.ErrNondeterministic].
+func (r *Run[Out]) Result() (Out, error) {
+	var zero Out
+	w := r.w.engine
+	var rec *schemas.Record
+	var still error
+	err := w.Until(r.w.ctx, func() bool {
+		last, _, err := w.Journal.Last(r.w.ctx, r.ref)
+		rec = last.Entry.GetRecord()
+		if still = w.Parked(r.ref); still == nil {
+			still = w.Stopped(r.ref.Identity)
+		}
+		return err == nil && (rec != nil || still != nil)
+	})
+	switch {
+	case err != nil:
+		return zero, fmt.Errorf("wait for %s: %w", r.ref, err)
+	case rec == nil:
+		return zero, fmt.Errorf("%s stands still: %w", r.ref, still)
+	case rec.GetError() != nil:
+		return zero, runtime.DecodeError(rec.GetError())
+	}
+	return durable.Decode[Out](rec.GetResult())
+}
+
+// Cancel asks the run to stop.
+func (r *Run[Out]) Cancel() { r.w.engine.Cancel(r.ref, r.w.id()) }
+
+// Call is [Start] and [Run.Result].
+func Call[In, Out any](w *World, to durable.Target[In, Out], in In) (Out, error) {
+	r, err := Start(w, to, in)
+	if err != nil {
+		var zero Out
+		return zero, err
+	}
+	return r.Result()
+}
+
+// Signal sends a value to a run, by its reference kind/key/id. It panics on a
+// reference, name or value of a wrong form.
+func Signal[T any](w *World, run string, signal durable.Signal[T], value T) {
+	ref, err := schemas.ParseRef(run)
+	p, perr := durable.Encode(value)
+	if err := errors.Join(err, signal.Err(), perr); err != nil {
+		panic(fmt.Sprintf("durabletest: signal %s to %s: %v", signal, run, err))
+	}
+	w.start()
+	w.engine.Signal(ref, w.id(), signal.String(), p)
+}
+
+// SignalAfter is [Signal] once d has passed; it does not wait.
+func SignalAfter[T any](w *World, d time.Duration, run string, signal durable.Signal[T], value T) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timers = append(w.timers, time.AfterFunc(d, func() {
+		if w.ctx.Err() == nil {
+			Signal(w, run, signal, value)
+		}
+	}))
+}
+
+// Ask asks a virtual actor a query. It reads the state as it was last stored.
+func Ask[In, Out any](w *World, to durable.QueryTarget[In, Out], in In) (Out, error) {
+	var zero Out
+	id, name, err := to.Resolve()
+	if err != nil {
+		return zero, err
+	}
+	k := w.engine.Kind(id.Kind)
+	if k == nil {
+		return zero, durable.Fail(durable.ErrNotFound.Code, "the world has no kind %q", string(id.Kind))
+	}
+	q, err := k.Query(name)
+	if err != nil {
+		return zero, err
+	}
+	p, err := durable.Encode(in)
+	if err != nil {
+		return zero, durable.Fail(durable.ErrInvalid.Code, "input of query %s: %v", name, err)
+	}
+	v, _, err := w.engine.States.Get(w.ctx, id)
+	if err != nil {
+		return zero, err
+	}
+	out, err := q(w.ctx, v.GetValue(), p)
+	if err != nil {
+		return zero, err
+	}
+	return durable.Decode[Out](out)
+}
