@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,13 +9,24 @@ import (
 
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/runtime/runtimetest"
+	"github.com/perdure/perdure/schemas"
 )
 
-// awaiter waits for three signals with a step between, and returns them in the
+// awaiter prepares for half an hour, then waits for three signals with a step between, and returns them in the
 // order in which they were given.
 func awaiter() *runtime.Kind {
 	return kind("awaiter", func(c *runtime.Context, _ string) (string, error) {
 		var got []string
+		if _, err := step(c, "prepare", func(ctx context.Context) (*schemas.Payload, error) {
+			select { // signals come meanwhile
+			case <-time.After(30 * time.Minute):
+				return nil, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}); err != nil {
+			return "", err
+		}
 		for range 3 {
 			v, err := result(c, c.Await("go"))
 			if err != nil {
