@@ -33,6 +33,7 @@ func programs(depth int) *rapid.Generator[[]verb] {
 	ops := []string{
 		"step", "step", "fails", "retried", "panics", "once", "async", "window", "sleep", "race",
 		"call", "call", "ask", "start", "forget", "send", "send", "id", "rand", "timeout", "cancel", "told", "same",
+		"await", "await", "undo", "version", "status",
 	}
 	if depth > 0 {
 		ops = append(ops, "branches", "branches", "scope")
@@ -46,6 +47,19 @@ func programs(depth int) *rapid.Generator[[]verb] {
 			return v
 		}), 0, 4).Draw(t, "verbs")
 	})
+}
+
+// awaits is how many signals a program waits for.
+func awaits(program []verb) (n int) {
+	for _, v := range program {
+		if v.op == "await" {
+			n++
+		}
+		for _, kid := range v.kids {
+			n += awaits(kid)
+		}
+	}
+	return n
 }
 
 // effects counts what steps did, by the key that they would give to the far
@@ -135,6 +149,16 @@ func (e *effects) verb(c *runtime.Context, v verb) (string, error) {
 		return fmt.Sprint(c.Rand().IntN(1000)), nil
 	case "branches":
 		return e.branches(c, v)
+	case "await":
+		return result(c, c.Await("go"))
+	case "undo":
+		c.Compensate("undo", e.body(v.n, ""), runtime.StepOptions{})
+		return "", nil
+	case "version":
+		return fmt.Sprint(c.Version(fmt.Sprint("change ", v.n), 0, 1)), nil
+	case "status":
+		c.SetStatus(text(fmt.Sprint(v.n)))
+		return "", nil
 	}
 	if s, err, ok := e.message(c, v); ok {
 		return s, err
@@ -310,6 +334,9 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2000*time.Hour)
 		defer cancel()
 		w.Task(ref("main", "a", "1"), "", nil)
+		for i := range awaits(program) {
+			w.Signal(ref("main", "a", "1"), fmt.Sprint("signal ", i), "go", text("gone"))
+		}
 		if by.cancel > 0 {
 			<-time.After(by.cancel)
 			w.Cancel(ref("main", "a", "1"), "c")
