@@ -10,6 +10,7 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/durabletest"
 )
 
 type approval struct {
@@ -60,6 +61,13 @@ func TestSignalIsGivenOnce(t *testing.T) {
 		info, err := c.Get(ctx, run.Ref())
 		return err == nil && info.Status == "suspended" && string(info.CustomStatus) == `"1 approvals"`
 	})
+	journal, err := c.Export(ctx, run.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := durabletest.Check(journal, shipKind()); err != nil {
+		t.Errorf("the journal does not agree with its own code: %v", err)
+	}
 	send(t, nc, "perdure.task.local.ship.o1", `{"by":"ann"}`, "Perdure-Signal", "approved", "Perdure-Run", "o1", "Perdure-Id", "s1")
 	answered[struct{}](t, nc, "runs.signal", `{"run":"ship/o1/o1","signal":"approved","id":"s2","value":{"by": "bob"}}`)
 	if got, err := run.Result(ctx); got != "o1 ann bob" || err != nil {

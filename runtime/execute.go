@@ -121,14 +121,8 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
 	}
 	x.trace(ctx, r, s)
-	r.readAhead(entries)
-	for i, s := range entries {
-		if r.replays = !onlyClaims(entries[i+1:]); !r.replays {
-			r.log = r.loud // what the code says after the last recorded event is new
-		}
-		if err := applyEntry(r, s.Seq, s.Entry); err != nil {
-			return x.park(ctx, r, err)
-		}
+	if err := r.load(entries); err != nil {
+		return x.park(ctx, r, err)
 	}
 	r.confirm(entries)
 	return x.execute(ctx, r, mail, nil)

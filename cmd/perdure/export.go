@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/perdure/perdure"
+	"github.com/spf13/cobra"
+)
+
+func exportCommand() *cobra.Command {
+	var c connection
+	cmd := &cobra.Command{
+		Use:   "export REF",
+		Short: "Print the journal of an open run, to be replayed against other code",
+		Long: `Print the journal of a run that is not over, as JSON. A test of yours replays it
+against code that is not deployed yet: see durabletest.Replay. It holds the run's
+input and the results of its steps.`,
+		Example: `  perdure export fulfil/order-17/order-17 > testdata/journals/order-17.json`,
+		Args:    exactly(1, "one reference kind/key/id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				journal, err := client.Export(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", journal)
+				return err
+			})
+		},
+	}
+	c.flags(cmd)
+	return cmd
+}
