@@ -123,7 +123,8 @@ func StepAsync[T any](ctx Context, name string, fn func(context.Context) (T, err
 // OnFailure registers a step that undoes something if the run fails or is
 // cancelled: the last one registered runs first, each with its own policy, and
 // one that fails does not keep the others from running; the run's error then
-// says so. Register right after the step that it undoes.
+// says so. Register right after the step that it undoes. A run that the engine
+// itself ends, as [ErrDeadlock] or for a Send over the cap, runs none.
 //
 //	durable.OnFailure(ctx, "refund", func(ctx context.Context) error {
 //		return bank.Refund(ctx, charge, durable.IdempotencyKey(ctx))

@@ -71,8 +71,10 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if e := r.shown.event(); e != nil {
 			r.versioned = append(r.versioned, e)
 		}
-		l.queue = append(r.versioned, l.queue...)
-		r.versioned = nil
+		if len(r.versioned) > 0 {
+			l.queue = append(r.versioned, l.queue...)
+			r.versioned = nil
+		}
 		if len(l.queue) == 0 {
 			if l.gaveUp {
 				return ending(Lost, Errorf(ErrFenced.Code, "a step of %s was given up: this process may not act for its partition now", r.ref))
