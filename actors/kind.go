@@ -28,7 +28,7 @@ type Handlers[S any] []Handler[S]
 // reported when a node is opened with it.
 //
 //	actors.New(actors.Handlers[Stock]{actors.On(Reserve, reserve), actors.OnQuery(Level, level)})
-func New[S any](handlers Handlers[S]) *runtime.Kind {
+func New[S any](handlers Handlers[S], opts ...durable.KindOption) *runtime.Kind {
 	k := &runtime.Kind{Type: "actor", Stateful: true, Methods: map[string]runtime.Method{}, Queries: map[string]runtime.QueryFunc{}}
 	bad := func(format string, args ...any) {
 		k.Errs = append(k.Errs, durable.Fail(durable.ErrInvalid.Code, format, args...))
@@ -52,6 +52,9 @@ func New[S any](handlers Handlers[S]) *runtime.Kind {
 		} else {
 			k.Methods[h.method] = h.run
 		}
+	}
+	for _, o := range opts {
+		o(k)
 	}
 	return k
 }

@@ -7,7 +7,7 @@ import (
 
 // Workflow binds code to a name made by [DeclareWorkflow]. What is wrong is
 // reported when a node is opened with it.
-func Workflow[In, Out any](name Name[In, Out], fn func(Context, In) (Out, error)) *runtime.Kind {
+func Workflow[In, Out any](name Name[In, Out], fn func(Context, In) (Out, error), opts ...KindOption) *runtime.Kind {
 	k := &runtime.Kind{Name: name.kind, Type: "workflow", OncePerKey: true}
 	if name.err != nil {
 		k.Errs = append(k.Errs, name.err)
@@ -32,6 +32,9 @@ func Workflow[In, Out any](name Name[In, Out], fn func(Context, In) (Out, error)
 		},
 		Check: CheckInput[In],
 	}}
+	for _, o := range opts {
+		o(k)
+	}
 	return k
 }
 
