@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/runtime"
@@ -102,6 +103,12 @@ func (p *Process) deliver(id schemas.Identity, m *message) {
 
 // point is a write or an acknowledgement of a process: a place to crash at.
 func (p *Process) point(id schemas.Identity, what string, do func() error) error {
+	kind, _, _ := strings.Cut(what, " ")
+	return p.pointOf(id, what, []string{kind}, do)
+}
+
+// pointOf is a point that is of these kinds.
+func (p *Process) pointOf(id schemas.Identity, what string, kinds []string, do func() error) error {
 	w := p.w
 	if w.OnPoint != nil && p.ctx.Err() == nil {
 		w.OnPoint(what)
@@ -111,7 +118,7 @@ func (p *Process) point(id schemas.Identity, what string, do func() error) error
 		w.mu.Unlock()
 		return errKilled
 	}
-	w.points = append(w.points, what)
+	w.points, w.kindsOf = append(w.points, what), append(w.kindsOf, kinds)
 	when := w.crashes[len(w.points)]
 	if when == Before {
 		p.crash()
@@ -190,11 +197,25 @@ func (j processJournal) Append(ctx context.Context, ref schemas.Ref, after uint6
 	if e.GetRecord() != nil {
 		what = "commit "
 	}
-	err = j.p.point(ref.Identity, what+ref.String(), func() (err error) {
+	err = j.p.pointOf(ref.Identity, what+ref.String(), kindsOfEntry(e), func() (err error) {
 		out, err = j.p.w.Journal.Append(ctx, ref, after, e)
 		return err
 	})
 	return out, err
+}
+
+// kindsOfEntry names the events of an entry as the wire format does.
+func kindsOfEntry(e *schemas.Entry) (kinds []string) {
+	for _, ev := range e.GetEvents() {
+		m := ev.ProtoReflect()
+		if f := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind")); f != nil {
+			kinds = append(kinds, string(f.Name()))
+		}
+	}
+	if e.GetRecord() != nil {
+		kinds = append(kinds, "record")
+	}
+	return kinds
 }
 
 // read reads from the store, which a dead process cannot.

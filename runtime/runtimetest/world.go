@@ -48,7 +48,8 @@ type World struct {
 	closed    bool
 	changed   chan struct{} // closed when anything changes
 
-	points   []string // every write and acknowledgement, as they came
+	points   []string   // every write and acknowledgement, as they came
+	kindsOf  [][]string // of each of them
 	crashes  map[int]When
 	accepted map[string]bool // IDs of messages, with the identity
 	runs     map[string]int  // executions of steps, by reference and path
@@ -125,6 +126,15 @@ func (w *World) Points() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.points)
+}
+
+// Kinds returns of what kinds each of [World.Points] was: of an append the kinds of
+// its events, as the wire format names them, e.g. "step_completed", of a commit
+// "record"; of everything else the point's first word, e.g. "wake" or "ack".
+func (w *World) Kinds() [][]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.kindsOf)
 }
 
 // Executions returns how often bodies of steps were executed, by the run's
