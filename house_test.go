@@ -330,6 +330,43 @@ func TestHouseRepository(t *testing.T) {
 	}
 }
 
+// TestHouseModules finds modules below this one that make does not look at: go
+// vet ./... and go test ./... do not see them.
+func TestHouseModules(t *testing.T) {
+	text, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == ".git"):
+			return fs.SkipDir
+		case d.Name() != "go.mod" || path == "go.mod":
+			return nil
+		}
+		found++
+		dir := filepath.ToSlash(filepath.Dir(path))
+		want := []string{"vet ./...", "mod tidy -diff"}
+		if tests, err := filepath.Glob(filepath.Join(dir, "*", "*_test.go")); err != nil {
+			return err
+		} else if len(tests) > 0 {
+			want = append(want, "test ")
+		}
+		for _, w := range want {
+			if !bytes.Contains(text, []byte("$(GO) -C "+dir+" "+w)) {
+				t.Errorf("the Makefile has no %q for the module %s", w, dir)
+			}
+		}
+		return nil
+	})
+	if err != nil || found != 2 {
+		t.Errorf("found %d modules below this one, want 2 (%v)", found, err)
+	}
+}
+
 // TestHouseWalk finds files that the walk of a task names and that are gone.
 func TestHouseWalk(t *testing.T) {
 	text, err := os.ReadFile("CONTRIBUTING.md")
