@@ -334,6 +334,11 @@ func (a *activation) conclude(m ended) []*item {
 		ref := a.id.Run(m.run)
 		a.open, a.asleep = &ref, true
 		return a.take(func(it *item) bool { return it.run == m.run && it.given })
+	case runtime.Continued:
+		ref := a.id.Run(m.run)
+		a.open, a.asleep = &ref, false
+		carrier := a.carrier(m.run)
+		return a.take(func(it *item) bool { return it.run == m.run && it.given && it != carrier })
 	case runtime.Behind:
 		ref := m.end.Open
 		a.open, a.asleep = &ref, m.end.Asleep
@@ -356,6 +361,19 @@ func (a *activation) conclude(m ended) []*item {
 		a.pump.lose(m.end.Err)
 	}
 	return nil
+}
+
+// carrier returns the message that brings a run back which continues as new,
+// wherever it goes on: all the others that it was given are in its journal.
+func (a *activation) carrier(run schemas.RunID) (c *item) {
+	for _, it := range a.items {
+		if it.run == run && it.given {
+			if c = it; it.isTask() || it.d.Envelope.GetType() == schemas.Envelope_WAKE {
+				break
+			}
+		}
+	}
+	return c
 }
 
 // restart begins the activation again from what is stored, after a pause that

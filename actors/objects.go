@@ -63,6 +63,32 @@ func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, r
 	return nil
 }
 
+// removeReplaced removes the objects of a run that continues as new: those that
+// its new beginning, part, does not name, and no message that waits.
+func removeReplaced(ctx context.Context, b *broker.Broker, run schemas.Ref, part string) error {
+	names, err := b.Blobs().Of(ctx, run.Identity)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		of, err := broker.BlobRun(name)
+		return err != nil || of != run || strings.HasPrefix(lastPart(name), part+"-") || strings.HasPrefix(lastPart(name), stateBlob)
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	used, err := usedObjects(ctx, b, run)
+	for _, name := range names {
+		if err != nil {
+			return err
+		}
+		if !used[name] {
+			err = b.Blobs().Delete(ctx, name)
+		}
+	}
+	return err
+}
+
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // stateObject names the object of an identity's state; empty for none.

@@ -36,6 +36,8 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 			switch k := e.GetKind().(type) {
 			case *schemas.Event_Started:
 				one(k.Started.GetInput())
+			case *schemas.Event_Continued:
+				one(k.Continued.GetCarried())
 			case *schemas.Event_StepCompleted:
 				one(k.StepCompleted.GetResult())
 			case *schemas.Event_CallReturned:
@@ -132,9 +134,7 @@ func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *s
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
-	small, err := Spill(ctx, j.b, ref, func() string {
-		return fmt.Sprintf("%s-%d", hex.EncodeToString(e.Nonce), e.Counter)
-	}, e)
+	small, err := Spill(ctx, j.b, ref, func() string { return entryPart(e) }, e)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -142,7 +142,18 @@ func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *s
 	if err != nil {
 		return out, spillError(err)
 	}
+	if e.GetRecord() == nil && !out.Fenced && e.Replaces() {
+		// what is left costs space until the run is over, and nothing else
+		if err := removeReplaced(ctx, j.b, ref, entryPart(e)); err != nil && ctx.Err() == nil {
+			return out, err
+		}
+	}
 	return out, nil
+}
+
+// entryPart begins the last part of the names of an entry's objects.
+func entryPart(e *schemas.Entry) string {
+	return fmt.Sprintf("%s-%d", hex.EncodeToString(e.Nonce), e.Counter)
 }
 
 func (j journal) Head(ctx context.Context, id schemas.Identity) (schemas.Stored, bool, error) {

@@ -38,8 +38,9 @@ var appendMsgs = sync.Pool{New: func() any {
 var rollupSubject = []string{"sub"}
 
 // Append stores e as the next entry of the run, if the last entry of its
-// identity has sequence after (0: the identity has none). A record, which is
-// the run's last entry, replaces the run's entries in the same write.
+// identity has sequence after (0: the identity has none). An
+// entry that replaces those before it, such as a record, does so in the same
+// write.
 //
 // An unknown outcome is resolved here (P04): the same bytes are sent again
 // until they are acknowledged or refused, and a refusal is compared with the
@@ -58,6 +59,8 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	m.seq[0], m.filter[0] = strconv.FormatUint(after, 10), b.names.FenceFilter(ref.Identity)
 	if e.Record != nil {
 		op = opCommit
+	}
+	if e.Replaces() {
 		m.msg.Header[hdrRollup] = rollupSubject
 	}
 	defer func() {
@@ -137,7 +140,7 @@ func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (s schemas.Stored, 
 }
 
 // Load returns the entries of a run in order; none when the run is unknown.
-// It begins at the run's record if there is one: what a roll-up has not yet
+// It begins at the last entry that replaces those before it: what a roll-up has not yet
 // removed below it does not count (P19).
 func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
 	var entries []schemas.Stored
@@ -149,7 +152,7 @@ func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, 
 		if err != nil {
 			return nil, fmt.Errorf("load %v: %w", ref, err)
 		}
-		if s.Entry.Record != nil {
+		if s.Entry.Replaces() {
 			entries = entries[:0]
 		}
 		entries = append(entries, s)

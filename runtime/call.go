@@ -40,7 +40,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	r := c.run
 	path := c.next()
 	if to.ID == "" {
-		to.ID = schemas.RunID(DeriveID(r.info.Namespace, r.ref, "message", path))
+		to.ID = schemas.RunID(r.derive("message", path))
 	}
 	f := &Future{run: r, kind: kind, path: path, name: name, scope: c.scope, msg: message{to: to.Identity.Run(to.ID)}}
 	if err := f.msg.to.Validate(); err != nil {
@@ -56,7 +56,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 		Parent: r.ref.String(), Trace: r.trace,
 	}
 	if kind == kindCall {
-		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: path}
+		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}
 	}
 	if blocks {
 		env.Chain = append(slices.Clone(r.chain), self)

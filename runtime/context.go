@@ -21,6 +21,8 @@ type Info struct {
 	Attempt   int       // how many owners the run has had, this one included
 	Started   time.Time // when the run began, by its journal
 	Parent    string    // reference of the run that caused it; empty for a client
+	// Generation is how often the run continued as new.
+	Generation int
 }
 
 // Ref returns the run's reference kind/key/id.
@@ -60,14 +62,14 @@ func (c *Context) Log() *slog.Logger { return c.run.log }
 // NewID returns an ID that is unique and the same on every replay.
 func (c *Context) NewID() string {
 	c.check()
-	return DeriveID(c.run.info.Namespace, c.run.ref, "id", c.next())
+	return c.run.derive("id", c.next())
 }
 
 // Rand returns a generator whose numbers are the same on every replay.
 func (c *Context) Rand() *rand.Rand {
 	c.check()
 	if c.line.rand == nil {
-		c.line.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.prefix)
+		c.line.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.run.global(c.prefix))
 	}
 	return c.line.rand
 }

@@ -97,8 +97,8 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		attempt := uint32(1)
 		for _, s := range entries {
 			for _, ev := range s.Entry.GetEvents() {
-				if ev.GetClaimed() != nil {
-					attempt++
+				if c := ev.GetClaimed(); c != nil {
+					attempt = c.GetAttempt() + 1
 				}
 			}
 		}
@@ -125,6 +125,14 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return x.park(ctx, r, err)
 	}
 	r.confirm(entries)
+	if onlyClaims(entries[1:]) {
+		if end := x.sendCarried(ctx, r); end != nil {
+			return end
+		}
+	}
+	for _, env := range r.gen.mail {
+		mail.Put(env)
+	}
 	return x.execute(ctx, r, mail, nil)
 }
 

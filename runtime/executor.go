@@ -31,6 +31,9 @@ type Config struct {
 	SuspendAfter time.Duration
 	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
 	PayloadCap int64
+	// LongJournal is from how many events on a run's journal is called long in the
+	// log; 0: never.
+	LongJournal int
 
 	// entries numbers what the process appends: with the nonce it names one
 	// write (P04), whichever executor made it.
@@ -45,6 +48,10 @@ const (
 	Finished EndingKind = iota
 	// Suspended: a stored wake-up carries the run; its messages may be acknowledged.
 	Suspended
+	// Continued: the run is to be resumed, it begins again. Its messages may be
+	// acknowledged but for one, which brings it back: its task, a wake-up, or else
+	// the newest.
+	Continued
 	// Parked: the code that is deployed cannot go on; the run's messages stay.
 	Parked
 	// Behind: another run of the identity is open and goes first.
@@ -65,8 +72,8 @@ type Ending struct {
 	Found  bool            // Finished: the record was there before, nothing was executed
 	Open   schemas.Ref     // Behind: the run that goes first
 	Asleep bool            // Behind: it is suspended, and waits for a message
-	Hash   []byte          // Finished, Suspended: of the run's input
-	Err    error           // why, for people; nil for Finished and Suspended
+	Hash   []byte          // Finished, Suspended, Continued: of the run's input
+	Err    error           // why, for people; nil for Finished, Suspended and Continued
 }
 
 func ending(kind EndingKind, err error) *Ending { return &Ending{Kind: kind, Err: err} }

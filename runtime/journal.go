@@ -18,8 +18,8 @@ type Journal interface {
 	// Load returns the entries of a run in order, only its record if it has one.
 	Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
 	// Append stores e as the next entry of a run if the last sequence of its
-	// whole identity is after (0: nothing). An entry with a record replaces the
-	// entries before it. An unknown outcome is resolved inside: an error means
+	// whole identity is after (0: nothing). An entry that [schemas.Entry.Replaces]
+	// those before it of its run does so in the same write. An unknown outcome is resolved inside: an error means
 	// that ctx ended or that e cannot be stored, and whether it was is unknown.
 	Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error)
 }

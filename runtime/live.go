@@ -21,6 +21,7 @@ type live struct {
 	steps  int                // running
 	work   sync.WaitGroup     // their goroutines
 	gaveUp bool               // a step was, between two attempts
+	warned bool               // that the journal is long
 	queue  []*schemas.Event   // happened, and not stored yet
 	armed  map[*Future]string // timers and calls that are waited for, by path
 	timer  *time.Timer        // of wait, used again
@@ -48,7 +49,10 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 				return x.park(ctx, r, err)
 			}
 		}
-		if r.finished {
+		switch {
+		case r.gen.next != nil:
+			return l.next(ctx)
+		case r.finished:
 			return x.finish(ctx, r, mail)
 		}
 		draining := l.draining()
@@ -96,7 +100,18 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if end := x.append(ctx, r.ref, e); end != nil {
 			return end
 		}
+		l.warn(len(e.GetEvents()))
 	}
+}
+
+// warn says, once in an execution, that a journal has become long.
+func (l *live) warn(more int) {
+	n := l.r.applied + more
+	if limit := l.cfg.LongJournal; limit == 0 || n < limit || l.warned {
+		return
+	}
+	l.warned = true
+	l.cfg.Log.Warn("the journal of a run is long, and whoever takes the run over replays it from its beginning; let its code continue as new now and then", "run", l.r.ref.String(), "events", n)
 }
 
 var errDraining = errors.New("the partition is being given up")
@@ -239,7 +254,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	f.live = true
 	info := &StepContext{
 		Info: l.r.info, Path: f.path, Name: f.name,
-		IdempotencyKey: DeriveID(l.cfg.Namespace, l.r.ref, "step", f.path),
+		IdempotencyKey: l.r.derive("step", f.path),
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	f.step.cancel = func() { cancel(f.scope.cause()) }
@@ -281,14 +296,15 @@ func (l *live) happened() (events []*schemas.Event) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage()}}})
 			}
 		case schemas.Envelope_RESULT:
-			f := l.r.futures[env.GetPath()]
-			if f == nil || f.kind != kindCall || f.done || l.armed[f] == "" {
+			path, mine := l.r.local(env.GetPath())
+			f := l.r.futures[path]
+			if !mine || f == nil || f.kind != kindCall || f.done || l.armed[f] == "" {
 				continue // it was given up, or came before
 			}
 			delete(l.armed, f)
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
 		case schemas.Envelope_SIGNAL:
-			if l.r.signals.first(env.GetId()) {
+			if l.r.signals.first(env.GetId(), now.UnixNano()) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}
 		case schemas.Envelope_TASK:

@@ -15,11 +15,14 @@ import (
 // is a mismatch, and the error says what was recorded and what was asked for.
 func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	r.now = time.Unix(0, at).UTC()
+	r.applied++
 	var err error
 	switch k := e.GetKind().(type) {
 	case *schemas.Event_Claimed:
 		r.info.Attempt = int(k.Claimed.GetAttempt())
 		r.timeline.claim(k.Claimed, at)
+	case *schemas.Event_Continued:
+		err = r.continued(k.Continued)
 	case *schemas.Event_Started:
 		r.begin(k.Started)
 	case *schemas.Event_StepStarted:

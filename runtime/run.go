@@ -45,11 +45,13 @@ type run struct {
 	suspended bool
 	wakes     map[string]time.Time // wake-ups that may stand, and when they are due
 	parked    *schemas.Parked
+	gen       generation
 	undo      []compensation   // in the order registered
 	versions  map[string]int64 // by change
 	versioned []*schemas.Event // versions that are to be recorded
 	shown     shown
 	replays   bool  // entries follow in which something happens
+	applied   int   // events
 	wrong     error // why the code that is deployed cannot go on
 	timeline  timeline
 }
@@ -76,6 +78,9 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 func (r *run) begin(s *schemas.Started) {
 	r.started = s
 	r.info.Method, r.info.Parent, r.info.Started = s.GetMethod(), s.GetParent(), r.now
+	if r.gen.number > 0 {
+		r.info.Started, r.info.Generation = r.gen.begun, int(r.gen.number)
+	}
 	r.chain = s.GetChain()
 	if r.trace == nil {
 		r.trace = s.GetTrace()

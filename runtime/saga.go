@@ -27,7 +27,10 @@ func (c *Context) Compensate(name string, fn StepFunc, opts StepOptions) {
 // registered.
 func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, error) {
 	p, err := c.protect(h, in)
-	if err == nil || len(c.run.undo) == 0 {
+	if err != nil {
+		err = c.run.gen.ended(c.run, err)
+	}
+	if err == nil || len(c.run.undo) == 0 || c.run.gen.next != nil {
 		return p, err
 	}
 	d := c.derive(newScope(nil)) // also where the run was cancelled

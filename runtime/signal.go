@@ -5,20 +5,29 @@ import "github.com/perdure/perdure/schemas"
 // signals are the values that were sent to a run: they wait for the code, or
 // the code for them. Which wait gets which value follows from the journal.
 type signals struct {
-	seen    map[string]bool               // message IDs, recorded or about to be
-	values  map[string][]*schemas.Payload // by name, in the order received
-	waiting map[string][]*Future          // by name, in the order issued
+	seen    map[string]int64     // message IDs, recorded or about to be; when, in Unix nanoseconds
+	values  map[string][]*kept   // by name, in the order received
+	waiting map[string][]*Future // by name, in the order issued
+	count   int                  // received
+}
+
+// A kept signal was received and is not awaited yet.
+type kept struct {
+	id, name string
+	value    *schemas.Payload
+	order    int // of receipt
 }
 
 // first reports whether a message is to be recorded: it was not before.
-func (s *signals) first(id string) bool {
-	if s.seen[id] {
+func (s *signals) first(id string, at int64) bool {
+	if _, seen := s.seen[id]; seen {
+		s.seen[id] = max(s.seen[id], at) // it may come again: see [signals.recent]
 		return false
 	}
 	if s.seen == nil {
-		s.seen = map[string]bool{}
+		s.seen = map[string]int64{}
 	}
-	s.seen[id] = true
+	s.seen[id] = at
 	return true
 }
 
@@ -26,7 +35,8 @@ func (s *signals) first(id string) bool {
 // first, or is kept.
 func (r *run) signal(e *schemas.SignalReceived, at int64) {
 	s := &r.signals
-	s.first(e.GetId())
+	s.first(e.GetId(), at)
+	s.count++
 	r.timeline.done(&Future{kind: kindSignal, name: e.GetName()}, at, nil)
 	waiting := s.waiting[e.GetName()]
 	for len(waiting) > 0 {
@@ -40,9 +50,9 @@ func (r *run) signal(e *schemas.SignalReceived, at int64) {
 	}
 	delete(s.waiting, e.GetName())
 	if s.values == nil {
-		s.values = map[string][]*schemas.Payload{}
+		s.values = map[string][]*kept{}
 	}
-	s.values[e.GetName()] = append(s.values[e.GetName()], e.GetValue())
+	s.values[e.GetName()] = append(s.values[e.GetName()], &kept{e.GetId(), e.GetName(), e.GetValue(), s.count})
 }
 
 // Await issues a wait for a signal of a name. Each signal goes to one wait, in
@@ -56,7 +66,7 @@ func (c *Context) Await(name string) *Future {
 	case f.done:
 	case len(values) > 0:
 		s.values[name] = values[1:]
-		f.complete(r, values[0], nil)
+		f.complete(r, values[0].value, nil)
 	default:
 		if s.waiting == nil {
 			s.waiting = map[string][]*Future{}

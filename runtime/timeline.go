@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"cmp"
+
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
 )
@@ -58,6 +60,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 	rec, status := &schemas.Record{}, schemas.Status_QUEUED
 	var t timeline
 	kinds := map[string]*Future{}
+	var began int64
 	for _, s := range entries {
 		if r := s.Entry.GetRecord(); r != nil {
 			return r, r.GetStatus()
@@ -68,10 +71,13 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			switch k := e.GetKind().(type) {
 			case *schemas.Event_Claimed:
 				t.claim(k.Claimed, at)
+			case *schemas.Event_Continued:
+				c := k.Continued
+				began, t.count, rec.Generation = c.GetBegan(), c.GetSteps(), c.GetGeneration()
 			case *schemas.Event_Started:
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
-				rec.Published, rec.Started = st.GetPublished(), at
+				rec.Published, rec.Started = st.GetPublished(), cmp.Or(began, at)
 			case *schemas.Event_StepCompleted:
 				t.step(k.StepCompleted, at)
 			case *schemas.Event_TimerCreated:

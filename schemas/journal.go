@@ -17,3 +17,20 @@ type Outcome struct {
 	Fenced bool   // the condition did not hold and it was not our own write that moved it
 	Head   Stored // when fenced: what is last now; Seq 0 if there is nothing
 }
+
+// Replaces reports whether an entry stands for all before it of its run: a
+// record, or the beginning of a run that continues as new.
+func (e *Entry) Replaces() bool {
+	if e.GetRecord() != nil {
+		return true
+	}
+	for i, ev := range e.GetEvents() {
+		if ev.GetContinued() != nil {
+			return true
+		}
+		if i == 1 { // it follows the claim
+			return false
+		}
+	}
+	return false
+}

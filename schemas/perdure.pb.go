@@ -649,6 +649,7 @@ type Event struct {
 	//	*Event_SignalReceived
 	//	*Event_Versioned
 	//	*Event_StatusSet
+	//	*Event_Continued
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -835,6 +836,15 @@ func (x *Event) GetStatusSet() *StatusSet {
 	return nil
 }
 
+func (x *Event) GetContinued() *Continued {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Continued); ok {
+			return x.Continued
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -903,6 +913,10 @@ type Event_StatusSet struct {
 	StatusSet *StatusSet `protobuf:"bytes,16,opt,name=status_set,json=statusSet,proto3,oneof"`
 }
 
+type Event_Continued struct {
+	Continued *Continued `protobuf:"bytes,17,opt,name=continued,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -934,6 +948,8 @@ func (*Event_SignalReceived) isEvent_Kind() {}
 func (*Event_Versioned) isEvent_Kind() {}
 
 func (*Event_StatusSet) isEvent_Kind() {}
+
+func (*Event_Continued) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -1836,6 +1852,215 @@ func (x *Versioned) GetVersion() int64 {
 	return 0
 }
 
+// Continued begins a run again with another input, under the same reference: the
+// entry replaces those before it. The Started that follows it in the entry has
+// the new input, and the hash of the first one.
+type Continued struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"` // 1 for the first time
+	Began         int64                  `protobuf:"varint,2,opt,name=began,proto3" json:"began,omitempty"`           // when the run first began, Unix nanoseconds
+	Steps         uint64                 `protobuf:"varint,3,opt,name=steps,proto3" json:"steps,omitempty"`           // recorded in the generations before
+	Suspended     bool                   `protobuf:"varint,4,opt,name=suspended,proto3" json:"suspended,omitempty"`   // the run was suspended: a wake-up may still stand
+	Carried       *Payload               `protobuf:"bytes,5,opt,name=carried,proto3" json:"carried,omitempty"`        // a Carried, codec "proto"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Continued) Reset() {
+	*x = Continued{}
+	mi := &file_perdure_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Continued) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Continued) ProtoMessage() {}
+
+func (x *Continued) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Continued.ProtoReflect.Descriptor instead.
+func (*Continued) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Continued) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Continued) GetBegan() int64 {
+	if x != nil {
+		return x.Began
+	}
+	return 0
+}
+
+func (x *Continued) GetSteps() uint64 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+func (x *Continued) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+func (x *Continued) GetCarried() *Payload {
+	if x != nil {
+		return x.Carried
+	}
+	return nil
+}
+
+// Carried is what a run that begins again keeps.
+type Carried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mail          []*Envelope            `protobuf:"bytes,1,rep,name=mail,proto3" json:"mail,omitempty"`     // received, and not taken by the code
+	Outbox        []*Envelope            `protobuf:"bytes,2,rep,name=outbox,proto3" json:"outbox,omitempty"` // sent by the generation before, perhaps not accepted yet
+	Seen          []*Seen                `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`     // messages that were taken, the oldest first
+	Joined        []*Reply               `protobuf:"bytes,4,rep,name=joined,proto3" json:"joined,omitempty"` // who waits besides
+	Wakes         []*Suspended           `protobuf:"bytes,5,rep,name=wakes,proto3" json:"wakes,omitempty"`   // wake-ups that may stand
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Carried) Reset() {
+	*x = Carried{}
+	mi := &file_perdure_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Carried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Carried) ProtoMessage() {}
+
+func (x *Carried) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Carried.ProtoReflect.Descriptor instead.
+func (*Carried) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Carried) GetMail() []*Envelope {
+	if x != nil {
+		return x.Mail
+	}
+	return nil
+}
+
+func (x *Carried) GetOutbox() []*Envelope {
+	if x != nil {
+		return x.Outbox
+	}
+	return nil
+}
+
+func (x *Carried) GetSeen() []*Seen {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *Carried) GetJoined() []*Reply {
+	if x != nil {
+		return x.Joined
+	}
+	return nil
+}
+
+func (x *Carried) GetWakes() []*Suspended {
+	if x != nil {
+		return x.Wakes
+	}
+	return nil
+}
+
+// Seen is a message that a run has taken.
+type Seen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"` // when it was recorded, Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seen) Reset() {
+	*x = Seen{}
+	mi := &file_perdure_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seen) ProtoMessage() {}
+
+func (x *Seen) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seen.ProtoReflect.Descriptor instead.
+func (*Seen) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Seen) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Seen) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 // StatusSet is what the run's code shows of itself.
 type StatusSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1847,7 +2072,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2084,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2097,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -1900,7 +2125,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2137,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2150,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -1964,6 +2189,7 @@ type Record struct {
 	StepCount     uint64                 `protobuf:"varint,16,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
 	Suspended     bool                   `protobuf:"varint,17,opt,name=suspended,proto3" json:"suspended,omitempty"`                          // the run was suspended: a wake-up may still stand
 	CustomStatus  *Payload               `protobuf:"bytes,19,opt,name=custom_status,json=customStatus,proto3" json:"custom_status,omitempty"` // what the run's code showed last
+	Generation    uint32                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                        // how often the run continued as new
 	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1971,7 +2197,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2209,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2222,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Record) GetStatus() Status {
@@ -2125,6 +2351,13 @@ func (x *Record) GetCustomStatus() *Payload {
 	return nil
 }
 
+func (x *Record) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 func (x *Record) GetRest() *Payload {
 	if x != nil {
 		return x.Rest
@@ -2142,7 +2375,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2387,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2400,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -2188,7 +2421,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2433,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2446,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2254,7 +2487,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2499,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2512,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2357,7 +2590,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2602,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2615,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2421,7 +2654,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2666,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2679,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Member) GetId() string {
@@ -2503,7 +2736,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2748,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2761,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Owner) GetNode() string {
@@ -2564,7 +2797,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2809,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2822,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2670,7 +2903,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x99\a\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xd0\a\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -2690,7 +2923,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0fsignal_received\x18\x0e \x01(\v2\x1a.perdure.v1.SignalReceivedH\x00R\x0esignalReceived\x125\n" +
 	"\tversioned\x18\x0f \x01(\v2\x15.perdure.v1.VersionedH\x00R\tversioned\x126\n" +
 	"\n" +
-	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSetB\x06\n" +
+	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSet\x125\n" +
+	"\tcontinued\x18\x11 \x01(\v2\x15.perdure.v1.ContinuedH\x00R\tcontinuedB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -2766,13 +3000,30 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"=\n" +
 	"\tVersioned\x12\x16\n" +
 	"\x06change\x18\x01 \x01(\tR\x06change\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"L\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xa4\x01\n" +
+	"\tContinued\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12\x14\n" +
+	"\x05began\x18\x02 \x01(\x03R\x05began\x12\x14\n" +
+	"\x05steps\x18\x03 \x01(\x04R\x05steps\x12\x1c\n" +
+	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x12-\n" +
+	"\acarried\x18\x05 \x01(\v2\x13.perdure.v1.PayloadR\acarried\"\xdf\x01\n" +
+	"\aCarried\x12(\n" +
+	"\x04mail\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\x04mail\x12,\n" +
+	"\x06outbox\x18\x02 \x03(\v2\x14.perdure.v1.EnvelopeR\x06outbox\x12$\n" +
+	"\x04seen\x18\x03 \x03(\v2\x10.perdure.v1.SeenR\x04seen\x12)\n" +
+	"\x06joined\x18\x04 \x03(\v2\x11.perdure.v1.ReplyR\x06joined\x12+\n" +
+	"\x05wakes\x18\x05 \x03(\v2\x15.perdure.v1.SuspendedR\x05wakes\"&\n" +
+	"\x04Seen\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"L\n" +
 	"\tStatusSet\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xcd\x05\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xed\x05\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -2794,7 +3045,10 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"step_count\x18\x10 \x01(\x04R\tstepCount\x12\x1c\n" +
 	"\tsuspended\x18\x11 \x01(\bR\tsuspended\x128\n" +
-	"\rcustom_status\x18\x13 \x01(\v2\x13.perdure.v1.PayloadR\fcustomStatus\x12'\n" +
+	"\rcustom_status\x18\x13 \x01(\v2\x13.perdure.v1.PayloadR\fcustomStatus\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x14 \x01(\rR\n" +
+	"generation\x12'\n" +
 	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\":\n" +
 	"\x06Outbox\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\bmessages\"O\n" +
@@ -2865,7 +3119,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -2890,20 +3144,23 @@ var file_perdure_proto_goTypes = []any{
 	(*Joined)(nil),          // 20: perdure.v1.Joined
 	(*SignalReceived)(nil),  // 21: perdure.v1.SignalReceived
 	(*Versioned)(nil),       // 22: perdure.v1.Versioned
-	(*StatusSet)(nil),       // 23: perdure.v1.StatusSet
-	(*Parked)(nil),          // 24: perdure.v1.Parked
-	(*Record)(nil),          // 25: perdure.v1.Record
-	(*Outbox)(nil),          // 26: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 27: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 28: perdure.v1.TimelineStep
-	(*State)(nil),           // 29: perdure.v1.State
-	(*Member)(nil),          // 30: perdure.v1.Member
-	(*Owner)(nil),           // 31: perdure.v1.Owner
-	(*Namespace)(nil),       // 32: perdure.v1.Namespace
-	nil,                     // 33: perdure.v1.Envelope.TraceEntry
-	nil,                     // 34: perdure.v1.Started.TraceEntry
-	nil,                     // 35: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 36: perdure.v1.TimelineStep.AttributesEntry
+	(*Continued)(nil),       // 23: perdure.v1.Continued
+	(*Carried)(nil),         // 24: perdure.v1.Carried
+	(*Seen)(nil),            // 25: perdure.v1.Seen
+	(*StatusSet)(nil),       // 26: perdure.v1.StatusSet
+	(*Parked)(nil),          // 27: perdure.v1.Parked
+	(*Record)(nil),          // 28: perdure.v1.Record
+	(*Outbox)(nil),          // 29: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 30: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 31: perdure.v1.TimelineStep
+	(*State)(nil),           // 32: perdure.v1.State
+	(*Member)(nil),          // 33: perdure.v1.Member
+	(*Owner)(nil),           // 34: perdure.v1.Owner
+	(*Namespace)(nil),       // 35: perdure.v1.Namespace
+	nil,                     // 36: perdure.v1.Envelope.TraceEntry
+	nil,                     // 37: perdure.v1.Started.TraceEntry
+	nil,                     // 38: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 39: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -2911,9 +3168,9 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	33, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	36, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
 	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	25, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	28, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	10, // 9: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	11, // 10: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -2926,39 +3183,46 @@ var file_perdure_proto_depIdxs = []int32{
 	18, // 17: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	19, // 18: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	20, // 19: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	24, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	27, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	21, // 21: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
 	22, // 22: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	23, // 23: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	2,  // 24: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 25: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	34, // 26: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 27: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 28: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	35, // 29: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 30: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 31: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 32: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	2,  // 33: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	2,  // 34: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	0,  // 35: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 36: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 37: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 38: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 39: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 40: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	27, // 41: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	28, // 42: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 43: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	2,  // 44: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 45: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	36, // 46: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 47: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	26, // 23: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	23, // 24: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	2,  // 25: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	6,  // 26: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	37, // 27: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	2,  // 28: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	4,  // 29: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	38, // 30: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	2,  // 31: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	4,  // 32: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	6,  // 33: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	2,  // 34: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	2,  // 35: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	5,  // 36: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	5,  // 37: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	25, // 38: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	6,  // 39: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	18, // 40: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	2,  // 41: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	0,  // 42: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	0,  // 43: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	2,  // 44: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	4,  // 45: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	2,  // 46: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	5,  // 47: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	30, // 48: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	31, // 49: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 50: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	2,  // 51: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 52: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	39, // 53: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 54: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -2983,6 +3247,7 @@ func file_perdure_proto_init() {
 		(*Event_SignalReceived)(nil),
 		(*Event_Versioned)(nil),
 		(*Event_StatusSet)(nil),
+		(*Event_Continued)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2990,7 +3255,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -32,6 +32,7 @@ func samples() map[string]proto.Message {
 	maps.Copy(all, envelopes())
 	maps.Copy(all, events())
 	maps.Copy(all, records())
+	maps.Copy(all, newer())
 	return all
 }
 

@@ -113,6 +113,11 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 			if err := a.settled(ref, end); err != nil || a.p.w.Passivate && !a.waits(ref) {
 				return true
 			}
+		case runtime.Continued:
+			open, asleep = ref, false
+			if err := a.settled(ref, end); err != nil || a.p.w.Passivate {
+				return true
+			}
 		case runtime.Behind:
 			open, asleep = end.Open, end.Asleep
 		default:
@@ -228,9 +233,19 @@ func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Ma
 func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 	var over []*received // what comes from now on is for the next look
 	for _, m := range a.held() {
-		if m.ref == ref && (end.Kind == runtime.Finished || m.given) {
-			over = append(over, m)
+		if m.ref != ref || end.Kind != runtime.Finished && !m.given {
+			continue
 		}
+		over = append(over, m)
+	}
+	if end.Kind == runtime.Continued && len(over) > 0 {
+		carrier := len(over) - 1
+		if i := slices.IndexFunc(over, func(m *received) bool {
+			return m.env.GetType() == schemas.Envelope_TASK || m.env.GetType() == schemas.Envelope_WAKE
+		}); i >= 0 {
+			carrier = i
+		}
+		over = slices.Delete(over, carrier, carrier+1) // it brings the run back
 	}
 	for _, m := range over {
 		if m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {

@@ -143,7 +143,7 @@ func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schem
 		}
 		return schemas.Outcome{Fenced: true, Head: head}, nil
 	}
-	if e.GetRecord() != nil {
+	if e.Replaces() {
 		entries = slices.DeleteFunc(slices.Clone(entries), func(s stored) bool { return s.ref == ref })
 	}
 	j.seq++

@@ -319,16 +319,27 @@ func (c counter) Step(ctx context.Context, path, _ string) (context.Context, fun
 	if c.p.dead { // its goroutines end a little later than it
 		return ctx, func(map[string]string, error) {}
 	}
-	w.runs[ref.String()+" "+path]++
+	name := path
+	if g := s.Info.Generation; g > 0 {
+		name = fmt.Sprintf("%d:%s", g, path)
+	}
+	w.runs[ref.String()+" "+name]++
+	var has uint64 // the entry that has its result
 	for _, h := range w.Journal.History() {
 		if h.Ref != ref {
 			continue
 		}
+		if h.Entry.Replaces() {
+			has = 0 // its numbers begin again
+		}
 		for _, e := range h.Entry.GetEvents() {
 			if e.GetStepCompleted().GetPath() == path {
-				w.wrong = append(w.wrong, fmt.Sprintf("step %s of %s is executed although entry %d has its result", path, ref, h.Seq))
+				has = h.Seq
 			}
 		}
+	}
+	if has != 0 {
+		w.wrong = append(w.wrong, fmt.Sprintf("step %s of %s is executed although entry %d has its result", name, ref, has))
 	}
 	return ctx, func(map[string]string, error) {}
 }

@@ -138,7 +138,8 @@ func (w *World) Kinds() [][]string {
 }
 
 // Executions returns how often bodies of steps were executed, by the run's
-// reference and the step's path: "shop/a/1 2.1".
+// reference and the step's path: "shop/a/1 2.1", or "shop/a/1 3:2.1" once the
+// run has continued as new three times.
 func (w *World) Executions() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,0 +1,250 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// A run that continues as new begins again with another input, under the same
+// reference, and who waits for it goes on waiting: one entry replaces its
+// journal. It is what lets a run go on for years.
+
+// continueAsNew is what a handler returns to begin again.
+type continueAsNew struct{ input *schemas.Payload }
+
+func (continueAsNew) Error() string {
+	return "the run continues as new: return this error from the handler as it is"
+}
+
+// ContinueAsNew returns the error that makes a handler's run begin again with
+// another input, once the handler returns it: its journal so far is replaced,
+// signals that were not awaited are kept, steps that run are told to stop, and
+// what was started goes on by itself. Compensations that were registered are
+// forgotten. A run that was cancelled ends instead. A run of a Stateful kind
+// cannot: it ends, and the next message of its identity begins another.
+func (c *Context) ContinueAsNew(input *schemas.Payload) error {
+	c.check()
+	return continueAsNew{input}
+}
+
+// Issued returns how many verbs the run has issued since it began, or last
+// continued as new: the same on every replay.
+func (c *Context) Issued() int {
+	c.check()
+	return c.run.issues
+}
+
+// maxSeen is how many messages a run that continues as new remembers; those that
+// are older than the retention are forgotten in any case.
+const maxSeen = 10_000
+
+// generation is what a run keeps of those before it under the same reference.
+type generation struct {
+	number uint32
+	next   *continueAsNew      // the handler has returned it
+	outbox []*schemas.Envelope // of the generation before
+	mail   []*schemas.Envelope // received by it, and not taken
+	steps  uint64
+	begun  time.Time // when the first one began
+}
+
+// ended looks at what the handler returned.
+func (g *generation) ended(r *run, err error) error {
+	var next continueAsNew
+	if !errors.As(err, &next) {
+		return err
+	}
+	switch {
+	case r.root.err != nil:
+		return r.root.err
+	case r.kind.Stateful:
+		return Errorf(ErrInvalid.Code, "%s: a run that keeps state cannot continue as new; return, and Send the identity a message that goes on", r.ref)
+	}
+	g.next = &next
+	return err
+}
+
+// derive returns an ID of the run, see [DeriveID]; each generation has its own.
+func (r *run) derive(purpose, path string) string {
+	return DeriveID(r.info.Namespace, r.ref, purpose, r.global(path))
+}
+
+// global names a path of this generation among those of all; local undoes it.
+func (r *run) global(path string) string {
+	if r.gen.number == 0 {
+		return path
+	}
+	return strconv.FormatUint(uint64(r.gen.number), 10) + ":" + path
+}
+
+func (r *run) local(path string) (string, bool) {
+	if r.gen.number == 0 {
+		return path, !strings.Contains(path, ":")
+	}
+	return strings.CutPrefix(path, strconv.FormatUint(uint64(r.gen.number), 10)+":")
+}
+
+// continued makes the entry that a generation begins with happen.
+func (r *run) continued(e *schemas.Continued) error {
+	var c schemas.Carried
+	if err := proto.Unmarshal(e.GetCarried().GetData(), &c); err != nil {
+		return fmt.Errorf("decode what %s carries on: %w", r.ref, err)
+	}
+	r.gen = generation{number: e.GetGeneration(), outbox: c.GetOutbox(), mail: c.GetMail(), steps: e.GetSteps(), begun: time.Unix(0, e.GetBegan()).UTC()}
+	r.timeline.count = e.GetSteps()
+	r.suspended = e.GetSuspended()
+	r.joined = c.GetJoined()
+	for _, s := range c.GetSeen() {
+		r.signals.first(s.GetId(), s.GetAt())
+	}
+	for _, w := range c.GetWakes() {
+		r.wakes[w.GetTimer()] = time.Unix(0, w.GetDue())
+	}
+	return nil
+}
+
+// next begins the run's next generation, and ends this execution: whoever hosts
+// the run acknowledges what it has taken, and resumes it.
+func (l *live) next(ctx context.Context) *Ending {
+	r := l.r
+	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: r.signals.left()}
+	for _, env := range l.mail.seal() {
+		switch env.GetType() {
+		case schemas.Envelope_WAKE, schemas.Envelope_RESULT: // of this generation
+		case schemas.Envelope_TASK:
+			if r.joins(env) {
+				c.Joined = append(c.Joined, env.GetReply())
+			}
+		case schemas.Envelope_SIGNAL:
+			if r.signals.first(env.GetId(), 0) {
+				c.Mail = append(c.Mail, proto.CloneOf(env))
+			}
+		default:
+			c.Mail = append(c.Mail, proto.CloneOf(env))
+		}
+	}
+	for _, env := range slices.Concat(c.Mail, c.Outbox) {
+		env.Payload = inline(env.GetPayload())
+	}
+	now := time.Now()
+	c.Seen = r.signals.recent(now.Add(-l.cfg.Retention).UnixNano(), c.Mail)
+	for timer, due := range r.wakes {
+		if due.After(now) {
+			c.Wakes = append(c.Wakes, &schemas.Suspended{Timer: timer, Due: due.UnixNano()})
+		}
+	}
+	data, err := proto.Marshal(c)
+	if err != nil {
+		return ending(Stopped, fmt.Errorf("encode what %s carries on: %w", r.ref, err))
+	}
+	began := r.info.Started
+	started := proto.CloneOf(r.started)
+	started.Input = inline(r.gen.next.input)
+	e := newEntry(
+		&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: l.cfg.Node, Attempt: uint32(r.info.Attempt), StateRevision: l.rev}}},
+		&schemas.Event{Kind: &schemas.Event_Continued{Continued: &schemas.Continued{
+			Generation: r.gen.number + 1, Began: began.UnixNano(), Steps: r.timeline.count, Suspended: r.suspended,
+			Carried: &schemas.Payload{Data: data, Codec: "proto"},
+		}}},
+		&schemas.Event{Kind: &schemas.Event_Started{Started: started}},
+	)
+	if r.shown.value != nil {
+		e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_StatusSet{StatusSet: &schemas.StatusSet{Value: inline(r.shown.value)}}})
+	}
+	if end := l.append(ctx, r.ref, e); end != nil {
+		return end
+	}
+	l.open = r.ref
+	r.finishSpan(nil)
+	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
+}
+
+// inline returns a payload that names no object: those of the generation before
+// go with its journal.
+func inline(p *schemas.Payload) *schemas.Payload {
+	if p.GetBlob() == nil {
+		return p
+	}
+	return &schemas.Payload{Data: p.GetData(), Codec: p.GetCodec()}
+}
+
+// unsent returns the messages that the code has put out and that may not have
+// been accepted yet, as [Executor.record] does.
+func (l *live) unsent() (out []*schemas.Envelope) {
+	for _, f := range l.r.issued {
+		if f.msg.env == nil || f.idle() || f.msg.confirmed {
+			continue
+		}
+		f.msg.env.To = f.msg.to.Identity.String()
+		out = append(out, f.msg.env)
+	}
+	return out
+}
+
+// sendCarried puts out what the generation before has left, before this one does
+// anything. Each may have been accepted before.
+func (x *Executor) sendCarried(ctx context.Context, r *run) *Ending {
+	out := r.gen.outbox
+	r.gen.outbox = nil
+	if len(out) == 0 {
+		return nil
+	}
+	if end := x.stale(); end != nil {
+		return end
+	}
+	err := inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
+		return x.sendOut(ctx, out[i])
+	})
+	if err != nil {
+		return ending(Restart, fmt.Errorf("send what %s has left: %w", r.ref, err))
+	}
+	return nil
+}
+
+// left returns the signals that were recorded and not awaited, in the order
+// received, as messages.
+func (s *signals) left() []*schemas.Envelope {
+	var all []*kept
+	for _, values := range s.values {
+		all = append(all, values...)
+	}
+	slices.SortFunc(all, func(a, b *kept) int { return a.order - b.order })
+	mail := make([]*schemas.Envelope, len(all))
+	for i, v := range all {
+		mail[i] = &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: v.id, Method: v.name, Payload: v.value}
+	}
+	return mail
+}
+
+// recent returns which messages the run has taken since a time, at most maxSeen
+// of them; those that it takes again are not among them.
+func (s *signals) recent(since int64, again []*schemas.Envelope) []*schemas.Seen {
+	untaken := map[string]bool{}
+	for _, env := range again {
+		untaken[env.GetId()] = true
+	}
+	var seen []*schemas.Seen
+	for id, at := range s.seen {
+		if !untaken[id] && at >= since {
+			seen = append(seen, &schemas.Seen{Id: id, At: at})
+		}
+	}
+	slices.SortFunc(seen, func(a, b *schemas.Seen) int {
+		if a.GetAt() != b.GetAt() {
+			if a.GetAt() < b.GetAt() {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.GetId(), b.GetId())
+	})
+	return seen[max(0, len(seen)-maxSeen):]
+}
