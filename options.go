@@ -141,6 +141,19 @@ func MaxRuns(n int) Option {
 	}
 }
 
+// LongJournal is from how many events on the log says that the journal of a run
+// is long, and names durable.ContinueAsNew: whoever takes the run over replays
+// all of them. The default is 10,000; 0 never says it.
+func LongJournal(events int) Option {
+	return func(o *options) error {
+		if events < 0 {
+			return fmt.Errorf("a journal is called long from %d events on: it is at least 1, or 0 for never", events)
+		}
+		o.longJournal = &events
+		return nil
+	}
+}
+
 // PayloadCap is the largest input, result or state in bytes. The default is 64
 // MiB.
 func PayloadCap(bytes int64) Option {

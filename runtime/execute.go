@@ -127,6 +127,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	r.confirm(entries)
 	if onlyClaims(entries[1:]) {
 		if end := x.sendCarried(ctx, r); end != nil {
+			r.drop()
 			return end
 		}
 	}

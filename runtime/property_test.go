@@ -33,7 +33,7 @@ func programs(depth int) *rapid.Generator[[]verb] {
 	ops := []string{
 		"step", "step", "fails", "retried", "panics", "once", "async", "window", "sleep", "race",
 		"call", "call", "ask", "start", "forget", "send", "send", "id", "rand", "timeout", "cancel", "told", "same", "join",
-		"await", "await", "undo", "version", "status",
+		"await", "await", "undo", "version", "status", "again",
 	}
 	if depth > 0 {
 		ops = append(ops, "branches", "branches", "scope")
@@ -234,6 +234,8 @@ func (e *effects) message(c *runtime.Context, v verb) (s string, err error, ok b
 		}
 	case "forget":
 		s = string(e.issued(c.Start("forget", to("clerk", key), text(key))).Ref().Kind)
+	case "again":
+		s, err = result(c, e.issued(c.Call("again", to("loop", key), text(key))))
 	case "same":
 		target := to("counter", "same")
 		target.ID = "the same for all"
@@ -285,6 +287,26 @@ func (e *effects) scoped(c *runtime.Context, v verb) (string, error) {
 	panic(v.op)
 }
 
+// loop is a kind whose runs continue as new as often as they are asked to.
+func (e *effects) loop() *runtime.Kind {
+	return &runtime.Kind{Name: "loop", Type: "workflow", Methods: map[string]runtime.Method{"": {
+		Handler: func(c *runtime.Context, in *schemas.Payload) (*schemas.Payload, error) {
+			n := string(in.GetData())
+			if _, err := step(c, "round", e.body(1, n)); err != nil {
+				return nil, err
+			}
+			if _, err := result(c, c.After("rest", time.Minute)); err != nil {
+				return nil, err
+			}
+			if e.issued(c.Send("send", to("counter", n), text("1"))); n == "0" {
+				return text(fmt.Sprint("round ", c.Info().Generation)), nil
+			}
+			e.issued(c.Start("forget", to("clerk", n), text("1")))
+			return nil, c.ContinueAsNew(text(string(n[0] - 1)))
+		},
+	}}}
+}
+
 // An outcome is what is compared between the undisturbed and the disturbed
 // execution of a program.
 type outcome struct {
@@ -329,7 +351,7 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		return result(c, c.Call("count", to("counter", in), text("1")))
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := runtimetest.NewWorld(main, counter, clerk)
+		w := runtimetest.NewWorld(main, counter, clerk, e.loop())
 		w.AutoRestart, w.Passivate = true, by.passivate
 		var points atomic.Int64
 		w.OnPoint = func(string) {
@@ -384,6 +406,9 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		}
 		completed := map[string]int{}
 		for _, s := range w.Journal.History() {
+			if s.Entry.Replaces() { // its numbers begin again
+				maps.DeleteFunc(completed, func(k string, _ int) bool { return strings.HasPrefix(k, s.Ref.String()+" ") })
+			}
 			for _, ev := range s.Entry.GetEvents() {
 				if c := ev.GetStepCompleted(); c != nil {
 					if completed[s.Ref.String()+" "+c.GetPath()]++; completed[s.Ref.String()+" "+c.GetPath()] > 1 {
