@@ -44,6 +44,8 @@ type RunInfo struct {
 	Claims       []Claim         `json:"claims,omitempty"`
 	Steps        []Step          `json:"steps,omitempty"`
 	StepCount    uint64          `json:"step_count"`
+	// Generation is how often the run continued as new; Steps are of the last.
+	Generation uint32 `json:"generation,omitempty"`
 }
 
 // A Claim is an owner's beginning to execute a run.

@@ -32,6 +32,9 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	if n := info.StepCount; n > uint64(len(info.Steps)) {
 		fmt.Fprintf(out, "... and %d more\n", n-uint64(len(info.Steps)))
 	}
+	if info.Generation > 0 {
+		fmt.Fprintf(out, "continued as new: %d times\n", info.Generation)
+	}
 	if len(info.CustomStatus) > 0 {
 		fmt.Fprintf(out, "shows: %s\n", info.CustomStatus)
 	}

@@ -131,9 +131,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 			return end
 		}
 	}
-	for _, env := range r.gen.mail {
-		mail.Put(env)
-	}
+	mail.putBefore(r.gen.mail)
 	return x.execute(ctx, r, mail, nil)
 }
 

@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -23,20 +24,25 @@ func TestP15_MessagesThatComeWhileARunContinuesAreKept(t *testing.T) {
 					}
 					return nil, c.ContinueAsNew(text("again"))
 				}
-				got, err := result(c, c.Await("go"))
-				return text(got), err
+				first, err := result(c, c.Await("go"))
+				if err != nil {
+					return nil, err
+				}
+				second, err := result(c, c.Await("go"))
+				return text(first + second), err
 			},
 		}}})
 		r := ref("loop", "a", "1")
 		appends := 0
 		w.OnPoint = func(what string) {
-			if appends++; what == "append loop/a/1" && appends == 3 { // start, step, and then this
-				w.Signal(r, "s", "go", text("kept"))
-				w.Signal(r, "s", "go", text("kept"))
+			if appends++; what == "append loop/a/1" && (appends == 2 || appends == 3) { // of the step, after which the code returns, and of the beginning
+				id := fmt.Sprint(appends)
+				w.Signal(r, id, "go", text(id))
+				w.Signal(r, id, "go", text(id))
 			}
 		}
 		w.Task(r, "", nil)
-		expect(t, w, r, "kept")
+		expect(t, w, r, "23")
 		settle(t, w)
 		continued := 0
 		for _, s := range w.Journal.History() {

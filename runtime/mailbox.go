@@ -34,6 +34,17 @@ func (m *Mailbox) Put(env *schemas.Envelope) bool {
 	return true
 }
 
+// putBefore adds messages that came before those that are there.
+func (m *Mailbox) putBefore(mail []*schemas.Envelope) {
+	if len(mail) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mail = slices.Concat(mail, m.mail)
+	m.signal()
+}
+
 func (m *Mailbox) putStep(d stepDone) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,0 +1,77 @@
+package actors_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// TestP19_ARunThatContinuesAsNewStaysSmall: with large inputs and large signals,
+// over hosts that come and go, its journal is one entry and what follows it, and
+// of its objects are left those that the entry names.
+func TestP19_ARunThatContinuesAsNewStaysSmall(t *testing.T) {
+	t.Parallel()
+	type round struct {
+		Number int
+		Filler string
+	}
+	const rounds = 6
+	large := strings.Repeat("l", 600<<10)
+	loop := durable.DeclareWorkflow[round, int]("loop")
+	next := durable.DeclareSignal[string]("next")
+	s := setup(t, durable.Workflow(loop, func(ctx durable.Context, in round) (int, error) {
+		got, err := durable.Await(ctx, next)
+		if err != nil {
+			return 0, err
+		}
+		if got != large || in.Number > 0 && in.Filler != large+large {
+			return 0, durable.Fail("wrong", "round %d has %d bytes and a signal of %d", in.Number, len(in.Filler), len(got))
+		}
+		if in.Number == rounds {
+			return in.Number, nil
+		}
+		return 0, durable.ContinueAsNew(ctx, round{in.Number + 1, large + large})
+	}))
+	s.cfg.SuspendAfter = time.Millisecond
+	r := ref("loop", "l", "l")
+	stop := s.start()
+	s.send(r, "", round{})
+	in, err := durable.Encode(large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range rounds + 1 {
+		s.publish(r.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: string(rune('a' + n)), Run: "l", Method: next.String(), Payload: in})
+		if n == rounds {
+			break
+		}
+		s.until("the run has continued and waits again", func() bool {
+			entries, err := s.b.Journal().Load(s.ctx, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, status := runtime.Timeline(entries)
+			return rec.GetGeneration() == uint32(n+1) && status == schemas.Status_SUSPENDED
+		})
+		if got := len(s.entries()); got > 4 {
+			t.Errorf("after round %d the journal has %d entries, want the beginning and a wait", n, got)
+		}
+		if got := s.blobs(); len(got) > 3 {
+			t.Errorf("after round %d there are the objects %q, want what it carries on, its input and the signal", n, got)
+		}
+		if n%3 == 2 {
+			stop()
+			stop = s.start()
+		}
+	}
+	if got := result[int](s, r); got != rounds {
+		t.Errorf("the result is %d, want %d", got, rounds)
+	}
+	s.idle(r.Identity)
+	s.until("its wake-ups are removed", func() bool { return len(s.timers(r.Identity)) == 0 })
+	stop()
+}
