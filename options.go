@@ -1,6 +1,7 @@
 package perdure
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -149,7 +150,7 @@ func LongJournal(events int) Option {
 		if events < 0 {
 			return fmt.Errorf("a journal is called long from %d events on: it is at least 1, or 0 for never", events)
 		}
-		o.longJournal = &events
+		o.host.LongJournal = cmp.Or(events, -1)
 		return nil
 	}
 }

@@ -50,6 +50,9 @@ type Config struct {
 	// up, because the host leaves or another one joined; default 10 s. Then they
 	// are told to stop.
 	Grace time.Duration
+	// LongJournal is from how many events on a run's journal is called long in the
+	// log; default 10,000, negative for never.
+	LongJournal int
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
 	LeaseTTL time.Duration
 	Version  string
@@ -69,6 +72,9 @@ func (c *Config) defaults() {
 	set(&c.LeaseTTL, 3*time.Second)
 	if c.MaxRuns == 0 {
 		c.MaxRuns = 4096
+	}
+	if c.LongJournal == 0 {
+		c.LongJournal = 10_000
 	}
 	if c.MaxHeld == 0 {
 		c.MaxHeld = 16_384
@@ -120,7 +126,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
-		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(),
+		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
 	}
 	return h, nil
 }

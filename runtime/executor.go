@@ -32,7 +32,7 @@ type Config struct {
 	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
 	PayloadCap int64
 	// LongJournal is from how many events on a run's journal is called long in the
-	// log; 0: never.
+	// log; 0 or less: never.
 	LongJournal int
 
 	// entries numbers what the process appends: with the nonce it names one

@@ -107,7 +107,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 // warn says, once in an execution, that a journal has become long.
 func (l *live) warn(more int) {
 	n := l.r.applied + more
-	if limit := l.cfg.LongJournal; limit == 0 || n < limit || l.warned {
+	if limit := l.cfg.LongJournal; limit <= 0 || n < limit || l.warned {
 		return
 	}
 	l.warned = true
