@@ -51,6 +51,7 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.start":   decoded(a.start),
 		"runs.get":     decoded(a.get),
 		"runs.list":    decoded(a.list),
+		"runs.count":   decoded(a.count),
 		"runs.events":  decoded(a.events),
 		"runs.cancel":  decoded(a.cancel),
 		"runs.signal":  decoded(a.signal),

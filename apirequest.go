@@ -69,7 +69,7 @@ func quoted(names []string) string {
 	return strings.Join(list, ", ")
 }
 
-// checkStatus refuses what is the status of no run; none is all.
+// checkStatus refuses what is the status of no run.
 func checkStatus(status string) error {
 	var names []string
 	for _, n := range slices.Sorted(maps.Keys(schemas.Status_name)) {
@@ -77,7 +77,7 @@ func checkStatus(status string) error {
 			names = append(names, actors.StatusName(s))
 		}
 	}
-	if status != "" && !slices.Contains(names, status) {
+	if !slices.Contains(names, status) {
 		return durable.Fail(durable.ErrInvalid.Code, "no run has the status %q; there are %s", status, quoted(names))
 	}
 	return nil

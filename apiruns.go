@@ -1,10 +1,12 @@
 package perdure
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/actors"
@@ -26,7 +28,11 @@ func (a *api) start(ctx context.Context, in startRequest) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("input of %s: %w", id, err)
 	}
-	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Method: in.Method, Payload: &schemas.Payload{Data: input}}
+	attributes, err := actors.ParseAttributes(in.Attributes)
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "start %s: %v", id, err)
+	}
+	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Method: in.Method, Payload: &schemas.Payload{Data: input}, Attributes: attributes}
 	if err := a.check(ctx, id, env); err != nil {
 		return nil, err
 	}
@@ -110,6 +116,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 	if p := rec.GetCustomStatus(); p != nil {
 		info.CustomStatus, info.CustomCodec = actors.PayloadJSON(p)
 	}
+	info.Attributes = actors.AttributesOf(rec.GetAttributes())
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
 	info.Generation = rec.GetGeneration()
 	info.Published, info.Started = unix(rec.GetPublished()), unix(rec.GetStarted())
@@ -139,17 +146,55 @@ func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
 	if in.Limit < 0 || in.Limit > 1000 {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "a limit of %d: ask for 1 to 1000 runs at once, and go on with after", in.Limit)
 	}
-	if err := checkStatus(in.Status); err != nil {
-		return nil, err
-	}
-	runs, more, err := a.index.List(ctx, actors.Filter{Kind: in.Kind, Key: in.Key, Status: in.Status, Limit: in.Limit, After: in.After})
+	f, err := in.filter()
 	if err != nil {
 		return nil, err
 	}
-	if runs == nil {
-		runs = []RunSummary{}
+	page, err := a.index.List(ctx, f, in.After, cmp.Or(in.Limit, 100))
+	if err != nil {
+		return nil, err
 	}
-	return RunList{runs, more}, nil
+	if page.Runs == nil {
+		page.Runs = []RunSummary{}
+	}
+	return RunList{page.Runs, page.Next != "", page.Next}, nil
+}
+
+// filter is what is selected, for the index.
+func (q ListRuns) filter() (actors.Filter, error) {
+	f := actors.Filter{
+		Kind: q.Kind, Key: q.Key, KeyPrefix: q.KeyPrefix, Where: q.Where,
+		StartedFrom: q.StartedFrom, StartedUntil: q.StartedUntil, UpdatedFrom: q.UpdatedFrom, UpdatedUntil: q.UpdatedUntil,
+	}
+	if q.Status == "" {
+		return f, nil
+	}
+	for s := range strings.SplitSeq(q.Status, ",") {
+		if err := checkStatus(s); err != nil {
+			return f, err
+		}
+		f.Status = append(f.Status, s)
+	}
+	return f, nil
+}
+
+func (a *api) count(ctx context.Context, in ListRuns) (any, error) {
+	if in.Limit != 0 || in.After != "" {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "a count has no pages; ask without limit and after")
+	}
+	f, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	counts, err := a.index.Count(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	all := RunCounts{Counts: counts}
+	for _, c := range counts {
+		all.Runs += c.Runs
+	}
+	return all, nil
 }
 
 func (a *api) events(ctx context.Context, in struct {

@@ -1,6 +1,7 @@
 package perdure
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -60,13 +61,23 @@ func (c *Client) Close() error {
 	return c.b.Close()
 }
 
-// A StartOption configures a message of a client: [MessageID].
-type StartOption interface{ ID() string }
+// A StartOption configures a message of a client that starts a run: [MessageID],
+// [Attribute].
+type StartOption interface {
+	ApplyStart(*durable.StartConfig)
+}
 
 // MessageID sets the ID of the message, which is the ID of the run that it
 // causes: the same ID to the same key is the same run, and with another input
 // it is [durable.ErrConflict].
-func MessageID(id string) StartOption { return durable.MessageID(id) }
+func MessageID(id string) durable.MessageIDOption { return durable.MessageID(id) }
+
+// Attribute gives the run an attribute from its start, by which it can be found:
+// see [ListRuns.Where]. Use it once for each. The same task sent again with other
+// attributes is the same run, with those that came first.
+func Attribute[T durable.AttributeValue](name string, v T) durable.AttributeOption {
+	return durable.Attribute(name, v)
+}
 
 // A Run is a run that was started, here or elsewhere.
 type Run[Out any] struct {
@@ -117,12 +128,12 @@ func (c *Client) task(to interface {
 	Resolve(id string) (runtime.Target, error)
 }, in any, opts []StartOption,
 ) (schemas.Ref, *schemas.Envelope, error) {
-	id := ""
+	var cfg durable.StartConfig
 	for _, o := range opts {
-		id = o.ID()
+		o.ApplyStart(&cfg)
 	}
-	target, err := to.Resolve(id)
-	if err != nil {
+	target, err := to.Resolve(cfg.ID)
+	if err = cmp.Or(err, cfg.Err); err != nil {
 		return schemas.Ref{}, nil, err
 	}
 	if target.ID == "" {
@@ -132,11 +143,14 @@ func (c *Client) task(to interface {
 	if err := ref.Validate(); err != nil {
 		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "start %s: %v", target.Identity, err)
 	}
+	if err := schemas.ValidAttributes(cfg.Attributes); err != nil {
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "start %s: %v", ref, err)
+	}
 	p, err := durable.Encode(in)
 	if err != nil {
 		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", ref, err)
 	}
-	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p}, nil
+	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p, Attributes: cfg.Attributes}, nil
 }
 
 // NewMessageID returns a random message ID of 26 characters.

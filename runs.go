@@ -14,19 +14,50 @@ import (
 // RunSummary is a line of a listing.
 type RunSummary = actors.RunSummary
 
-// ListRuns selects runs for [Client.List]; zero fields select all.
+// Attributes are those of a run, by name: string, int64, float64, bool, or
+// time.Time. In JSON a time is a string, and that is what a client gets.
+type Attributes = actors.Attributes
+
+// ListRuns selects runs for [Client.List] and [Client.Count]; zero fields select
+// all.
 type ListRuns struct {
-	Kind   string `json:"kind,omitempty"`
-	Key    string `json:"key,omitempty"`
-	Status string `json:"status,omitempty"`
-	Limit  int    `json:"limit,omitempty"` // default 100
-	After  string `json:"after,omitempty"` // the last reference of the page before
+	Kind      string `json:"kind,omitempty"`
+	Key       string `json:"key,omitempty"`
+	KeyPrefix string `json:"key_prefix,omitempty"`
+	Status    string `json:"status,omitempty"` // one or more, with commas between them
+	// When the runs started, and when something was last recorded of them: from,
+	// inclusive, until, exclusive.
+	StartedFrom  time.Time `json:"started_from,omitzero"`
+	StartedUntil time.Time `json:"started_until,omitzero"`
+	UpdatedFrom  time.Time `json:"updated_from,omitzero"`
+	UpdatedUntil time.Time `json:"updated_until,omitzero"`
+	// Where are conditions on attributes (durable.SetAttribute), all of which
+	// hold: NAME, one of = != < <= > >=, VALUE, e.g. "customer=c-17",
+	// "cents>=4200", "due<2026-12-01T00:00:00Z". The value is taken as what the
+	// attribute is: text, number, truth value, or time in the form of RFC 3339.
+	Where []string `json:"where,omitempty"`
+
+	// The page of a listing; a count has none.
+	Limit int    `json:"limit,omitempty"` // default 100
+	After string `json:"after,omitempty"` // Next of the page before, or a run's reference
 }
 
 // RunList is a page of runs, the newest first.
 type RunList struct {
 	Runs []RunSummary `json:"runs"`
 	More bool         `json:"more,omitempty"`
+	// Next is the After of the next page, if there are more. It stays good,
+	// whatever starts or ends meanwhile.
+	Next string `json:"next,omitempty"`
+}
+
+// RunCount is how many runs of a kind have a status.
+type RunCount = actors.RunCount
+
+// RunCounts are how many runs there are, by kind and status.
+type RunCounts struct {
+	Runs   int        `json:"runs"` // of all of them
+	Counts []RunCount `json:"counts"`
 }
 
 // RunInfo is everything that is known of a run.
@@ -39,11 +70,13 @@ type RunInfo struct {
 	// the form of Done.Result, CustomCodec its codec where that is not JSON.
 	CustomStatus json.RawMessage `json:"custom_status,omitempty"`
 	CustomCodec  string          `json:"custom_codec,omitempty"`
-	Published    time.Time       `json:"published,omitzero"`
-	Started      time.Time       `json:"started,omitzero"`
-	Claims       []Claim         `json:"claims,omitempty"`
-	Steps        []Step          `json:"steps,omitempty"`
-	StepCount    uint64          `json:"step_count"`
+	// Attributes are what the run is found by: see [ListRuns.Where].
+	Attributes Attributes `json:"attributes,omitempty"`
+	Published  time.Time  `json:"published,omitzero"`
+	Started    time.Time  `json:"started,omitzero"`
+	Claims     []Claim    `json:"claims,omitempty"`
+	Steps      []Step     `json:"steps,omitempty"`
+	StepCount  uint64     `json:"step_count"`
 	// Generation is how often the run continued as new; Steps are of the last.
 	Generation uint32 `json:"generation,omitempty"`
 }
@@ -87,6 +120,16 @@ func (c *Client) List(ctx context.Context, q ListRuns) (*RunList, error) {
 	return &list, nil
 }
 
+// Count returns how many runs q selects, all pages together, from the same
+// projection as [Client.List].
+func (c *Client) Count(ctx context.Context, q ListRuns) (*RunCounts, error) {
+	var counts RunCounts
+	if err := c.read(ctx, "runs.count", q, &counts); err != nil {
+		return nil, err
+	}
+	return &counts, nil
+}
+
 // Cancel asks a run to stop: its verbs then fail with durable.ErrCancelled,
 // and it ends when its handler has cleaned up. A run that stands still, e.g. as
 // nondeterministic, has no code that could stop: it is cancelled once code that
@@ -101,13 +144,22 @@ func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 // empty id is the key for a workflow, and made otherwise. The error matches
 // [durable.ErrNotFound] for a kind or method that does not exist,
 // [durable.ErrInvalid] for an input of a wrong form, and [durable.ErrConflict]
-// for an ID that was used before with another input.
-func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage) (*Run[json.RawMessage], error) {
+// for an ID that was used before with another input. Of opts, [Attribute] says
+// what the run is found by.
+func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, input json.RawMessage, opts ...StartOption) (*Run[json.RawMessage], error) {
 	if len(input) > 0 && !json.Valid(input) {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "the input %.80q is not JSON; a text is written '\"so\"'", input)
 	}
+	cfg := durable.StartConfig{ID: id}
+	for _, o := range opts {
+		o.ApplyStart(&cfg)
+	}
+	if cfg.Err != nil {
+		return nil, cfg.Err
+	}
 	var answer startAnswer
-	if err := c.do(ctx, "runs.start", startRequest{Kind: kind, Key: key, Method: method, ID: id, Input: input}, &answer); err != nil {
+	req := startRequest{Kind: kind, Key: key, Method: method, ID: cfg.ID, Input: input, Attributes: actors.AttributesOf(cfg.Attributes)}
+	if err := c.do(ctx, "runs.start", req, &answer); err != nil {
 		return nil, err
 	}
 	ref, err := schemas.ParseRef(answer.Run)
@@ -132,6 +184,9 @@ type startRequest struct {
 	Method string          `json:"method,omitempty"`
 	ID     string          `json:"id,omitempty"`
 	Input  json.RawMessage `json:"input,omitempty"`
+	// Attributes that the run has from its start: a text that is an RFC 3339 time
+	// is a time.
+	Attributes Attributes `json:"attributes,omitempty"`
 }
 
 type startAnswer struct {

@@ -11,11 +11,14 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
+// A SignalOption configures a signal: [MessageID].
+type SignalOption interface{ ID() string }
+
 // Signal sends a value to a run that awaits it, or will: a signal that comes
 // before it is awaited is kept, also one that comes before its run, for the
 // retention time. It returns once the signal is accepted. With [MessageID] the
 // same signal sent twice is one. A run that is over takes no notice of it.
-func Signal[T any](ctx context.Context, c *Client, run string, signal durable.Signal[T], value T, opts ...StartOption) error {
+func Signal[T any](ctx context.Context, c *Client, run string, signal durable.Signal[T], value T, opts ...SignalOption) error {
 	ref, err := schemas.ParseRef(run)
 	if err == nil {
 		err = signal.Err()

@@ -38,6 +38,13 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	if len(info.CustomStatus) > 0 {
 		fmt.Fprintf(out, "shows: %s\n", info.CustomStatus)
 	}
+	if len(info.Attributes) > 0 {
+		fmt.Fprint(out, "attributes:")
+		for _, name := range slices.Sorted(maps.Keys(info.Attributes)) {
+			fmt.Fprintf(out, " %s=%v", name, info.Attributes[name])
+		}
+		fmt.Fprintln(out)
+	}
 	if info.Reason != "" {
 		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,17 +12,6 @@ import (
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
-
-// A RunSummary is a line of a listing.
-type RunSummary struct {
-	Run     string    `json:"run"`
-	Status  string    `json:"status"`
-	Method  string    `json:"method,omitempty"`
-	Started time.Time `json:"started"`
-	Updated time.Time `json:"updated"`
-	Steps   uint64    `json:"steps,omitempty"` // of a run that ended
-	Error   string    `json:"error,omitempty"` // the code
-}
 
 // An Index is a projection of the journals for listings: any node can build it
 // from the streams, and nothing is decided by it. It is built when it is first
@@ -45,86 +33,16 @@ type Index struct {
 // A projection is one build of the index, guarded by its lock.
 type projection struct {
 	ready chan struct{} // closed once it has caught up, or cannot
-	runs  map[schemas.Ref]*indexed
+	runs  map[string]*row
+	words words
 	begun time.Time
 	over  bool // it follows no more
 	err   error
 }
 
-// An indexed run is one of a projection.
-type indexed struct {
-	RunSummary
-	ref   schemas.Ref
-	ended bool
-	gone  bool // its record was removed; it keeps its place for who pages
-}
-
 // NewIndex returns an index that is not built yet; what it builds ends with ctx.
 func NewIndex(ctx context.Context, b *broker.Broker, log *slog.Logger) *Index {
 	return &Index{b: b, log: log, ctx: ctx, idle: time.Minute, old: 10 * time.Minute}
-}
-
-// A Filter selects runs; zero fields select all.
-type Filter struct {
-	Kind, Key, Status string
-	Limit             int    // default 100
-	After             string // the reference after which a page begins
-}
-
-// List returns the runs that f selects, the newest first, and whether there
-// are more. A run whose record was removed is not among them. The error matches
-// runtime.ErrInvalid if the run f.After is not known any more.
-func (x *Index) List(ctx context.Context, f Filter) ([]RunSummary, bool, error) {
-	all, err := x.selected(ctx, f)
-	if err != nil {
-		return nil, false, err
-	}
-	limit := cmp.Or(f.Limit, 100)
-	var page []RunSummary
-	for len(all) > 0 && len(page) <= limit {
-		n := min(len(all), limit+1-len(page))
-		if err := x.check(ctx, all[:n]); err != nil {
-			return nil, false, err
-		}
-		for _, r := range all[:n] {
-			if !r.gone {
-				page = append(page, r.RunSummary)
-			}
-		}
-		all = all[n:]
-	}
-	if len(page) > limit {
-		return page[:limit], true, nil
-	}
-	return page, false, nil
-}
-
-// selected returns copies of what f selects of the index, in order.
-func (x *Index) selected(ctx context.Context, f Filter) ([]*indexed, error) {
-	p, err := x.caughtUp(ctx)
-	if err != nil {
-		return nil, err
-	}
-	x.mu.Lock()
-	var all []*indexed
-	for ref, r := range p.runs {
-		if (f.Kind == "" || f.Kind == string(ref.Kind)) && (f.Key == "" || f.Key == ref.Key) && (f.Status == "" || f.Status == r.Status || f.After == r.Run) {
-			c := *r
-			all = append(all, &c)
-		}
-	}
-	x.mu.Unlock()
-	slices.SortFunc(all, func(a, b *indexed) int {
-		return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(a.Run, b.Run))
-	})
-	if f.After != "" {
-		i := slices.IndexFunc(all, func(r *indexed) bool { return r.Run == f.After })
-		if i < 0 {
-			return nil, runtime.Errorf(runtime.ErrInvalid.Code, "no run %s is in the list any more; ask for the list from its beginning", f.After)
-		}
-		all = all[i+1:]
-	}
-	return all, nil
 }
 
 // caughtUp returns a projection that has caught up and goes on.
@@ -153,17 +71,21 @@ func (x *Index) caughtUp(ctx context.Context) (*projection, error) {
 // checks is how many runs are looked at at the same time.
 const checks = 16
 
-// check marks those of runs that ended and whose records were removed.
-func (x *Index) check(ctx context.Context, runs []*indexed) error {
+// A checked is a row as it was when it was selected.
+type checked struct {
+	row  row
+	gone bool // it has no journal any more
+}
+
+// check marks those of runs whose records were removed: also of one that is open as
+// far as it was followed.
+func (x *Index) check(ctx context.Context, p *projection, runs []checked) error {
 	var wg sync.WaitGroup
 	errs := make([]error, checks)
-	for w := range checks {
+	for w := range min(checks, len(runs)) {
 		wg.Go(func() {
 			for i := w; i < len(runs) && errs[w] == nil; i += checks {
-				if r := runs[i]; r.ended && !r.gone {
-					_, ok, err := x.b.Journal().Last(ctx, r.ref)
-					r.gone, errs[w] = !ok && err == nil, err
-				}
+				runs[i].gone, errs[w] = x.removed(ctx, runs[i].row.run)
 			}
 		})
 	}
@@ -171,13 +93,20 @@ func (x *Index) check(ctx context.Context, runs []*indexed) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, r := range runs {
-		if x.now != nil && r.gone {
-			if have := x.now.runs[r.ref]; have != nil && have.Updated.Equal(r.Updated) {
-				have.gone = true
-			}
+		if have := p.runs[r.row.run]; r.gone && have.seq == r.row.seq {
+			have.gone = true
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (x *Index) removed(ctx context.Context, run string) (bool, error) {
+	ref, err := schemas.ParseRef(run)
+	if err != nil {
+		return false, err
+	}
+	_, ok, err := x.b.Journal().Last(ctx, ref)
+	return !ok && err == nil, err
 }
 
 // open begins to build the index if it is not there.
@@ -186,7 +115,7 @@ func (x *Index) open() *projection {
 	defer x.mu.Unlock()
 	x.used = time.Now()
 	if x.now == nil {
-		x.now = &projection{ready: make(chan struct{}), runs: map[schemas.Ref]*indexed{}, begun: x.used}
+		x.now = &projection{ready: make(chan struct{}), runs: map[string]*row{}, begun: x.used}
 		go x.follow(x.now)
 	}
 	return x.now
@@ -235,9 +164,13 @@ func (x *Index) forget(ctx context.Context, p *projection, cancel func()) {
 }
 
 // fill follows the journals until ctx ends or they cannot be followed. An entry
-// that cannot be read is of a newer version, or damaged: the rest is listed.
+// that cannot be read is of a newer version, or damaged: the rest is listed. What
+// an open run's last entry does not say of it is read meanwhile.
 func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error {
 	var last error
+	var reads sync.WaitGroup
+	defer reads.Wait()
+	places := make(chan struct{}, checks)
 	for f, err := range x.b.Journal().Follow(ctx) {
 		switch last = err; {
 		case err != nil:
@@ -245,29 +178,47 @@ func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error 
 				x.log.Warn("an entry of the journals is not in the list of runs", "error", err)
 			}
 		case f.CaughtUp:
+			reads.Wait()
 			caughtUp()
 		default:
 			x.mu.Lock()
-			p.note(f.Stored)
+			incomplete := p.note(f.Stored)
 			x.mu.Unlock()
+			if incomplete {
+				places <- struct{}{}
+				reads.Go(func() {
+					defer func() { <-places }()
+					x.read(ctx, p, f.Ref)
+				})
+			}
 		}
 	}
 	return cmp.Or(ctx.Err(), last)
 }
 
-func (p *projection) note(s schemas.Stored) {
-	rec, status := runtime.Timeline([]schemas.Stored{s})
-	r := &indexed{ref: s.Ref, ended: IsEnd(status), RunSummary: RunSummary{
-		Run: s.Ref.String(), Status: StatusName(status), Method: rec.GetMethod(), Updated: s.Time, Steps: rec.GetStepCount(), Error: rec.GetError().GetCode(),
-	}}
-	if old := p.runs[s.Ref]; old != nil && !old.gone {
-		r.Started = old.Started
-		r.Method = cmp.Or(r.Method, old.Method)
+// read completes the row of an open run from its journal.
+func (x *Index) read(ctx context.Context, p *projection, ref schemas.Ref) {
+	x.mu.Lock()
+	r := p.runs[ref.String()]
+	whole := r != nil && !r.seen
+	x.mu.Unlock()
+	var entries []schemas.Stored
+	var err error
+	if whole {
+		entries, err = x.b.Journal().Load(ctx, ref)
+	} else {
+		var first schemas.Stored
+		first, _, err = x.b.Journal().First(ctx, ref)
+		entries = append(entries, first)
 	}
-	if rec.GetStarted() != 0 {
-		r.Started = time.Unix(0, rec.GetStarted()).UTC()
-	} else if r.Started.IsZero() {
-		r.Started = s.Time // its start came before what was followed
+	if err != nil {
+		if ctx.Err() == nil {
+			x.log.Warn("a run is not whole in the list of runs", "run", ref.String(), "error", err)
+		}
+		return
 	}
-	p.runs[s.Ref] = r
+	rec, _ := runtime.Timeline(entries)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	p.complete(ref.String(), rec, whole)
 }

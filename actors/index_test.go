@@ -41,20 +41,20 @@ func (l listing) ended(key string, second int64) uint64 {
 	return out.Seq
 }
 
-func (l listing) list(f Filter) (keys []string, more bool) {
+func (l listing) list(limit int, after string) (keys []string, next string) {
 	l.t.Helper()
-	page, more, err := l.x.List(l.t.Context(), f)
+	page, err := l.x.List(l.t.Context(), Filter{}, after, limit)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	for _, r := range page {
+	for _, r := range page.Runs {
 		ref, err := schemas.ParseRef(r.Run)
 		if err != nil {
 			l.t.Fatal(err)
 		}
 		keys = append(keys, ref.Key)
 	}
-	return keys, more
+	return keys, page.Next
 }
 
 // until waits until the list, which follows the journals, is as it should be.
@@ -62,7 +62,7 @@ func (l listing) until(want ...string) {
 	l.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		got, _ := l.list(Filter{})
+		got, _ := l.list(100, "")
 		if cmp.Equal(want, got) {
 			return
 		}
@@ -82,7 +82,7 @@ func TestIndex_IsNeverEmptyBecauseItIsForgotten(t *testing.T) {
 	l.ended("b", 2)
 	builds := map[*projection]bool{}
 	for begun := time.Now(); len(builds) < 20; {
-		if got, _ := l.list(Filter{}); !cmp.Equal([]string{"b", "a"}, got) {
+		if got, _ := l.list(100, ""); !cmp.Equal([]string{"b", "a"}, got) {
 			t.Fatalf("listed are %v, want both", got)
 		}
 		l.x.mu.Lock()
@@ -127,26 +127,28 @@ func TestIndex_ARunWhoseRecordWasRemovedIsNotListed(t *testing.T) {
 		seqs[key] = l.ended(key, int64(i+1))
 	}
 	l.until("e", "d", "c", "b", "a")
-	first, more := l.list(Filter{Limit: 2})
-	if !cmp.Equal([]string{"e", "d"}, first) || !more {
-		t.Errorf("the first page is %v, more %v", first, more)
+	first, next := l.list(2, "")
+	if !cmp.Equal([]string{"e", "d"}, first) || next == "" {
+		t.Errorf("the first page is %v, next %q", first, next)
 	}
 	for _, key := range []string{"d", "c"} {
 		if err := l.b.Journal().Delete(t.Context(), seqs[key]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if second, more := l.list(Filter{Limit: 2, After: runOf("d").String()}); !cmp.Equal([]string{"b", "a"}, second) || more {
-		t.Errorf("the second page is %v, more %v; want the rest that is there", second, more)
+	for _, after := range []string{next, runOf("d").String()} {
+		if second, next := l.list(2, after); !cmp.Equal([]string{"b", "a"}, second) || next != "" {
+			t.Errorf("the page after %s is %v, next %q; want the rest that is there", after, second, next)
+		}
 	}
 	l.until("e", "b", "a")
-	if first, more := l.list(Filter{Limit: 3}); len(first) != 3 || more {
-		t.Errorf("a page of all is %v, more %v", first, more)
+	if first, next := l.list(3, ""); len(first) != 3 || next != "" {
+		t.Errorf("a page of all is %v, next %q", first, next)
 	}
 	// One of the same ID that is started again is listed.
 	l.ended("c", 7)
 	l.until("c", "e", "b", "a")
-	if _, _, err := l.x.List(t.Context(), Filter{After: runOf("never").String()}); runtime.AsError(err).Code != runtime.ErrInvalid.Code {
+	if _, err := l.x.List(t.Context(), Filter{}, runOf("never").String(), 1); runtime.AsError(err).Code != runtime.ErrInvalid.Code {
 		t.Errorf("a page behind an unknown run: %v, want ErrInvalid", err)
 	}
 }

@@ -176,8 +176,31 @@ func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
 		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod),
 		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
 	}
+	if d.Envelope.Attributes, err = foreignAttributes(h); err != nil {
+		return fmt.Errorf("%w; correct it, or send the task without it", err)
+	}
 	d.Envelope.Id, d.NoID = b.foreignID(d.Seq, h)
 	return nil
+}
+
+// foreignAttributes reads the attributes that the headers give the run.
+func foreignAttributes(h nats.Header) (map[string]*schemas.Attribute, error) {
+	var all map[string]*schemas.Attribute
+	for k := range h {
+		name, ok := strings.CutPrefix(k, HeaderAttribute)
+		if !ok {
+			continue
+		}
+		a, err := schemas.ParseAttribute(h.Get(k))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k, err)
+		}
+		if all == nil {
+			all = map[string]*schemas.Attribute{}
+		}
+		all[name] = a
+	}
+	return all, nil // whether a run may have them is looked at with those of every task
 }
 
 // foreignSignal reads a signal of a publisher that is not Perdure.
@@ -211,7 +234,7 @@ func (b *Broker) foreignID(seq uint64, h nats.Header) (id string, made bool) {
 	return strconv.FormatInt(b.created.UnixNano(), 36) + "-" + strconv.FormatUint(seq, 10), true
 }
 
-// qualify checks the message's ID and, for a sender of another domain, puts
+// qualify checks the message's ID and attributes and, for a sender of another domain, puts
 // the domain before it, so that no domain can take another's IDs.
 func (d *Delivery) qualify() error {
 	env := d.Envelope
@@ -222,7 +245,7 @@ func (d *Delivery) qualify() error {
 	if err := schemas.RunID(env.Id).Validate(); err != nil {
 		return fmt.Errorf("message ID: %w", err)
 	}
-	return nil
+	return schemas.ValidAttributes(env.Attributes)
 }
 
 // allowed checks what a sender of another domain sends. Results and wake-ups are

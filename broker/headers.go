@@ -32,6 +32,9 @@ const (
 	HeaderDeadline = "Perdure-Deadline"
 	HeaderSession  = "Perdure-Session"
 	HeaderBusy     = "Perdure-Busy"
+	// HeaderAttribute, and a name behind it, is an attribute that the run of a task
+	// has from its start: text, or what [schemas.ParseAttribute] sees in it.
+	HeaderAttribute = "Perdure-Attr-"
 	// HeaderRun is the ID of the run that a message is for.
 	HeaderRun = "Perdure-Run"
 	// HeaderSubject, HeaderCode, HeaderReason and HeaderSequence say of a

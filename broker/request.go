@@ -205,9 +205,11 @@ type streamInfo struct {
 	Created time.Time `json:"created"`
 	Now     time.Time `json:"ts"` // by the clock of the stream's leader
 	State   struct {
-		Messages uint64            `json:"messages"`
-		Last     uint64            `json:"last_seq"`
-		Subjects map[string]uint64 `json:"subjects"`
+		Messages uint64 `json:"messages"`
+		Last     uint64 `json:"last_seq"`
+		// NumSubjects is how many subjects have a message.
+		NumSubjects uint64            `json:"num_subjects"`
+		Subjects    map[string]uint64 `json:"subjects"`
 	} `json:"state"`
 }
 

@@ -31,6 +31,29 @@ func (j *Journal) Walk(ctx context.Context, p schemas.Partition, from uint64) it
 	}
 }
 
+// First returns the first entry of a run, for a listing: it is not the one that
+// [Journal.Load] begins with where a roll-up was interrupted. ok is false when
+// there is none.
+func (j *Journal) First(ctx context.Context, ref schemas.Ref) (s schemas.Stored, ok bool, err error) {
+	m, ok, err := j.b.runs.get(ctx, query{Seq: 1, NextBy: j.b.names.RunSubject(ref)})
+	if err == nil && ok {
+		s, err = j.stored(m)
+	}
+	if err != nil {
+		return s, false, fmt.Errorf("read the first entry of %v: %w", ref, err)
+	}
+	return s, ok, nil
+}
+
+// Runs returns how many runs have a journal, or a record.
+func (j *Journal) Runs(ctx context.Context) (uint64, error) {
+	info, err := j.b.runs.info(ctx, "")
+	if err != nil {
+		return 0, fmt.Errorf("count the journals: %w", err)
+	}
+	return info.State.NumSubjects, nil
+}
+
 // A Followed is an entry that [Journal.Follow] yields.
 type Followed struct {
 	schemas.Stored

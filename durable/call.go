@@ -1,19 +1,28 @@
 package durable
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
-// A CallOption configures a message to another identity: [MessageID], and for
-// a call [Timeout].
+// A CallOption configures a message to another identity: [MessageID],
+// [Attribute], and for a call [Timeout].
 type CallOption interface{ applyCall(*callConfig) }
 
 type callConfig struct {
-	id      string
+	StartConfig
 	timeout time.Duration
+}
+
+// A StartConfig is what the options of a message say of the run that it starts,
+// for packages that send messages.
+type StartConfig struct {
+	ID         string // of the message
+	Attributes map[string]*schemas.Attribute
+	Err        error // what is wrong with an option
 }
 
 // A MessageIDOption sets the ID of a message.
@@ -24,7 +33,10 @@ type MessageIDOption struct{ id string }
 // from the sending run and the verb's number, or is the key for a workflow.
 func MessageID(id string) MessageIDOption { return MessageIDOption{id} }
 
-func (o MessageIDOption) applyCall(c *callConfig) { c.id = o.id }
+func (o MessageIDOption) applyCall(c *callConfig) { o.ApplyStart(&c.StartConfig) }
+
+// ApplyStart sets the ID.
+func (o MessageIDOption) ApplyStart(c *StartConfig) { c.ID = o.id }
 
 // ID returns the message ID.
 func (o MessageIDOption) ID() string { return o.id }
@@ -99,10 +111,14 @@ func callOptions(opts []CallOption) (c callConfig) {
 type sender = func(c *runtime.Context, name string, to runtime.Target, input *schemas.Payload) *runtime.Future
 
 func message[In, Out any](ctx Context, send sender, to Target[In, Out], in In, cfg callConfig) (*runtime.Future, error) {
-	target, err := to.Resolve(cfg.id)
-	if err != nil {
+	target, err := to.Resolve(cfg.ID)
+	if err = cmp.Or(err, cfg.Err); err != nil {
 		return nil, err
 	}
+	if err := schemas.ValidAttributes(cfg.Attributes); err != nil {
+		return nil, Fail(ErrInvalid.Code, "message to %s: %v", to.name, err)
+	}
+	target.Attributes = cfg.Attributes
 	p, err := Encode(in)
 	if err != nil {
 		return nil, Fail(ErrInvalid.Code, "input of %s: %v", to.name, err)

@@ -14,6 +14,8 @@ type Target struct {
 	// ID is the run's ID. Empty: one is derived, so that every replay means the
 	// same run and nobody else's.
 	ID schemas.RunID
+	// Attributes are what the run has from its start.
+	Attributes map[string]*schemas.Attribute
 }
 
 // Call issues a task to another identity and waits for its result: exactly one
@@ -53,7 +55,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	}
 	env := &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Id: string(to.ID), Method: to.Method, Payload: input,
-		Parent: r.ref.String(), Trace: r.trace,
+		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes,
 	}
 	if kind == kindCall {
 		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}

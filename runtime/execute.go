@@ -59,6 +59,10 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	// A claim of the identity stands for all its runs; it is repeated in each, so
 	// that a run's own entries say whose it was and how often.
 	e := newEntry(x.claim(1), &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
+	if all := t.Envelope.GetAttributes(); len(all) > 0 { // before the start, at which the code begins
+		a := attributes{now: all}
+		e.Events = []*schemas.Event{e.Events[0], a.all(), e.Events[1]}
+	}
 	if end := x.append(ctx, t.Ref, e); end != nil {
 		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
 			// it was no new identity after all

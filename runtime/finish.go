@@ -41,7 +41,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		Status: schemas.Status_COMPLETED, Result: r.result,
 		Method: s.GetMethod(), InputHash: s.GetInputHash(), From: s.GetFrom(), Parent: s.GetParent(),
 		Published: s.GetPublished(), Started: r.info.Started.UnixNano(),
-		Claims: r.timeline.claims, CustomStatus: r.shown.value, Generation: r.gen.number,
+		Claims: r.timeline.claims, CustomStatus: r.shown.value, Generation: r.gen.number, Attributes: r.attrs.now,
 	}
 	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.result.GetData())) > limit {
 		r.err = Errorf(ErrTooLarge.Code, "the result of %s has %d bytes; the cap is %d: store it elsewhere and return its name", r.ref, len(r.result.GetData()), limit)

@@ -156,6 +156,10 @@ func (l *live) next(ctx context.Context) *Ending {
 		}}},
 		&schemas.Event{Kind: &schemas.Event_Started{Started: started}},
 	)
+	if len(r.attrs.now) > 0 { // before the start, at which the code begins
+		a := attributes{now: r.attrs.now}
+		e.Events = slices.Insert(e.Events, 2, a.all())
+	}
 	if r.shown.value != nil {
 		e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_StatusSet{StatusSet: &schemas.StatusSet{Value: inline(r.shown.value)}}})
 	}

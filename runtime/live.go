@@ -75,6 +75,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if e := r.shown.event(); e != nil {
 			r.versioned = append(r.versioned, e)
 		}
+		if e := r.attrs.event(); e != nil {
+			r.versioned = append(r.versioned, e)
+		}
 		if len(r.versioned) > 0 {
 			l.queue = append(r.versioned, l.queue...)
 			r.versioned = nil

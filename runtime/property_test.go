@@ -33,7 +33,7 @@ func programs(depth int) *rapid.Generator[[]verb] {
 	ops := []string{
 		"step", "step", "fails", "retried", "panics", "once", "async", "window", "sleep", "race",
 		"call", "call", "ask", "start", "forget", "send", "send", "id", "rand", "timeout", "cancel", "told", "same", "join",
-		"await", "await", "undo", "version", "status", "again",
+		"await", "await", "undo", "version", "status", "again", "attribute",
 	}
 	if depth > 0 {
 		ops = append(ops, "branches", "branches", "scope")
@@ -159,6 +159,8 @@ func (e *effects) verb(c *runtime.Context, v verb) (string, error) {
 	case "status":
 		c.SetStatus(text(fmt.Sprint(v.n)))
 		return "", nil
+	case "attribute":
+		return "", c.SetAttribute(fmt.Sprint("of-", v.n), attr(int64(c.Rand().IntN(1000))))
 	}
 	if s, err, ok := e.message(c, v); ok {
 		return s, err
@@ -381,7 +383,7 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		o.Results, o.States = map[string]string{}, map[string]string{}
 		for _, s := range w.Journal.All() {
 			rec := s.Entry.GetRecord()
-			o.Results[s.Ref.String()] = fmt.Sprintf("%v %s %s", rec.GetStatus(), rec.GetResult().GetData(), rec.GetError().GetCode())
+			o.Results[s.Ref.String()] = fmt.Sprintf("%v %s %s %s", rec.GetStatus(), rec.GetResult().GetData(), rec.GetError().GetCode(), shownAttributes(rec.GetAttributes()))
 			st, _, err := w.States.Get(t.Context(), s.Ref.Identity)
 			if err != nil {
 				o.Wrong = append(o.Wrong, err.Error())

@@ -64,6 +64,8 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
 	case *schemas.Event_Versioned, *schemas.Event_StatusSet: // known since the journal was read, or since the code said it
+	case *schemas.Event_AttributesSet:
+		r.attrs.happen(k.AttributesSet)
 	case *schemas.Event_Joined:
 		if !r.waits(k.Joined.GetReply()) {
 			r.joined = append(r.joined, k.Joined.GetReply())
@@ -174,6 +176,8 @@ func goesOn(e *schemas.Entry) error {
 			was = fmt.Sprintf("change %q", k.Versioned.GetChange())
 		case *schemas.Event_StatusSet:
 			was = "what it shows"
+		case *schemas.Event_AttributesSet:
+			was = "its attributes"
 		case *schemas.Event_Suspended:
 			was = "a wait"
 		}

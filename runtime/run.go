@@ -50,6 +50,7 @@ type run struct {
 	versions  map[string]int64 // by change
 	versioned []*schemas.Event // versions that are to be recorded
 	shown     shown
+	attrs     attributes
 	replays   bool  // entries follow in which something happens
 	applied   int   // events
 	wrong     error // why the code that is deployed cannot go on

@@ -42,6 +42,9 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 		return nil
 	}
 	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano()}}})
+	if len(l.r.attrs.now) > 0 { // a listing finds them in the run's last entry
+		e.Events = []*schemas.Event{l.r.attrs.all(), e.Events[0]}
+	}
 	if end := l.append(ctx, l.r.ref, e); end != nil {
 		return end
 	}

@@ -98,6 +98,8 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				t.done(&Future{kind: kindSignal, name: k.SignalReceived.GetName()}, at, nil)
 			case *schemas.Event_StatusSet:
 				rec.CustomStatus = k.StatusSet.GetValue()
+			case *schemas.Event_AttributesSet:
+				rec.Attributes = k.AttributesSet.GetAttributes()
 			case *schemas.Event_Suspended:
 				status = schemas.Status_SUSPENDED
 			case *schemas.Event_Parked:

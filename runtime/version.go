@@ -29,7 +29,7 @@ func (c *Context) Version(change string, oldest, newest int) int {
 }
 
 // readAhead notes what a journal says of versions, which the code asks for before
-// the event is reached, and of what the run shows.
+// the event is reached, of what the run shows, and of its attributes.
 func (r *run) readAhead(entries []schemas.Stored) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
@@ -38,6 +38,9 @@ func (r *run) readAhead(entries []schemas.Stored) {
 			}
 			if v := e.GetStatusSet(); v != nil {
 				r.shown.happen(v)
+			}
+			if v := e.GetAttributesSet(); v != nil {
+				r.attrs.readAhead(v)
 			}
 		}
 	}

@@ -353,18 +353,19 @@ func (x *Error) GetFinal() bool {
 type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          Envelope_Type          `protobuf:"varint,1,opt,name=type,proto3,enum=perdure.v1.Envelope_Type" json:"type,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                                                                  // the message ID, the idempotency key
-	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                                                          // TASK: the method; empty for the kind's only one. SIGNAL: its name
-	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`                                                                        // TASK: the input; RESULT: the result; SIGNAL: the value
-	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                            // RESULT: the failure, instead of a payload
-	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                // RESULT, SIGNAL, WAKE, CANCEL: the run of the identity that it is for
-	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                              // RESULT: the step that made the call; WAKE: the timer's ID
-	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                            // TASK: who waits for the result
-	Chain         []string               `protobuf:"bytes,9,rep,name=chain,proto3" json:"chain,omitempty"`                                                                            // TASK: identities that wait for this call, outermost first
-	Trace         map[string]string      `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // W3C trace context
-	Parent        string                 `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`                                                                         // TASK: reference of the run that sent it
-	Due           int64                  `protobuf:"varint,12,opt,name=due,proto3" json:"due,omitempty"`                                                                              // WAKE: the due time that it stands for, Unix nanoseconds
-	To            string                 `protobuf:"bytes,13,opt,name=to,proto3" json:"to,omitempty"`                                                                                 // in a record's outbox: the identity it goes to
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                                                                            // the message ID, the idempotency key
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                                                                    // TASK: the method; empty for the kind's only one. SIGNAL: its name
+	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`                                                                                  // TASK: the input; RESULT: the result; SIGNAL: the value
+	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                                      // RESULT: the failure, instead of a payload
+	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                          // RESULT, SIGNAL, WAKE, CANCEL: the run of the identity that it is for
+	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                                        // RESULT: the step that made the call; WAKE: the timer's ID
+	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK: who waits for the result
+	Chain         []string               `protobuf:"bytes,9,rep,name=chain,proto3" json:"chain,omitempty"`                                                                                      // TASK: identities that wait for this call, outermost first
+	Trace         map[string]string      `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`           // W3C trace context
+	Parent        string                 `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`                                                                                   // TASK: reference of the run that sent it
+	Due           int64                  `protobuf:"varint,12,opt,name=due,proto3" json:"due,omitempty"`                                                                                        // WAKE: the due time that it stands for, Unix nanoseconds
+	To            string                 `protobuf:"bytes,13,opt,name=to,proto3" json:"to,omitempty"`                                                                                           // in a record's outbox: the identity it goes to
+	Attributes    map[string]*Attribute  `protobuf:"bytes,23,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // TASK: that the run has from its start
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +489,13 @@ func (x *Envelope) GetTo() string {
 		return x.To
 	}
 	return ""
+}
+
+func (x *Envelope) GetAttributes() map[string]*Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
 }
 
 // Reply says where a result goes.
@@ -650,6 +658,7 @@ type Event struct {
 	//	*Event_Versioned
 	//	*Event_StatusSet
 	//	*Event_Continued
+	//	*Event_AttributesSet
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -845,6 +854,15 @@ func (x *Event) GetContinued() *Continued {
 	return nil
 }
 
+func (x *Event) GetAttributesSet() *AttributesSet {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AttributesSet); ok {
+			return x.AttributesSet
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -917,6 +935,10 @@ type Event_Continued struct {
 	Continued *Continued `protobuf:"bytes,17,opt,name=continued,proto3,oneof"`
 }
 
+type Event_AttributesSet struct {
+	AttributesSet *AttributesSet `protobuf:"bytes,25,opt,name=attributes_set,json=attributesSet,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -950,6 +972,8 @@ func (*Event_Versioned) isEvent_Kind() {}
 func (*Event_StatusSet) isEvent_Kind() {}
 
 func (*Event_Continued) isEvent_Kind() {}
+
+func (*Event_AttributesSet) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -2114,6 +2138,191 @@ func (x *StatusSet) GetValue() *Payload {
 	return nil
 }
 
+// Attribute is a value by which runs are searched for.
+type Attribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Value:
+	//
+	//	*Attribute_Text
+	//	*Attribute_Integer
+	//	*Attribute_Number
+	//	*Attribute_Truth
+	//	*Attribute_Time
+	Value         isAttribute_Value `protobuf_oneof:"value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attribute) Reset() {
+	*x = Attribute{}
+	mi := &file_perdure_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attribute) ProtoMessage() {}
+
+func (x *Attribute) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
+func (*Attribute) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Attribute) GetValue() isAttribute_Value {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Attribute) GetText() string {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Text); ok {
+			return x.Text
+		}
+	}
+	return ""
+}
+
+func (x *Attribute) GetInteger() int64 {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Integer); ok {
+			return x.Integer
+		}
+	}
+	return 0
+}
+
+func (x *Attribute) GetNumber() float64 {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Number); ok {
+			return x.Number
+		}
+	}
+	return 0
+}
+
+func (x *Attribute) GetTruth() bool {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Truth); ok {
+			return x.Truth
+		}
+	}
+	return false
+}
+
+func (x *Attribute) GetTime() int64 {
+	if x != nil {
+		if x, ok := x.Value.(*Attribute_Time); ok {
+			return x.Time
+		}
+	}
+	return 0
+}
+
+type isAttribute_Value interface {
+	isAttribute_Value()
+}
+
+type Attribute_Text struct {
+	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
+}
+
+type Attribute_Integer struct {
+	Integer int64 `protobuf:"varint,2,opt,name=integer,proto3,oneof"`
+}
+
+type Attribute_Number struct {
+	Number float64 `protobuf:"fixed64,3,opt,name=number,proto3,oneof"`
+}
+
+type Attribute_Truth struct {
+	Truth bool `protobuf:"varint,4,opt,name=truth,proto3,oneof"`
+}
+
+type Attribute_Time struct {
+	Time int64 `protobuf:"varint,5,opt,name=time,proto3,oneof"` // Unix nanoseconds
+}
+
+func (*Attribute_Text) isAttribute_Value() {}
+
+func (*Attribute_Integer) isAttribute_Value() {}
+
+func (*Attribute_Number) isAttribute_Value() {}
+
+func (*Attribute_Truth) isAttribute_Value() {}
+
+func (*Attribute_Time) isAttribute_Value() {}
+
+// AttributesSet is all attributes that the run then has. It is repeated in the
+// entry that suspends the run, so that a listing reads no more than that.
+type AttributesSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"` // how often the code had set some; 0 for those it began with
+	Attributes    map[string]*Attribute  `protobuf:"bytes,2,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributesSet) Reset() {
+	*x = AttributesSet{}
+	mi := &file_perdure_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributesSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributesSet) ProtoMessage() {}
+
+func (x *AttributesSet) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
+func (*AttributesSet) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AttributesSet) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *AttributesSet) GetAttributes() map[string]*Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 // Parked says why a run cannot go on with the code that is deployed.
 type Parked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2125,7 +2334,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2346,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2359,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -2190,14 +2399,15 @@ type Record struct {
 	Suspended     bool                   `protobuf:"varint,17,opt,name=suspended,proto3" json:"suspended,omitempty"`                          // the run was suspended: a wake-up may still stand
 	CustomStatus  *Payload               `protobuf:"bytes,19,opt,name=custom_status,json=customStatus,proto3" json:"custom_status,omitempty"` // what the run's code showed last
 	Generation    uint32                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                        // how often the run continued as new
-	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
+	Attributes    map[string]*Attribute  `protobuf:"bytes,26,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"` // an Outbox that was too large, by reference; outbox is empty then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2419,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2432,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Record) GetStatus() Status {
@@ -2358,6 +2568,13 @@ func (x *Record) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *Record) GetAttributes() map[string]*Attribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 func (x *Record) GetRest() *Payload {
 	if x != nil {
 		return x.Rest
@@ -2375,7 +2592,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2604,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2617,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -2421,7 +2638,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2650,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2663,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2487,7 +2704,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2716,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2729,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2590,7 +2807,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2819,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2832,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2654,7 +2871,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2883,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2896,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Member) GetId() string {
@@ -2736,7 +2953,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2965,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2978,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Owner) GetNode() string {
@@ -2797,7 +3014,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3026,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3039,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -2864,7 +3081,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\x9f\x04\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xbb\x05\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -2879,11 +3096,17 @@ const file_perdure_proto_rawDesc = "" +
 	" \x03(\v2\x1f.perdure.v1.Envelope.TraceEntryR\x05trace\x12\x16\n" +
 	"\x06parent\x18\v \x01(\tR\x06parent\x12\x10\n" +
 	"\x03due\x18\f \x01(\x03R\x03due\x12\x0e\n" +
-	"\x02to\x18\r \x01(\tR\x02to\x1a8\n" +
+	"\x02to\x18\r \x01(\tR\x02to\x12D\n" +
+	"\n" +
+	"attributes\x18\x17 \x03(\v2$.perdure.v1.Envelope.AttributesEntryR\n" +
+	"attributes\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aT\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"T\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04TASK\x10\x01\x12\n" +
@@ -2903,7 +3126,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xd0\a\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x94\b\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -2924,7 +3147,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\tversioned\x18\x0f \x01(\v2\x15.perdure.v1.VersionedH\x00R\tversioned\x126\n" +
 	"\n" +
 	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSet\x125\n" +
-	"\tcontinued\x18\x11 \x01(\v2\x15.perdure.v1.ContinuedH\x00R\tcontinuedB\x06\n" +
+	"\tcontinued\x18\x11 \x01(\v2\x15.perdure.v1.ContinuedH\x00R\tcontinued\x12B\n" +
+	"\x0eattributes_set\x18\x19 \x01(\v2\x19.perdure.v1.AttributesSetH\x00R\rattributesSetB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -3020,10 +3244,25 @@ const file_perdure_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\"L\n" +
 	"\tStatusSet\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"L\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05value\"\x8e\x01\n" +
+	"\tAttribute\x12\x14\n" +
+	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12\x1a\n" +
+	"\ainteger\x18\x02 \x01(\x03H\x00R\ainteger\x12\x18\n" +
+	"\x06number\x18\x03 \x01(\x01H\x00R\x06number\x12\x16\n" +
+	"\x05truth\x18\x04 \x01(\bH\x00R\x05truth\x12\x14\n" +
+	"\x04time\x18\x05 \x01(\x03H\x00R\x04timeB\a\n" +
+	"\x05value\"\xc6\x01\n" +
+	"\rAttributesSet\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12I\n" +
+	"\n" +
+	"attributes\x18\x02 \x03(\v2).perdure.v1.AttributesSet.AttributesEntryR\n" +
+	"attributes\x1aT\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xed\x05\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x87\a\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -3048,8 +3287,14 @@ const file_perdure_proto_rawDesc = "" +
 	"\rcustom_status\x18\x13 \x01(\v2\x13.perdure.v1.PayloadR\fcustomStatus\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x14 \x01(\rR\n" +
-	"generation\x12'\n" +
-	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\":\n" +
+	"generation\x12B\n" +
+	"\n" +
+	"attributes\x18\x1a \x03(\v2\".perdure.v1.Record.AttributesEntryR\n" +
+	"attributes\x12'\n" +
+	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\x1aT\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\":\n" +
 	"\x06Outbox\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\bmessages\"O\n" +
 	"\rTimelineClaim\x12\x12\n" +
@@ -3119,7 +3364,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_perdure_proto_goTypes = []any{
 	(Status)(0),             // 0: perdure.v1.Status
 	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
@@ -3148,19 +3393,24 @@ var file_perdure_proto_goTypes = []any{
 	(*Carried)(nil),         // 24: perdure.v1.Carried
 	(*Seen)(nil),            // 25: perdure.v1.Seen
 	(*StatusSet)(nil),       // 26: perdure.v1.StatusSet
-	(*Parked)(nil),          // 27: perdure.v1.Parked
-	(*Record)(nil),          // 28: perdure.v1.Record
-	(*Outbox)(nil),          // 29: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 30: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 31: perdure.v1.TimelineStep
-	(*State)(nil),           // 32: perdure.v1.State
-	(*Member)(nil),          // 33: perdure.v1.Member
-	(*Owner)(nil),           // 34: perdure.v1.Owner
-	(*Namespace)(nil),       // 35: perdure.v1.Namespace
-	nil,                     // 36: perdure.v1.Envelope.TraceEntry
-	nil,                     // 37: perdure.v1.Started.TraceEntry
-	nil,                     // 38: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 39: perdure.v1.TimelineStep.AttributesEntry
+	(*Attribute)(nil),       // 27: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 28: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 29: perdure.v1.Parked
+	(*Record)(nil),          // 30: perdure.v1.Record
+	(*Outbox)(nil),          // 31: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 32: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 33: perdure.v1.TimelineStep
+	(*State)(nil),           // 34: perdure.v1.State
+	(*Member)(nil),          // 35: perdure.v1.Member
+	(*Owner)(nil),           // 36: perdure.v1.Owner
+	(*Namespace)(nil),       // 37: perdure.v1.Namespace
+	nil,                     // 38: perdure.v1.Envelope.TraceEntry
+	nil,                     // 39: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 40: perdure.v1.Started.TraceEntry
+	nil,                     // 41: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 42: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 43: perdure.v1.Record.AttributesEntry
+	nil,                     // 44: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -3168,61 +3418,68 @@ var file_perdure_proto_depIdxs = []int32{
 	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	36, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	8,  // 6: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	28, // 7: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	9,  // 8: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	10, // 9: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	11, // 10: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	12, // 11: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	13, // 12: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	14, // 13: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	15, // 14: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	16, // 15: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	17, // 16: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	18, // 17: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	19, // 18: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	20, // 19: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	27, // 20: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	21, // 21: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	22, // 22: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	26, // 23: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	23, // 24: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	2,  // 25: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 26: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	37, // 27: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 28: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 29: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	38, // 30: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 31: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 32: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 33: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	2,  // 34: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	2,  // 35: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	5,  // 36: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	5,  // 37: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	25, // 38: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	6,  // 39: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	18, // 40: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	2,  // 41: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	0,  // 42: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 43: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 44: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 45: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 46: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 47: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	30, // 48: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	31, // 49: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 50: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	2,  // 51: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 52: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	39, // 53: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 54: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	38, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	39, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	8,  // 7: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	30, // 8: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	9,  // 9: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	10, // 10: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	11, // 11: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	12, // 12: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	13, // 13: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	14, // 14: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	15, // 15: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	16, // 16: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	17, // 17: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	18, // 18: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	19, // 19: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	20, // 20: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	29, // 21: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	21, // 22: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	22, // 23: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	26, // 24: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	23, // 25: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	28, // 26: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	2,  // 27: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	6,  // 28: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	40, // 29: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	2,  // 30: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	4,  // 31: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	41, // 32: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	2,  // 33: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	4,  // 34: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	6,  // 35: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	2,  // 36: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	2,  // 37: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	5,  // 38: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	5,  // 39: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	25, // 40: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	6,  // 41: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	18, // 42: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	2,  // 43: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	42, // 44: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	0,  // 45: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	0,  // 46: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	2,  // 47: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	4,  // 48: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	2,  // 49: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	5,  // 50: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	32, // 51: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	33, // 52: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	2,  // 53: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	43, // 54: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	2,  // 55: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	5,  // 56: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	44, // 57: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	2,  // 58: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	27, // 59: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	27, // 60: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	27, // 61: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -3248,6 +3505,14 @@ func file_perdure_proto_init() {
 		(*Event_Versioned)(nil),
 		(*Event_StatusSet)(nil),
 		(*Event_Continued)(nil),
+		(*Event_AttributesSet)(nil),
+	}
+	file_perdure_proto_msgTypes[25].OneofWrappers = []any{
+		(*Attribute_Text)(nil),
+		(*Attribute_Integer)(nil),
+		(*Attribute_Number)(nil),
+		(*Attribute_Truth)(nil),
+		(*Attribute_Time)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3255,7 +3520,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

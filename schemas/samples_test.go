@@ -25,9 +25,14 @@ func samples() map[string]proto.Message {
 		"member": &schemas.Member{
 			Id: "node-1", Nonce: nonce(), Embedded: true, Started: noon, Kinds: []string{"stock", "weather"}, Version: "v0.1.0",
 		},
-		"owner":     &schemas.Owner{Node: "node-1", Nonce: nonce(), Epoch: 12},
-		"outbox":    &schemas.Outbox{Messages: []*schemas.Envelope{{Type: schemas.Envelope_TASK, Id: "order-17", To: "stock/sku-1"}}},
-		"namespace": &schemas.Namespace{Version: 1, Partitions: 64, Created: noon},
+		"owner":             &schemas.Owner{Node: "node-1", Nonce: nonce(), Epoch: 12},
+		"attribute_text":    &schemas.Attribute{Value: &schemas.Attribute_Text{Text: "c-17"}},
+		"attribute_integer": &schemas.Attribute{Value: &schemas.Attribute_Integer{Integer: 4200}},
+		"attribute_number":  &schemas.Attribute{Value: &schemas.Attribute_Number{Number: 0.5}},
+		"attribute_truth":   &schemas.Attribute{Value: &schemas.Attribute_Truth{Truth: true}},
+		"attribute_time":    &schemas.Attribute{Value: &schemas.Attribute_Time{Time: noon}},
+		"outbox":            &schemas.Outbox{Messages: []*schemas.Envelope{{Type: schemas.Envelope_TASK, Id: "order-17", To: "stock/sku-1"}}},
+		"namespace":         &schemas.Namespace{Version: 1, Partitions: 64, Created: noon},
 	}
 	maps.Copy(all, envelopes())
 	maps.Copy(all, events())
@@ -53,8 +58,9 @@ func envelopes() map[string]proto.Message {
 		"envelope_signal": &schemas.Envelope{
 			Type: schemas.Envelope_SIGNAL, Id: "s-1", Method: "approved", Payload: payload(`{"by":"ops"}`), Run: "order-17",
 		},
-		"envelope_wake":   &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: "w-1", Run: "order-17", Path: "3.order-17.1", Due: noon},
-		"envelope_cancel": &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c-1", Run: "order-17"},
+		"envelope_wake":       &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: "w-1", Run: "order-17", Path: "3.order-17.1", Due: noon},
+		"envelope_attributes": &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17", Attributes: attributes()},
+		"envelope_cancel":     &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c-1", Run: "order-17"},
 	}
 }
 
@@ -83,6 +89,7 @@ func events() map[string]proto.Message {
 	joined := &schemas.Joined{Reply: reply()}
 	parked := &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC, Reason: "step 2 is pack, the journal has charge"}
 	statusSet := &schemas.StatusSet{Count: 3, Value: payload(`"packing"`)}
+	attributesSet := &schemas.AttributesSet{Count: 3, Attributes: attributes()}
 	versioned := &schemas.Versioned{Change: "pack-first", Version: 1}
 	signal := &schemas.SignalReceived{Id: "click-9", Name: "approved", Value: payload(`{"by":"ops"}`)}
 
@@ -101,11 +108,11 @@ func events() map[string]proto.Message {
 		{Kind: &schemas.Event_Joined{Joined: joined}},
 		{Kind: &schemas.Event_Parked{Parked: parked}},
 	}
-	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}, {Kind: &schemas.Event_Versioned{Versioned: versioned}}, {Kind: &schemas.Event_StatusSet{StatusSet: statusSet}}} // not in the first sample of an entry
+	later := []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: signal}}, {Kind: &schemas.Event_Versioned{Versioned: versioned}}, {Kind: &schemas.Event_StatusSet{StatusSet: statusSet}}, {Kind: &schemas.Event_AttributesSet{AttributesSet: attributesSet}}} // not in the first sample of an entry
 	all := map[string]proto.Message{
 		"claimed": claimed, "started": started, "step_started": stepStarted, "step_completed": stepCompleted, "step_failed": stepFailed,
 		"timer_created": timerCreated, "timer_fired": timerFired, "called": called, "call_returned": callReturned, "call_failed": callFailed,
-		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal, "versioned": versioned, "status_set": statusSet,
+		"sent": sent, "suspended": suspended, "cancel_requested": cancelRequested, "joined": joined, "parked": parked, "signal_received": signal, "versioned": versioned, "status_set": statusSet, "attributes_set": attributesSet,
 		"entry":        &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 7, At: noon, Events: list},
 		"entry_record": &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 8, At: noon, Record: &schemas.Record{Status: schemas.Status_COMPLETED}},
 	}
@@ -137,9 +144,10 @@ func records() map[string]proto.Message {
 			Published: noon, Started: noon + 1, Claims: []*schemas.TimelineClaim{{Node: "node-1", At: noon}, claim},
 			Steps: []*schemas.TimelineStep{step}, StepCount: 1, Suspended: true,
 		},
-		"record_shown":  &schemas.Record{Status: schemas.Status_COMPLETED, CustomStatus: payload(`"shipped"`)},
-		"record_rest":   &schemas.Record{Status: schemas.Status_COMPLETED, Rest: &schemas.Payload{Codec: "outbox", Blob: blob()}},
-		"record_failed": &schemas.Record{Status: schemas.Status_FAILED, Error: failure()},
+		"record_attributes": &schemas.Record{Status: schemas.Status_COMPLETED, Attributes: attributes()},
+		"record_shown":      &schemas.Record{Status: schemas.Status_COMPLETED, CustomStatus: payload(`"shipped"`)},
+		"record_rest":       &schemas.Record{Status: schemas.Status_COMPLETED, Rest: &schemas.Payload{Codec: "outbox", Blob: blob()}},
+		"record_failed":     &schemas.Record{Status: schemas.Status_FAILED, Error: failure()},
 	}
 	for number, name := range schemas.Status_name {
 		if number != 0 {
@@ -175,4 +183,9 @@ func nonce() []byte { return bytes.Repeat([]byte{0xab}, 8) }
 func hash() []byte {
 	sum := sha256.Sum256([]byte("input"))
 	return sum[:]
+}
+
+// attributes are one: a map has no order that golden bytes could hold.
+func attributes() map[string]*schemas.Attribute {
+	return map[string]*schemas.Attribute{"customer": {Value: &schemas.Attribute_Text{Text: "c-17"}}}
 }

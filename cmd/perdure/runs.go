@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,12 +17,19 @@ import (
 func runsCommand() *cobra.Command {
 	var c connection
 	var q perdure.ListRuns
+	var count bool
 	cmd := &cobra.Command{
 		Use:   "runs",
-		Short: "List runs, the newest first",
-		Args:  exactly(0, "no arguments"),
+		Short: "List runs, the newest first, or count them",
+		Example: `  perdure runs --kind order --status failed,cancelled --since 24h
+  perdure runs --where customer=c-17 --where 'cents>=4200'
+  perdure runs --count`,
+		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				if count {
+					return countRuns(ctx, cmd, client, q, c.output)
+				}
 				list, err := client.List(ctx, q)
 				if err != nil {
 					return err
@@ -26,27 +37,96 @@ func runsCommand() *cobra.Command {
 				if c.output == "json" {
 					return printJSON(cmd.OutOrStdout(), list)
 				}
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "STARTED\tSTATUS\tRUN\tERROR")
-				for _, r := range list.Runs {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Started.Local().Format(time.DateTime), r.Status, r.Run, r.Error)
-				}
-				if err := w.Flush(); err != nil {
+				if err := writeRuns(cmd.OutOrStdout(), list.Runs); err != nil {
 					return err
 				}
 				if list.More {
-					_, err = fmt.Fprintf(cmd.OutOrStdout(), "... more: --after %s\n", list.Runs[len(list.Runs)-1].Run)
+					_, err = fmt.Fprintf(cmd.OutOrStdout(), "... more: --after %s\n", list.Next)
 				}
 				return err
 			})
 		},
 	}
 	c.flags(cmd)
+	selection(cmd, &q)
+	f := cmd.Flags()
+	f.IntVar(&q.Limit, "limit", 20, "at most so many, up to 1000")
+	f.StringVar(&q.After, "after", "", "go on after this run, or from the place that a page ends with")
+	f.BoolVar(&count, "count", false, "count the runs, by kind and status")
+	return cmd
+}
+
+// selection adds the flags that say which runs are meant.
+func selection(cmd *cobra.Command, q *perdure.ListRuns) {
 	f := cmd.Flags()
 	f.StringVar(&q.Kind, "kind", "", "only runs of this kind")
 	f.StringVar(&q.Key, "key", "", "only runs of this key")
-	f.StringVar(&q.Status, "status", "", "only runs of this status: queued, running, suspended, completed, failed, cancelled, stalled, nondeterministic or poisoned")
-	f.IntVar(&q.Limit, "limit", 20, "at most so many, up to 1000")
-	f.StringVar(&q.After, "after", "", "go on after this run")
-	return cmd
+	f.StringVar(&q.KeyPrefix, "key-prefix", "", "only runs whose key begins so")
+	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled: queued, running, suspended, completed, failed, cancelled, stalled, nondeterministic or poisoned")
+	f.StringArrayVar(&q.Where, "where", nil, "only runs with an attribute that is so: NAME, one of = != < <= > >=, VALUE; may be repeated, then all hold")
+	f.Var((*moment)(&q.StartedFrom), "since", "only runs that started since: a time as 2026-11-26T10:00:00Z, or how long ago as 24h")
+	f.Var((*moment)(&q.StartedUntil), "until", "only runs that started before, in the same form")
+	f.Var((*moment)(&q.UpdatedFrom), "updated-since", "only runs of which something was recorded since, in the same form")
+	f.Var((*moment)(&q.UpdatedUntil), "updated-until", "only runs of which nothing was recorded since, in the same form")
+}
+
+// A moment is a time on the command line.
+type moment time.Time
+
+func (m *moment) Type() string { return "time" }
+
+func (m *moment) String() string {
+	if t := time.Time(*m); !t.IsZero() {
+		return t.Format(time.RFC3339)
+	}
+	return ""
+}
+
+func (m *moment) Set(s string) error {
+	if d, err := time.ParseDuration(s); err == nil {
+		*m = moment(time.Now().Add(-d))
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Errorf("%q is neither a time as 2026-11-26T10:00:00Z nor a duration as 24h", s)
+	}
+	*m = moment(t)
+	return nil
+}
+
+func writeRuns(out io.Writer, runs []perdure.RunSummary) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STARTED\tSTATUS\tRUN\tERROR\tATTRIBUTES")
+	for _, r := range runs {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Started.Local().Format(time.DateTime), r.Status, r.Run, r.Error, attributesText(r.Attributes))
+	}
+	return w.Flush()
+}
+
+// attributesText is attributes as --where takes them.
+func attributesText(all perdure.Attributes) string {
+	var s []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s = append(s, fmt.Sprintf("%s=%v", name, all[name]))
+	}
+	return strings.Join(s, " ")
+}
+
+func countRuns(ctx context.Context, cmd *cobra.Command, client *perdure.Client, q perdure.ListRuns, output string) error {
+	q.Limit = 0
+	counts, err := client.Count(ctx, q)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		return printJSON(cmd.OutOrStdout(), counts)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KIND\tSTATUS\tRUNS")
+	for _, c := range counts.Counts {
+		fmt.Fprintf(w, "%s\t%s\t%d\n", c.Kind, c.Status, c.Runs)
+	}
+	fmt.Fprintf(w, "all\t\t%d\n", counts.Runs)
+	return w.Flush()
 }

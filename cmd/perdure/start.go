@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure"
@@ -18,6 +19,7 @@ import (
 func startCommand() *cobra.Command {
 	var c connection
 	var method, id string
+	var attributes []string
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "start KIND/KEY INPUT",
@@ -26,7 +28,7 @@ func startCommand() *cobra.Command {
 takes; if no code that is deployed can continue it, standard error says so, and
 why, and it is waited on. The wait may be interrupted: that stops no run.`,
 		Example: `  perdure start hello/world '"world"' --wait
-  perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17`,
+  perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17`,
 		Args: exactly(2, "KIND/KEY and INPUT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			identity, err := schemas.ParseIdentity(args[0])
@@ -37,8 +39,12 @@ why, and it is waited on. The wait may be interrupted: that stops no run.`,
 			if !json.Valid(input) {
 				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[1])}
 			}
+			opts, err := startAttributes(attributes)
+			if err != nil {
+				return err
+			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
-				run, err := client.StartJSON(ctx, string(identity.Kind), identity.Key, method, id, input)
+				run, err := client.StartJSON(ctx, string(identity.Kind), identity.Key, method, id, input, opts...)
 				if err != nil {
 					return err
 				}
@@ -56,8 +62,36 @@ why, and it is waited on. The wait may be interrupted: that stops no run.`,
 	c.flags(cmd)
 	cmd.Flags().StringVar(&method, "method", "", "method of the kind; empty for its only one")
 	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same run")
+	cmd.Flags().StringArrayVar(&attributes, "attr", nil, "an attribute that the run is found by, as NAME=VALUE: a number, true or false, a time as 2026-11-26T10:00:00Z, or text; may be repeated")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the result and print it")
 	return cmd
+}
+
+// startAttributes reads NAME=VALUE.
+func startAttributes(args []string) (opts []perdure.StartOption, err error) {
+	for _, s := range args {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, usageError{fmt.Errorf("the attribute %q has no value; write NAME=VALUE, e.g. customer=c-17", s)}
+		}
+		a, err := schemas.ParseAttribute(value)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("the attribute %q: %w", name, err)}
+		}
+		switch v := a.Plain().(type) {
+		case string:
+			opts = append(opts, perdure.Attribute(name, v))
+		case int64:
+			opts = append(opts, perdure.Attribute(name, v))
+		case float64:
+			opts = append(opts, perdure.Attribute(name, v))
+		case bool:
+			opts = append(opts, perdure.Attribute(name, v))
+		case time.Time:
+			opts = append(opts, perdure.Attribute(name, v))
+		}
+	}
+	return opts, nil
 }
 
 // runFailed is the failure of a run that was waited for.
