@@ -20,24 +20,26 @@ const module = "github.com/perdure/perdure"
 // folders that it may import directly. An absent edge is forbidden: adding one
 // is an architectural decision and needs a record in docs/decisions.
 var layers = map[string][]string{
-	"schemas":  {},
-	"broker":   {"schemas"},
-	"cluster":  {"broker", "schemas"},
-	"runtime":  {"schemas"},
-	"durable":  {"runtime", "schemas"},
-	"actors":   {"durable", "runtime", "cluster", "broker", "schemas"},
-	"agents":   {"actors", "durable", "runtime", "schemas"},
-	"":         {"agents", "actors", "durable", "runtime", "cluster", "broker", "schemas"},
-	"console":  {"", "durable", "schemas"},
-	"cmd":      {"", "console", "examples", "agents", "actors", "durable", "runtime", "broker", "schemas"}, // broker: the benchmarks measure the bare server
-	"examples": {"", "agents", "actors", "durable"},
+	"schemas":   {},
+	"broker":    {"schemas"},
+	"cluster":   {"broker", "schemas"},
+	"runtime":   {"schemas"},
+	"durable":   {"runtime", "schemas"},
+	"actors":    {"durable", "runtime", "cluster", "broker", "schemas"},
+	"agents":    {"actors", "durable", "runtime", "schemas"},
+	"":          {"agents", "actors", "durable", "runtime", "cluster", "broker", "schemas"},
+	"console":   {"", "durable", "schemas"},
+	"cmd":       {"", "console", "examples", "agents", "actors", "durable", "runtime", "broker", "schemas"}, // broker: the benchmarks measure the bare server
+	"examples":  {"", "agents", "actors", "durable"},
+	"contracts": {"", "actors", "durable", "schemas"}, // tests only
 }
 
 // testKits names the test kits that the test files of a folder may import
 // although the folder may not import the kit's layer.
 var testKits = map[string][]string{
-	"agents":   {"broker/brokertest"},
-	"examples": {"broker/brokertest"},
+	"agents":    {"broker/brokertest"},
+	"examples":  {"broker/brokertest"},
+	"contracts": {"broker/brokertest"},
 }
 
 // wall names, for each guarded dependency, the only folders that may import it.
