@@ -140,7 +140,7 @@ func httpCode(code string) string {
 		return "403"
 	case durable.ErrNotFound.Code:
 		return "404"
-	case durable.ErrConflict.Code:
+	case durable.ErrConflict.Code, durable.ErrBusy.Code, durable.ErrSuperseded.Code:
 		return "409"
 	case durable.ErrTooLarge.Code:
 		return "413"

@@ -119,6 +119,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 	info.Attributes = actors.AttributesOf(rec.GetAttributes())
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
 	info.Generation = rec.GetGeneration()
+	info.SupersededBy = rec.GetSupersededBy()
 	info.Published, info.Started = unix(rec.GetPublished()), unix(rec.GetStarted())
 	for _, c := range rec.GetClaims() {
 		info.Claims = append(info.Claims, Claim{c.GetNode(), unix(c.GetAt()), c.GetReplayed()})

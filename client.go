@@ -62,7 +62,7 @@ func (c *Client) Close() error {
 }
 
 // A StartOption configures a message of a client that starts a run: [MessageID],
-// [Attribute].
+// [Attribute], [Priority].
 type StartOption interface {
 	ApplyStart(*durable.StartConfig)
 }
@@ -78,6 +78,10 @@ func MessageID(id string) durable.MessageIDOption { return durable.MessageID(id)
 func Attribute[T durable.AttributeValue](name string, v T) durable.AttributeOption {
 	return durable.Attribute(name, v)
 }
+
+// Priority orders the runs that wait for a permit of a [durable.Concurrency]: the
+// higher goes first, and among equals who came first. The default is 0.
+func Priority(n int) durable.PriorityOption { return durable.Priority(n) }
 
 // A Run is a run that was started, here or elsewhere.
 type Run[Out any] struct {
@@ -150,7 +154,7 @@ func (c *Client) task(to interface {
 	if err != nil {
 		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", ref, err)
 	}
-	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p, Attributes: cfg.Attributes}, nil
+	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p, Attributes: cfg.Attributes, Priority: cfg.Priority}, nil
 }
 
 // NewMessageID returns a random message ID of 26 characters.

@@ -200,5 +200,9 @@ func apply(opts []Option) (*options, error) {
 	for _, k := range o.host.Kinds {
 		errs = append(errs, k.Validate())
 	}
+	for _, k := range actors.BuiltIn(o.broker.Pool, o.host.Kinds) {
+		o.host.Kinds = append(o.host.Kinds, k)
+		o.broker.Kinds = append(o.broker.Kinds, k.Name)
+	}
 	return o, errors.Join(errs...)
 }

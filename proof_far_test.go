@@ -31,6 +31,8 @@ type farSide struct {
 	mu      sync.Mutex
 	calls   map[string]map[string]int // node, then key
 	steps   map[string]string         // key: the run and the name of its step
+	inside  map[string]bool           // what has entered and not left
+	most    int                       // of those at once
 	changed chan struct{}             // closed, and made anew, at each call
 }
 
@@ -41,13 +43,14 @@ type farSide struct {
 //	/<node>/v1/                  the scripted model of the weather
 func newFarSide(t testing.TB) *farSide {
 	t.Helper()
-	f := &farSide{calls: map[string]map[string]int{}, steps: map[string]string{}, changed: make(chan struct{})}
+	f := &farSide{calls: map[string]map[string]int{}, steps: map[string]string{}, inside: map[string]bool{}, changed: make(chan struct{})}
 	model, err := scripted.New(weatherScript())
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{node}/tool/{name}", func(w http.ResponseWriter, r *http.Request) {
+		f.door(r.PathValue("name"), r.FormValue("arg"))
 		f.count(r)
 		fmt.Fprintf(w, "%s(%s)", r.PathValue("name"), r.FormValue("arg"))
 	})
@@ -62,6 +65,26 @@ func newFarSide(t testing.TB) *farSide {
 	t.Cleanup(srv.Close)
 	f.URL = srv.URL
 	return f
+}
+
+// door notes what enters and leaves.
+func (f *farSide) door(tool, who string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch tool {
+	case "enter":
+		f.inside[who] = true
+		f.most = max(f.most, len(f.inside))
+	case "leave":
+		delete(f.inside, who)
+	}
+}
+
+// mostInside returns how many were inside at once, at most.
+func (f *farSide) mostInside() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most
 }
 
 func (f *farSide) count(r *http.Request) {

@@ -75,6 +75,7 @@ var (
 	auditNote    = durable.Declare[string, int]("audit.note")
 	auditNotes   = durable.DeclareQuery[durable.None, []string]("audit.notes")
 	chore        = durable.DeclareWorkflow[string, string]("chore")
+	press        = durable.DeclareWorkflow[string, string]("press")
 	weather      = durable.Declare[string, advice]("weather")
 )
 
@@ -95,6 +96,7 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 			actors.OnQuery(auditNotes, func(s auditState, _ durable.None) ([]string, error) { return s.Notes, nil }),
 		}),
 		durable.Workflow(chore, s.chore),
+		durable.Workflow(press, s.press, durable.Concurrency(pressMax)),
 		agents.New(weather,
 			agents.Instructions("You answer questions about the weather."),
 			agents.UseModel(openai.New("scripted", openai.BaseURL(s.far.base+"/v1"), openai.APIKey("none"))),
@@ -194,6 +196,20 @@ func (s shop) note(ctx durable.Context, state *auditState, text string) (int, er
 	}
 	state.Notes = append(state.Notes, written)
 	return len(state.Notes), nil
+}
+
+// pressMax is how many presses there are.
+const pressMax = 3
+
+// press is at the far side from one step to another.
+func (s shop) press(ctx durable.Context, what string) (string, error) {
+	if _, err := durable.Step(ctx, "enter", s.step("enter", what)); err != nil {
+		return "", err
+	}
+	if err := durable.Sleep(ctx, 20*time.Millisecond); err != nil {
+		return "", err
+	}
+	return durable.Step(ctx, "leave", s.step("leave", what))
 }
 
 // chore is one step, whose name is the build's, and a message to the log.

@@ -65,7 +65,9 @@ type RunInfo struct {
 	actors.Done
 	Method string `json:"method,omitempty"`
 	Parent string `json:"parent,omitempty"` // the run that caused it
-	Reason string `json:"reason,omitempty"` // why it cannot go on
+	Reason string `json:"reason,omitempty"` // why it cannot go on, or which limit it waits for
+	// SupersededBy is the run that took its place; its code was not executed.
+	SupersededBy string `json:"superseded_by,omitempty"`
 	// CustomStatus is what the run's code showed last, by durable.SetStatus; in
 	// the form of Done.Result, CustomCodec its codec where that is not JSON.
 	CustomStatus json.RawMessage `json:"custom_status,omitempty"`

@@ -45,7 +45,11 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 		}
 		fmt.Fprintln(out)
 	}
-	if info.Reason != "" {
+	switch {
+	case info.Reason == "":
+	case info.Status == "running" || info.Status == "suspended":
+		fmt.Fprintln(out, info.Reason)
+	default:
 		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)
 	}
 	var err error

@@ -335,7 +335,7 @@ func TestWire_ThePageIsCurrent(t *testing.T) {
 		t.Errorf("endpoints (-code +page):\n%s", diff)
 	}
 	headers := []string{
-		broker.HeaderID, broker.HeaderMethod, broker.HeaderSignal, broker.HeaderRun, broker.HeaderEnvelope,
+		broker.HeaderID, broker.HeaderMethod, broker.HeaderSignal, broker.HeaderRun, broker.HeaderEnvelope, broker.HeaderPriority,
 		broker.HeaderDeadline, broker.HeaderSession, broker.HeaderBusy,
 		"Nats-Msg-Id", "traceparent", "tracestate", "baggage",
 	}

@@ -163,6 +163,10 @@ func (a *activation) next() {
 	if a.removeDue() {
 		return
 	}
+	if a.kind.Ledger != nil {
+		a.book()
+		return
+	}
 	if a.open != nil {
 		ref := *a.open
 		for _, it := range a.items {
@@ -325,6 +329,9 @@ func (a *activation) conclude(m ended) []*item {
 	}
 	switch m.end.Kind {
 	case runtime.Finished:
+		if a.kind.Ledger != nil {
+			return a.take(func(it *item) bool { return it.given })
+		}
 		// a look-up that found nothing settles wake-ups and the like, never a task
 		if m.end.Record == nil {
 			a.early(m.run)

@@ -126,7 +126,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
-		Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
+		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
 	}
 	return h, nil
 }

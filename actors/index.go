@@ -180,6 +180,7 @@ func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error 
 		case f.CaughtUp:
 			reads.Wait()
 			caughtUp()
+		case f.Ref.Kind.BuiltIn(): // a limit, whose records are no runs
 		default:
 			x.mu.Lock()
 			incomplete := p.note(f.Stored)

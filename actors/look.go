@@ -37,7 +37,10 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 				}
 			}
 		}
-		return rec, status, reason, nil
+		if !IsEnd(status) && reason == "" {
+			reason, err = waits(ctx, b, ref, entries)
+		}
+		return rec, status, reason, err
 	}
 	waiting, err := b.Inbox().Pending(ctx, ref.Identity, 0)
 	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {

@@ -21,11 +21,20 @@ func Ask(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*runtime.
 	if err != nil {
 		return nil, err
 	}
-	v, _, err := states{b}.Get(ctx, id)
+	state, err := stateOf(ctx, b, kind, id)
 	if err != nil {
 		return nil, err
 	}
-	return ask(ctx, q, v.GetValue(), input)
+	return ask(ctx, q, state, input)
+}
+
+// stateOf returns the state of an identity as it was last stored, nil for none.
+func stateOf(ctx context.Context, b *broker.Broker, kind *runtime.Kind, id schemas.Identity) (*schemas.Payload, error) {
+	if kind.Ledger != nil {
+		return ledgerState(ctx, b, id)
+	}
+	v, _, err := states{b}.Get(ctx, id)
+	return v.GetValue(), err
 }
 
 // ask calls the user's function; its panic is the question's failure.

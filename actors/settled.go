@@ -22,6 +22,9 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 	}
 	for _, it := range items {
 		if !it.isTask() {
+			if (end.Found || !it.given) && end.Kind == runtime.Finished && !u.answer(runtime.GiveBack(u.host.engine.Namespace, ref, it.d.Envelope)) {
+				return
+			}
 			continue
 		}
 		env := it.d.Envelope
@@ -58,7 +61,7 @@ func (u *pump) conflict(ref schemas.Ref, it *item) bool {
 	return true
 }
 
-// answer sends a result to a run that waits for it; nil is nobody.
+// answer sends a message that an ending leads to; nil is none.
 func (u *pump) answer(env *schemas.Envelope) bool {
 	if env == nil {
 		return true

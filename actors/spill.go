@@ -46,15 +46,21 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 				one(k.StatusSet.GetValue())
 			case *schemas.Event_SignalReceived:
 				one(k.SignalReceived.GetValue())
+			case *schemas.Event_Refused:
+				ofRecord(k.Refused.GetRecord(), one)
 			}
 		}
-		one(m.GetRecord().GetResult())
-		one(m.GetRecord().GetState())
-		one(m.GetRecord().GetRest())
-		one(m.GetRecord().GetCustomStatus())
-		for _, env := range m.GetRecord().GetOutbox() {
-			one(env.GetPayload())
-		}
+		ofRecord(m.GetRecord(), one)
+	}
+}
+
+func ofRecord(rec *schemas.Record, one func(*schemas.Payload)) {
+	one(rec.GetResult())
+	one(rec.GetState())
+	one(rec.GetRest())
+	one(rec.GetCustomStatus())
+	for _, env := range rec.GetOutbox() {
+		one(env.GetPayload())
 	}
 }
 

@@ -101,6 +101,10 @@ func (u *pump) old(ctx context.Context, s schemas.Stored) (bool, error) {
 		}
 		return true, b.Journal().Delete(ctx, s.Seq)
 	}
+	if l := u.host.kinds[s.Ref.Kind].Ledger; l != nil {
+		state := s.Entry.GetRecord().GetState()
+		return state.GetBlob() == nil && l.Idle(state, time.Now()), nil // what needs an object says something
+	}
 	parent := s.Entry.GetRecord().GetParent()
 	if parent == "" {
 		return true, nil

@@ -172,8 +172,14 @@ func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
 			return fmt.Errorf("%s %q: %w; send the task without the header", k, v, errUnimplemented)
 		}
 	}
+	var priority int64
+	if v := h.Get(HeaderPriority); v != "" {
+		if priority, err = strconv.ParseInt(v, 10, 32); err != nil {
+			return fmt.Errorf("%s %q is not a whole number of 32 bits, e.g. 5 or -1", HeaderPriority, v)
+		}
+	}
 	d.Envelope = &schemas.Envelope{
-		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod),
+		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod), Priority: int32(priority),
 		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
 	}
 	if d.Envelope.Attributes, err = foreignAttributes(h); err != nil {
@@ -255,6 +261,9 @@ func (d *Delivery) allowed() error {
 	env := d.Envelope
 	if d.From == LocalDomain {
 		return nil
+	}
+	if d.To.Kind.BuiltIn() {
+		return fmt.Errorf("domain %s sends to the built-in kind %q: %w; only %s may", d.From, string(d.To.Kind), errDenied, LocalDomain)
 	}
 	switch env.Type {
 	case schemas.Envelope_TASK:

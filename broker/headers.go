@@ -27,6 +27,9 @@ const (
 	HeaderMethod = "Perdure-Method"
 	// HeaderSignal is the name of a signal for the run of HeaderRun.
 	HeaderSignal = "Perdure-Signal"
+	// HeaderPriority is a whole number, 0 without it: of the runs that wait for a
+	// permit of a limit the highest goes first.
+	HeaderPriority = "Perdure-Priority"
 	// HeaderDeadline, HeaderSession and HeaderBusy come with a later version; of
 	// HeaderBusy the value queue, which is what happens without it, is known.
 	HeaderDeadline = "Perdure-Deadline"

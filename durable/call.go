@@ -2,6 +2,7 @@ package durable
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/perdure/perdure/runtime"
@@ -9,7 +10,7 @@ import (
 )
 
 // A CallOption configures a message to another identity: [MessageID],
-// [Attribute], and for a call [Timeout].
+// [Attribute], [Priority], and for a call [Timeout].
 type CallOption interface{ applyCall(*callConfig) }
 
 type callConfig struct {
@@ -22,6 +23,7 @@ type callConfig struct {
 type StartConfig struct {
 	ID         string // of the message
 	Attributes map[string]*schemas.Attribute
+	Priority   int32 // among those that wait for a permit
 	Err        error // what is wrong with an option
 }
 
@@ -40,6 +42,22 @@ func (o MessageIDOption) ApplyStart(c *StartConfig) { c.ID = o.id }
 
 // ID returns the message ID.
 func (o MessageIDOption) ID() string { return o.id }
+
+// A PriorityOption sets the priority of a message.
+type PriorityOption struct{ n int32 }
+
+// Priority orders the runs that wait for a permit of a [Concurrency]: the higher
+// goes first, and among equals who came first. The default is 0; negative ones
+// wait behind it. It orders nothing else: messages of one key are handled in their
+// order.
+func Priority(n int) PriorityOption {
+	return PriorityOption{int32(min(max(n, math.MinInt32), math.MaxInt32))}
+}
+
+func (o PriorityOption) applyCall(c *callConfig) { o.ApplyStart(&c.StartConfig) }
+
+// ApplyStart sets the priority.
+func (o PriorityOption) ApplyStart(c *StartConfig) { c.Priority = o.n }
 
 // Call sends in to another identity and waits for its result: exactly one run
 // there, however often this one is replayed. The errors of the other side have
@@ -118,7 +136,7 @@ func message[In, Out any](ctx Context, send sender, to Target[In, Out], in In, c
 	if err := schemas.ValidAttributes(cfg.Attributes); err != nil {
 		return nil, Fail(ErrInvalid.Code, "message to %s: %v", to.name, err)
 	}
-	target.Attributes = cfg.Attributes
+	target.Attributes, target.Priority = cfg.Attributes, cfg.Priority
 	p, err := Encode(in)
 	if err != nil {
 		return nil, Fail(ErrInvalid.Code, "input of %s: %v", to.name, err)

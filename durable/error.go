@@ -25,6 +25,8 @@ var (
 	ErrDeadlock         = runtime.ErrDeadlock         // branches of the run wait for each other
 	ErrPanic            = runtime.ErrPanic            // a step or handler panicked
 	ErrUnknownOutcome   = runtime.ErrUnknownOutcome   // a step that must not be repeated may have happened
+	ErrBusy             = runtime.ErrBusy             // another run is open, and the task is not queued
+	ErrSuperseded       = runtime.ErrSuperseded       // a later run took the place of this one
 	ErrUnimplemented    = runtime.ErrUnimplemented    // this version does not have it yet
 	ErrUnavailable      = runtime.ErrUnavailable      // no node answers
 )

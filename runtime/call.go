@@ -16,6 +16,8 @@ type Target struct {
 	ID schemas.RunID
 	// Attributes are what the run has from its start.
 	Attributes map[string]*schemas.Attribute
+	// Priority orders it among those that wait for a permit of a limit.
+	Priority int32
 }
 
 // Call issues a task to another identity and waits for its result: exactly one
@@ -55,7 +57,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	}
 	env := &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Id: string(to.ID), Method: to.Method, Payload: input,
-		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes,
+		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes, Priority: to.Priority,
 	}
 	if kind == kindCall {
 		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}

@@ -72,6 +72,12 @@ var (
 	// ErrUnknownOutcome is returned by a step that must not be repeated, when
 	// its process ended before the outcome was recorded.
 	ErrUnknownOutcome = &Error{Code: "unknown_outcome", Final: true}
+	// ErrBusy is returned for a task that was not executed, because its identity,
+	// or the singleton that it asks for, has an open run; send it again later.
+	ErrBusy = &Error{Code: "busy", Final: true}
+	// ErrSuperseded is returned by a run that was not executed, because a later
+	// one took its place; the message names that.
+	ErrSuperseded = &Error{Code: "superseded", Final: true}
 	// ErrUnimplemented is returned for what this version does not have yet.
 	ErrUnimplemented = &Error{Code: "unimplemented", Final: true}
 	// ErrUnavailable is returned when no node answers.

@@ -53,6 +53,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
 	}
+	if len(x.kind.Limits) > 0 {
+		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
+	}
 	if end := x.stale(); end != nil {
 		return end
 	}

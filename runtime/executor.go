@@ -23,6 +23,7 @@ type Config struct {
 	Wakes     Wakes
 	Tracer    Tracer // nil: off
 	Log       *slog.Logger
+	Limits    schemas.Kind // of this process's pool; empty: that of the default pool
 	// Retention is how long the record of a finished run is kept. Whoever has
 	// heard nothing from the store for half of it acts no more (P05).
 	Retention time.Duration
@@ -129,6 +130,9 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 		return nil
 	}
 	rec := head.Entry.GetRecord()
+	if x.kind.Ledger != nil {
+		x.state = &schemas.State{Value: rec.GetState()}
+	}
 	if rec == nil {
 		events := head.Entry.GetEvents()
 		x.open, x.asleep = head.Ref, len(events) > 0 && events[len(events)-1].GetSuspended() != nil

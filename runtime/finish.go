@@ -64,7 +64,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 	}
 	if r.err != nil {
 		rec.Status, rec.Result, rec.Error = schemas.Status_FAILED, nil, EncodeError(r.err)
-		if errors.Is(r.err, ErrCancelled) && len(r.cancelled) > 0 {
+		if errors.Is(r.err, ErrCancelled) && len(r.cancelled) > 0 || errors.Is(r.err, ErrSuperseded) && r.superseded != "" {
 			rec.Status = schemas.Status_CANCELLED
 		}
 	} else if r.newState != nil && !bytes.Equal(r.newState.GetData(), r.state.GetData()) {
@@ -83,6 +83,10 @@ func (x *Executor) record(r *run) *schemas.Record {
 		if env := Answer(x.cfg.Namespace, r.ref, reply, rec); env != nil {
 			rec.Outbox = append(rec.Outbox, env)
 		}
+	}
+	if len(r.held) > 0 {
+		rec.SupersededBy = r.superseded
+		rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, r.ref, r.held, rec)...)
 	}
 	rec.Suspended = r.suspended || len(rec.Claims) > 1
 	return rec

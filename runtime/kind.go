@@ -56,6 +56,11 @@ type Kind struct {
 	Stateful bool
 	Methods  map[string]Method // by method name; "" is the only method of a kind that has one
 	Queries  map[string]QueryFunc
+	// Limits is what every run of the kind takes before its code runs.
+	Limits []Limit
+	// Ledger is the code of a kind that comes with the engine, and has neither
+	// methods nor runs; nil for all others.
+	Ledger Ledger
 	// Errs is what is wrong with the definition; it is reported when a node is
 	// opened, for every kind at once.
 	Errs []error
@@ -67,7 +72,11 @@ func (k *Kind) Validate() error {
 	if err := k.Name.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if len(k.Methods) == 0 {
+	if k.Name.BuiltIn() && k.Ledger == nil {
+		errs = append(errs, errors.New("names that begin with perdure- are those of built-in kinds; choose another"))
+	}
+	errs = append(errs, k.limitErrors()...)
+	if len(k.Methods) == 0 && k.Ledger == nil {
 		errs = append(errs, errors.New("it has no method; bind at least one handler"))
 	}
 	if len(errs) == 0 {

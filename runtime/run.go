@@ -39,22 +39,24 @@ type run struct {
 	result   *schemas.Payload
 	err      error
 
-	cancelled map[string]bool // message IDs of the requests
-	signals   signals
-	joined    []*schemas.Reply
-	suspended bool
-	wakes     map[string]time.Time // wake-ups that may stand, and when they are due
-	parked    *schemas.Parked
-	gen       generation
-	undo      []compensation   // in the order registered
-	versions  map[string]int64 // by change
-	versioned []*schemas.Event // versions that are to be recorded
-	shown     shown
-	attrs     attributes
-	replays   bool  // entries follow in which something happens
-	applied   int   // events
-	wrong     error // why the code that is deployed cannot go on
-	timeline  timeline
+	cancelled  map[string]bool // message IDs of the requests
+	signals    signals
+	joined     []*schemas.Reply
+	suspended  bool
+	wakes      map[string]time.Time // wake-ups that may stand, and when they are due
+	parked     *schemas.Parked
+	gen        generation
+	held       []*schemas.Hold  // limits that were asked for, in order
+	superseded string           // the run that took this one's place
+	undo       []compensation   // in the order registered
+	versions   map[string]int64 // by change
+	versioned  []*schemas.Event // versions that are to be recorded
+	shown      shown
+	attrs      attributes
+	replays    bool  // entries follow in which something happens
+	applied    int   // events
+	wrong      error // why the code that is deployed cannot go on
+	timeline   timeline
 }
 
 // silent is where a run's code logs while it replays.
@@ -101,8 +103,16 @@ func (r *run) begin(s *schemas.Started) {
 		end(nil, err)
 		return
 	}
+	h := m.Handler
+	switch {
+	case len(s.GetHolds()) == 0:
+	case r.gen.number > 0: // it has what it took when it was new
+		r.held = s.GetHolds()
+	default:
+		h = admitted(s.GetHolds(), h)
+	}
 	c := &Context{run: r, scope: r.root, line: new(line)}
-	c.co = r.sched.spawn(func() { end(c.handle(m.Handler, s.GetInput())) }, func(e *Error) { end(nil, e) })
+	c.co = r.sched.spawn(func() { end(c.handle(h, s.GetInput())) }, func(e *Error) { end(nil, e) })
 }
 
 // drop ends the code of a run that goes on elsewhere, or is over.

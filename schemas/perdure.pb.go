@@ -25,6 +25,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Busy says what becomes of a task for an identity that has an open run.
+type Busy int32
+
+const (
+	Busy_BUSY_UNSPECIFIED Busy = 0
+	Busy_BUSY_QUEUE       Busy = 1 // it waits
+	Busy_BUSY_REJECT      Busy = 2 // it is not executed, and has a record that says so
+	Busy_BUSY_INTERRUPT   Busy = 3 // the open run is cancelled, and the task goes next
+	Busy_BUSY_REPLACE     Busy = 4 // as BUSY_INTERRUPT, and those that wait are superseded by it
+)
+
+// Enum value maps for Busy.
+var (
+	Busy_name = map[int32]string{
+		0: "BUSY_UNSPECIFIED",
+		1: "BUSY_QUEUE",
+		2: "BUSY_REJECT",
+		3: "BUSY_INTERRUPT",
+		4: "BUSY_REPLACE",
+	}
+	Busy_value = map[string]int32{
+		"BUSY_UNSPECIFIED": 0,
+		"BUSY_QUEUE":       1,
+		"BUSY_REJECT":      2,
+		"BUSY_INTERRUPT":   3,
+		"BUSY_REPLACE":     4,
+	}
+)
+
+func (x Busy) Enum() *Busy {
+	p := new(Busy)
+	*p = x
+	return p
+}
+
+func (x Busy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Busy) Descriptor() protoreflect.EnumDescriptor {
+	return file_perdure_proto_enumTypes[0].Descriptor()
+}
+
+func (Busy) Type() protoreflect.EnumType {
+	return &file_perdure_proto_enumTypes[0]
+}
+
+func (x Busy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Busy.Descriptor instead.
+func (Busy) EnumDescriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{0}
+}
+
 type Status int32
 
 const (
@@ -79,11 +135,11 @@ func (x Status) String() string {
 }
 
 func (Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_perdure_proto_enumTypes[0].Descriptor()
+	return file_perdure_proto_enumTypes[1].Descriptor()
 }
 
 func (Status) Type() protoreflect.EnumType {
-	return &file_perdure_proto_enumTypes[0]
+	return &file_perdure_proto_enumTypes[1]
 }
 
 func (x Status) Number() protoreflect.EnumNumber {
@@ -92,7 +148,7 @@ func (x Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Status.Descriptor instead.
 func (Status) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{0}
+	return file_perdure_proto_rawDescGZIP(), []int{1}
 }
 
 type Envelope_Type int32
@@ -137,11 +193,11 @@ func (x Envelope_Type) String() string {
 }
 
 func (Envelope_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_perdure_proto_enumTypes[1].Descriptor()
+	return file_perdure_proto_enumTypes[2].Descriptor()
 }
 
 func (Envelope_Type) Type() protoreflect.EnumType {
-	return &file_perdure_proto_enumTypes[1]
+	return &file_perdure_proto_enumTypes[2]
 }
 
 func (x Envelope_Type) Number() protoreflect.EnumNumber {
@@ -151,6 +207,61 @@ func (x Envelope_Type) Number() protoreflect.EnumNumber {
 // Deprecated: Use Envelope_Type.Descriptor instead.
 func (Envelope_Type) EnumDescriptor() ([]byte, []int) {
 	return file_perdure_proto_rawDescGZIP(), []int{3, 0}
+}
+
+type Hold_Rule int32
+
+const (
+	Hold_RULE_UNSPECIFIED Hold_Rule = 0
+	Hold_CONCURRENCY      Hold_Rule = 1 // at most max runs hold it at once; others wait
+	Hold_RATE             Hold_Rule = 2 // one run an interval, and burst at once
+	Hold_SINGLETON        Hold_Rule = 3 // one run holds it; others fail, or take its result
+	Hold_DEBOUNCE         Hold_Rule = 4 // the last of a burst of runs goes on; the others are superseded
+)
+
+// Enum value maps for Hold_Rule.
+var (
+	Hold_Rule_name = map[int32]string{
+		0: "RULE_UNSPECIFIED",
+		1: "CONCURRENCY",
+		2: "RATE",
+		3: "SINGLETON",
+		4: "DEBOUNCE",
+	}
+	Hold_Rule_value = map[string]int32{
+		"RULE_UNSPECIFIED": 0,
+		"CONCURRENCY":      1,
+		"RATE":             2,
+		"SINGLETON":        3,
+		"DEBOUNCE":         4,
+	}
+)
+
+func (x Hold_Rule) Enum() *Hold_Rule {
+	p := new(Hold_Rule)
+	*p = x
+	return p
+}
+
+func (x Hold_Rule) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Hold_Rule) Descriptor() protoreflect.EnumDescriptor {
+	return file_perdure_proto_enumTypes[3].Descriptor()
+}
+
+func (Hold_Rule) Type() protoreflect.EnumType {
+	return &file_perdure_proto_enumTypes[3]
+}
+
+func (x Hold_Rule) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Hold_Rule.Descriptor instead.
+func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{10, 0}
 }
 
 // Payload is a value in the encoding that its codec names.
@@ -366,6 +477,9 @@ type Envelope struct {
 	Due           int64                  `protobuf:"varint,12,opt,name=due,proto3" json:"due,omitempty"`                                                                                        // WAKE: the due time that it stands for, Unix nanoseconds
 	To            string                 `protobuf:"bytes,13,opt,name=to,proto3" json:"to,omitempty"`                                                                                           // in a record's outbox: the identity it goes to
 	Attributes    map[string]*Attribute  `protobuf:"bytes,23,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // TASK: that the run has from its start
+	Priority      int32                  `protobuf:"varint,19,opt,name=priority,proto3" json:"priority,omitempty"`                                                                              // TASK: the higher, the sooner it is granted a permit
+	Busy          Busy                   `protobuf:"varint,20,opt,name=busy,proto3,enum=perdure.v1.Busy" json:"busy,omitempty"`                                                                 // TASK: what becomes of it if its identity is busy; unset: as its kind says
+	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -496,6 +610,27 @@ func (x *Envelope) GetAttributes() map[string]*Attribute {
 		return x.Attributes
 	}
 	return nil
+}
+
+func (x *Envelope) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Envelope) GetBusy() Busy {
+	if x != nil {
+		return x.Busy
+	}
+	return Busy_BUSY_UNSPECIFIED
+}
+
+func (x *Envelope) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
 }
 
 // Reply says where a result goes.
@@ -659,6 +794,7 @@ type Event struct {
 	//	*Event_StatusSet
 	//	*Event_Continued
 	//	*Event_AttributesSet
+	//	*Event_Refused
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -863,6 +999,15 @@ func (x *Event) GetAttributesSet() *AttributesSet {
 	return nil
 }
 
+func (x *Event) GetRefused() *Refused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Refused); ok {
+			return x.Refused
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -939,6 +1084,10 @@ type Event_AttributesSet struct {
 	AttributesSet *AttributesSet `protobuf:"bytes,25,opt,name=attributes_set,json=attributesSet,proto3,oneof"`
 }
 
+type Event_Refused struct {
+	Refused *Refused `protobuf:"bytes,26,opt,name=refused,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -974,6 +1123,8 @@ func (*Event_StatusSet) isEvent_Kind() {}
 func (*Event_Continued) isEvent_Kind() {}
 
 func (*Event_AttributesSet) isEvent_Kind() {}
+
+func (*Event_Refused) isEvent_Kind() {}
 
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
@@ -1049,6 +1200,7 @@ type Started struct {
 	Chain         []string               `protobuf:"bytes,7,rep,name=chain,proto3" json:"chain,omitempty"`
 	Trace         map[string]string      `protobuf:"bytes,8,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Published     int64                  `protobuf:"varint,9,opt,name=published,proto3" json:"published,omitempty"` // when the broker accepted it, Unix nanoseconds
+	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,6 +1298,525 @@ func (x *Started) GetPublished() int64 {
 	return 0
 }
 
+func (x *Started) GetHolds() []*Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+// Refused is the only event of a run that was not executed, because another run
+// of its identity is open: it is not the identity's last word, as a record is.
+type Refused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *Record                `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // with open
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refused) Reset() {
+	*x = Refused{}
+	mi := &file_perdure_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refused) ProtoMessage() {}
+
+func (x *Refused) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refused.ProtoReflect.Descriptor instead.
+func (*Refused) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Refused) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// Hold is what a run takes of a limit before its code runs, as its kind declared
+// it when the run was started.
+type Hold struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          Hold_Rule              `protobuf:"varint,1,opt,name=rule,proto3,enum=perdure.v1.Hold_Rule" json:"rule,omitempty"`
+	Limit         string                 `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`         // the identity kind/key of the limit
+	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`            // CONCURRENCY: runs at once
+	Interval      int64                  `protobuf:"varint,4,opt,name=interval,proto3" json:"interval,omitempty"`  // RATE: nanoseconds between two runs; DEBOUNCE: of quiet before one goes on
+	Burst         uint32                 `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`        // RATE: runs at once after a quiet time
+	Longest       int64                  `protobuf:"varint,6,opt,name=longest,proto3" json:"longest,omitempty"`    // DEBOUNCE: nanoseconds after the first of a burst, at most; 0: unbounded
+	Tenant        string                 `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"`       // CONCURRENCY: permits go round the tenants
+	Priority      int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`  // CONCURRENCY: the higher, the sooner
+	Attach        bool                   `protobuf:"varint,9,opt,name=attach,proto3" json:"attach,omitempty"`      // SINGLETON: take the result of the run that holds it
+	Error         *Error                 `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`        // why the key or the tenant could not be made of the input
+	Declared      int64                  `protobuf:"varint,11,opt,name=declared,proto3" json:"declared,omitempty"` // when the run was started: a limit follows what was declared last, Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_perdure_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Hold) GetRule() Hold_Rule {
+	if x != nil {
+		return x.Rule
+	}
+	return Hold_RULE_UNSPECIFIED
+}
+
+func (x *Hold) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *Hold) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Hold) GetInterval() int64 {
+	if x != nil {
+		return x.Interval
+	}
+	return 0
+}
+
+func (x *Hold) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Hold) GetLongest() int64 {
+	if x != nil {
+		return x.Longest
+	}
+	return 0
+}
+
+func (x *Hold) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Hold) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Hold) GetAttach() bool {
+	if x != nil {
+		return x.Attach
+	}
+	return false
+}
+
+func (x *Hold) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Hold) GetDeclared() int64 {
+	if x != nil {
+		return x.Declared
+	}
+	return 0
+}
+
+// Ask is the input of a limit's methods: acquire, confirm and release.
+type Ask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`   // reference of the run
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // where it waits for the answer
+	Hold          *Hold                  `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	Chain         []string               `protobuf:"bytes,4,rep,name=chain,proto3" json:"chain,omitempty"`   // identities that wait for the run
+	Result        *Payload               `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"` // release, of a SINGLETON: how the run ended
+	Error         *Error                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_perdure_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Ask) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Ask) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Ask) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *Ask) GetChain() []string {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Ask) GetResult() *Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Ask) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Permit is the answer of a limit.
+type Permit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`          // the run goes on at this time, Unix nanoseconds; 0: at once
+	Instead       string                 `protobuf:"bytes,2,opt,name=instead,proto3" json:"instead,omitempty"` // the run that goes on, or has run, in its place
+	Result        *Payload               `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`   // of that run
+	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permit) Reset() {
+	*x = Permit{}
+	mi := &file_perdure_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permit) ProtoMessage() {}
+
+func (x *Permit) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permit.ProtoReflect.Descriptor instead.
+func (*Permit) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Permit) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Permit) GetInstead() string {
+	if x != nil {
+		return x.Instead
+	}
+	return ""
+}
+
+func (x *Permit) GetResult() *Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Permit) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// LimitState is what a limit keeps.
+type LimitState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hold          *Hold                  `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"` // as it was declared last
+	Holders       []*Waiter              `protobuf:"bytes,2,rep,name=holders,proto3" json:"holders,omitempty"`
+	Waiting       []*Waiter              `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`                                                                          // in the order in which they came
+	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                                                               // RATE: when the next run could go on without a burst; DEBOUNCE: until when instead is kept
+	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`                                                                             // of answers
+	Served        map[string]uint64      `protobuf:"bytes,6,rep,name=served,proto3" json:"served,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by tenant that holds or waits: the count at its last grant
+	Instead       string                 `protobuf:"bytes,7,opt,name=instead,proto3" json:"instead,omitempty"`                                                                          // DEBOUNCE: the run that went on last
+	Since         int64                  `protobuf:"varint,8,opt,name=since,proto3" json:"since,omitempty"`                                                                             // DEBOUNCE: when the first of the burst came, Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitState) Reset() {
+	*x = LimitState{}
+	mi := &file_perdure_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitState) ProtoMessage() {}
+
+func (x *LimitState) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
+func (*LimitState) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LimitState) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *LimitState) GetHolders() []*Waiter {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *LimitState) GetWaiting() []*Waiter {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *LimitState) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *LimitState) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *LimitState) GetServed() map[string]uint64 {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+func (x *LimitState) GetInstead() string {
+	if x != nil {
+		return x.Instead
+	}
+	return ""
+}
+
+func (x *LimitState) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+// Waiter is a run that holds a permit, or waits for one.
+type Waiter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Priority      int32                  `protobuf:"varint,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	Since         int64                  `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"` // Unix nanoseconds
+	Attach        bool                   `protobuf:"varint,6,opt,name=attach,proto3" json:"attach,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiter) Reset() {
+	*x = Waiter{}
+	mi := &file_perdure_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiter) ProtoMessage() {}
+
+func (x *Waiter) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiter.ProtoReflect.Descriptor instead.
+func (*Waiter) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Waiter) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Waiter) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Waiter) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Waiter) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Waiter) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Waiter) GetAttach() bool {
+	if x != nil {
+		return x.Attach
+	}
+	return false
+}
+
 // StepStarted precedes each attempt of a step that must not be repeated.
 type StepStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1157,7 +1828,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1840,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1853,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{9}
+	return file_perdure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -1215,7 +1886,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1898,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1911,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10}
+	return file_perdure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -1304,7 +1975,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1987,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +2000,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11}
+	return file_perdure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -1362,7 +2033,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +2045,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +2058,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{12}
+	return file_perdure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -1411,7 +2082,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +2094,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +2107,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{13}
+	return file_perdure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Called) GetPath() string {
@@ -1485,7 +2156,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +2168,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +2181,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -1548,7 +2219,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +2231,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +2244,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{15}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Sent) GetPath() string {
@@ -1622,7 +2293,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +2305,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +2318,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{16}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -1674,7 +2345,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +2357,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +2370,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{17}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -1726,7 +2397,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +2409,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +2422,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{18}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -1774,7 +2445,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +2457,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +2470,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -1834,7 +2505,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2517,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2530,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Versioned) GetChange() string {
@@ -1892,7 +2563,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2575,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2588,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -1969,7 +2640,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2652,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2665,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -2043,7 +2714,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2726,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2739,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Seen) GetId() string {
@@ -2096,7 +2767,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2779,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2792,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -2155,7 +2826,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2838,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2851,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -2281,7 +2952,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2964,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2977,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -2334,7 +3005,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +3017,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +3030,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -2400,14 +3071,16 @@ type Record struct {
 	CustomStatus  *Payload               `protobuf:"bytes,19,opt,name=custom_status,json=customStatus,proto3" json:"custom_status,omitempty"` // what the run's code showed last
 	Generation    uint32                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                        // how often the run continued as new
 	Attributes    map[string]*Attribute  `protobuf:"bytes,26,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"` // an Outbox that was too large, by reference; outbox is empty then
+	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
+	Open          string                 `protobuf:"bytes,28,opt,name=open,proto3" json:"open,omitempty"`                                     // in Refused: reference of the run that is open
+	SupersededBy  string                 `protobuf:"bytes,29,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that took its place
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +3092,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +3105,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Record) GetStatus() Status {
@@ -2582,6 +3255,20 @@ func (x *Record) GetRest() *Payload {
 	return nil
 }
 
+func (x *Record) GetOpen() string {
+	if x != nil {
+		return x.Open
+	}
+	return ""
+}
+
+func (x *Record) GetSupersededBy() string {
+	if x != nil {
+		return x.SupersededBy
+	}
+	return ""
+}
+
 // Outbox is messages that leave with a record, where they do not fit into it.
 type Outbox struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2592,7 +3279,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +3291,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +3304,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -2638,7 +3325,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +3337,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +3350,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -2704,7 +3391,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +3403,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +3416,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -2807,7 +3494,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3506,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3519,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *State) GetValue() *Payload {
@@ -2871,7 +3558,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3570,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3583,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Member) GetId() string {
@@ -2953,7 +3640,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3652,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3665,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Owner) GetNode() string {
@@ -3014,7 +3701,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3713,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3726,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -3081,7 +3768,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\xbb\x05\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\x93\x06\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -3099,7 +3786,10 @@ const file_perdure_proto_rawDesc = "" +
 	"\x02to\x18\r \x01(\tR\x02to\x12D\n" +
 	"\n" +
 	"attributes\x18\x17 \x03(\v2$.perdure.v1.Envelope.AttributesEntryR\n" +
-	"attributes\x1a8\n" +
+	"attributes\x12\x1a\n" +
+	"\bpriority\x18\x13 \x01(\x05R\bpriority\x12$\n" +
+	"\x04busy\x18\x14 \x01(\x0e2\x10.perdure.v1.BusyR\x04busy\x12\x14\n" +
+	"\x05limit\x18\x15 \x01(\tR\x05limit\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -3126,7 +3816,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x94\b\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xc5\b\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -3148,12 +3838,13 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSet\x125\n" +
 	"\tcontinued\x18\x11 \x01(\v2\x15.perdure.v1.ContinuedH\x00R\tcontinued\x12B\n" +
-	"\x0eattributes_set\x18\x19 \x01(\v2\x19.perdure.v1.AttributesSetH\x00R\rattributesSetB\x06\n" +
+	"\x0eattributes_set\x18\x19 \x01(\v2\x19.perdure.v1.AttributesSetH\x00R\rattributesSet\x12/\n" +
+	"\arefused\x18\x1a \x01(\v2\x13.perdure.v1.RefusedH\x00R\arefusedB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12%\n" +
-	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\"\xe4\x02\n" +
+	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\"\x8c\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -3164,11 +3855,65 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05reply\x18\x06 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\x12\x14\n" +
 	"\x05chain\x18\a \x03(\tR\x05chain\x124\n" +
 	"\x05trace\x18\b \x03(\v2\x1e.perdure.v1.Started.TraceEntryR\x05trace\x12\x1c\n" +
-	"\tpublished\x18\t \x01(\x03R\tpublished\x1a8\n" +
+	"\tpublished\x18\t \x01(\x03R\tpublished\x12&\n" +
+	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
+	"\aRefused\x12*\n" +
+	"\x06record\x18\x01 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x8c\x03\n" +
+	"\x04Hold\x12)\n" +
+	"\x04rule\x18\x01 \x01(\x0e2\x15.perdure.v1.Hold.RuleR\x04rule\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\rR\x03max\x12\x1a\n" +
+	"\binterval\x18\x04 \x01(\x03R\binterval\x12\x14\n" +
+	"\x05burst\x18\x05 \x01(\rR\x05burst\x12\x18\n" +
+	"\alongest\x18\x06 \x01(\x03R\alongest\x12\x16\n" +
+	"\x06tenant\x18\a \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bpriority\x18\b \x01(\x05R\bpriority\x12\x16\n" +
+	"\x06attach\x18\t \x01(\bR\x06attach\x12'\n" +
+	"\x05error\x18\n" +
+	" \x01(\v2\x11.perdure.v1.ErrorR\x05error\x12\x1a\n" +
+	"\bdeclared\x18\v \x01(\x03R\bdeclared\"T\n" +
+	"\x04Rule\x12\x14\n" +
+	"\x10RULE_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vCONCURRENCY\x10\x01\x12\b\n" +
+	"\x04RATE\x10\x02\x12\r\n" +
+	"\tSINGLETON\x10\x03\x12\f\n" +
+	"\bDEBOUNCE\x10\x04\"\xbd\x01\n" +
+	"\x03Ask\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12$\n" +
+	"\x04hold\x18\x03 \x01(\v2\x10.perdure.v1.HoldR\x04hold\x12\x14\n" +
+	"\x05chain\x18\x04 \x03(\tR\x05chain\x12+\n" +
+	"\x06result\x18\x05 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
+	"\x05error\x18\x06 \x01(\v2\x11.perdure.v1.ErrorR\x05error\"\x88\x01\n" +
+	"\x06Permit\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
+	"\ainstead\x18\x02 \x01(\tR\ainstead\x12+\n" +
+	"\x06result\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
+	"\x05error\x18\x04 \x01(\v2\x11.perdure.v1.ErrorR\x05error\"\xdf\x02\n" +
+	"\n" +
+	"LimitState\x12$\n" +
+	"\x04hold\x18\x01 \x01(\v2\x10.perdure.v1.HoldR\x04hold\x12,\n" +
+	"\aholders\x18\x02 \x03(\v2\x12.perdure.v1.WaiterR\aholders\x12,\n" +
+	"\awaiting\x18\x03 \x03(\v2\x12.perdure.v1.WaiterR\awaiting\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12:\n" +
+	"\x06served\x18\x06 \x03(\v2\".perdure.v1.LimitState.ServedEntryR\x06served\x12\x18\n" +
+	"\ainstead\x18\a \x01(\tR\ainstead\x12\x14\n" +
+	"\x05since\x18\b \x01(\x03R\x05since\x1a9\n" +
+	"\vServedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x90\x01\n" +
+	"\x06Waiter\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\x05R\bpriority\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06attach\x18\x06 \x01(\bR\x06attach\"5\n" +
 	"\vStepStarted\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\xc7\x02\n" +
@@ -3262,7 +4007,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x87\a\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xc0\a\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -3291,7 +4036,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"attributes\x18\x1a \x03(\v2\".perdure.v1.Record.AttributesEntryR\n" +
 	"attributes\x12'\n" +
-	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\x1aT\n" +
+	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\x12\x12\n" +
+	"\x04open\x18\x1c \x01(\tR\x04open\x12#\n" +
+	"\rsuperseded_by\x18\x1d \x01(\tR\fsupersededBy\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\":\n" +
@@ -3336,7 +4083,14 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\rR\n" +
 	"partitions\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\x03R\acreated*\xa3\x01\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated*c\n" +
+	"\x04Busy\x12\x14\n" +
+	"\x10BUSY_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"BUSY_QUEUE\x10\x01\x12\x0f\n" +
+	"\vBUSY_REJECT\x10\x02\x12\x12\n" +
+	"\x0eBUSY_INTERRUPT\x10\x03\x12\x10\n" +
+	"\fBUSY_REPLACE\x10\x04*\xa3\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -3363,123 +4117,147 @@ func file_perdure_proto_rawDescGZIP() []byte {
 	return file_perdure_proto_rawDescData
 }
 
-var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_perdure_proto_goTypes = []any{
-	(Status)(0),             // 0: perdure.v1.Status
-	(Envelope_Type)(0),      // 1: perdure.v1.Envelope.Type
-	(*Payload)(nil),         // 2: perdure.v1.Payload
-	(*Blob)(nil),            // 3: perdure.v1.Blob
-	(*Error)(nil),           // 4: perdure.v1.Error
-	(*Envelope)(nil),        // 5: perdure.v1.Envelope
-	(*Reply)(nil),           // 6: perdure.v1.Reply
-	(*Entry)(nil),           // 7: perdure.v1.Entry
-	(*Event)(nil),           // 8: perdure.v1.Event
-	(*Claimed)(nil),         // 9: perdure.v1.Claimed
-	(*Started)(nil),         // 10: perdure.v1.Started
-	(*StepStarted)(nil),     // 11: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 12: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 13: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 14: perdure.v1.TimerFired
-	(*Called)(nil),          // 15: perdure.v1.Called
-	(*CallReturned)(nil),    // 16: perdure.v1.CallReturned
-	(*Sent)(nil),            // 17: perdure.v1.Sent
-	(*Suspended)(nil),       // 18: perdure.v1.Suspended
-	(*CancelRequested)(nil), // 19: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 20: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 21: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 22: perdure.v1.Versioned
-	(*Continued)(nil),       // 23: perdure.v1.Continued
-	(*Carried)(nil),         // 24: perdure.v1.Carried
-	(*Seen)(nil),            // 25: perdure.v1.Seen
-	(*StatusSet)(nil),       // 26: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 27: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 28: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 29: perdure.v1.Parked
-	(*Record)(nil),          // 30: perdure.v1.Record
-	(*Outbox)(nil),          // 31: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 32: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 33: perdure.v1.TimelineStep
-	(*State)(nil),           // 34: perdure.v1.State
-	(*Member)(nil),          // 35: perdure.v1.Member
-	(*Owner)(nil),           // 36: perdure.v1.Owner
-	(*Namespace)(nil),       // 37: perdure.v1.Namespace
-	nil,                     // 38: perdure.v1.Envelope.TraceEntry
-	nil,                     // 39: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 40: perdure.v1.Started.TraceEntry
-	nil,                     // 41: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 42: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 43: perdure.v1.Record.AttributesEntry
-	nil,                     // 44: perdure.v1.TimelineStep.AttributesEntry
+	(Busy)(0),               // 0: perdure.v1.Busy
+	(Status)(0),             // 1: perdure.v1.Status
+	(Envelope_Type)(0),      // 2: perdure.v1.Envelope.Type
+	(Hold_Rule)(0),          // 3: perdure.v1.Hold.Rule
+	(*Payload)(nil),         // 4: perdure.v1.Payload
+	(*Blob)(nil),            // 5: perdure.v1.Blob
+	(*Error)(nil),           // 6: perdure.v1.Error
+	(*Envelope)(nil),        // 7: perdure.v1.Envelope
+	(*Reply)(nil),           // 8: perdure.v1.Reply
+	(*Entry)(nil),           // 9: perdure.v1.Entry
+	(*Event)(nil),           // 10: perdure.v1.Event
+	(*Claimed)(nil),         // 11: perdure.v1.Claimed
+	(*Started)(nil),         // 12: perdure.v1.Started
+	(*Refused)(nil),         // 13: perdure.v1.Refused
+	(*Hold)(nil),            // 14: perdure.v1.Hold
+	(*Ask)(nil),             // 15: perdure.v1.Ask
+	(*Permit)(nil),          // 16: perdure.v1.Permit
+	(*LimitState)(nil),      // 17: perdure.v1.LimitState
+	(*Waiter)(nil),          // 18: perdure.v1.Waiter
+	(*StepStarted)(nil),     // 19: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 20: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 21: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 22: perdure.v1.TimerFired
+	(*Called)(nil),          // 23: perdure.v1.Called
+	(*CallReturned)(nil),    // 24: perdure.v1.CallReturned
+	(*Sent)(nil),            // 25: perdure.v1.Sent
+	(*Suspended)(nil),       // 26: perdure.v1.Suspended
+	(*CancelRequested)(nil), // 27: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 28: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 29: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 30: perdure.v1.Versioned
+	(*Continued)(nil),       // 31: perdure.v1.Continued
+	(*Carried)(nil),         // 32: perdure.v1.Carried
+	(*Seen)(nil),            // 33: perdure.v1.Seen
+	(*StatusSet)(nil),       // 34: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 35: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 36: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 37: perdure.v1.Parked
+	(*Record)(nil),          // 38: perdure.v1.Record
+	(*Outbox)(nil),          // 39: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 40: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 41: perdure.v1.TimelineStep
+	(*State)(nil),           // 42: perdure.v1.State
+	(*Member)(nil),          // 43: perdure.v1.Member
+	(*Owner)(nil),           // 44: perdure.v1.Owner
+	(*Namespace)(nil),       // 45: perdure.v1.Namespace
+	nil,                     // 46: perdure.v1.Envelope.TraceEntry
+	nil,                     // 47: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 48: perdure.v1.Started.TraceEntry
+	nil,                     // 49: perdure.v1.LimitState.ServedEntry
+	nil,                     // 50: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 51: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 52: perdure.v1.Record.AttributesEntry
+	nil,                     // 53: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
-	3,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
-	1,  // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
-	2,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
-	4,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	6,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	38, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	39, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
-	8,  // 7: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	30, // 8: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	9,  // 9: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	10, // 10: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	11, // 11: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	12, // 12: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	13, // 13: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	14, // 14: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	15, // 15: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	16, // 16: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	17, // 17: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	18, // 18: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	19, // 19: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	20, // 20: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	29, // 21: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	21, // 22: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	22, // 23: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	26, // 24: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	23, // 25: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	28, // 26: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	2,  // 27: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	6,  // 28: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	40, // 29: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	2,  // 30: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	4,  // 31: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	41, // 32: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	2,  // 33: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	4,  // 34: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	6,  // 35: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	2,  // 36: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	2,  // 37: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	5,  // 38: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	5,  // 39: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	25, // 40: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	6,  // 41: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	18, // 42: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	2,  // 43: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	42, // 44: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	0,  // 45: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	0,  // 46: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	2,  // 47: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	4,  // 48: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	2,  // 49: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	5,  // 50: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	32, // 51: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	33, // 52: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	2,  // 53: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	43, // 54: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	2,  // 55: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	5,  // 56: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	44, // 57: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	2,  // 58: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	27, // 59: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	27, // 60: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	27, // 61: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	5,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
+	2,  // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
+	4,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
+	6,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
+	8,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	46, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	47, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	0,  // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
+	10, // 8: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	38, // 9: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	11, // 10: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	12, // 11: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	19, // 12: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	20, // 13: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	21, // 14: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	22, // 15: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	23, // 16: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	24, // 17: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	25, // 18: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	26, // 19: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	27, // 20: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	28, // 21: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	37, // 22: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	29, // 23: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	30, // 24: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	34, // 25: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	31, // 26: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	36, // 27: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	13, // 28: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	4,  // 29: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	8,  // 30: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	48, // 31: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	14, // 32: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	38, // 33: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	3,  // 34: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	6,  // 35: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	14, // 36: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	4,  // 37: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	6,  // 38: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	4,  // 39: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	6,  // 40: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	14, // 41: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	18, // 42: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	18, // 43: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	49, // 44: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	4,  // 45: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	6,  // 46: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	50, // 47: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	4,  // 48: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	6,  // 49: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	8,  // 50: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	4,  // 51: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	4,  // 52: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	7,  // 53: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	7,  // 54: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	33, // 55: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	8,  // 56: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	26, // 57: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	4,  // 58: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	51, // 59: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,  // 60: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,  // 61: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	4,  // 62: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	6,  // 63: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	4,  // 64: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	7,  // 65: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	40, // 66: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	41, // 67: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	4,  // 68: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	52, // 69: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	4,  // 70: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	7,  // 71: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	53, // 72: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	4,  // 73: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	35, // 74: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	35, // 75: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	35, // 76: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	77, // [77:77] is the sub-list for method output_type
+	77, // [77:77] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -3506,8 +4284,9 @@ func file_perdure_proto_init() {
 		(*Event_StatusSet)(nil),
 		(*Event_Continued)(nil),
 		(*Event_AttributesSet)(nil),
+		(*Event_Refused)(nil),
 	}
-	file_perdure_proto_msgTypes[25].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[31].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
@@ -3519,8 +4298,8 @@ func file_perdure_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   43,
+			NumEnums:      4,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -38,6 +38,7 @@ func samples() map[string]proto.Message {
 	maps.Copy(all, events())
 	maps.Copy(all, records())
 	maps.Copy(all, newer())
+	maps.Copy(all, flow())
 	return all
 }
 
@@ -155,6 +156,39 @@ func records() map[string]proto.Message {
 		}
 	}
 	return all
+}
+
+// flow is what limits and busy identities put on the wire.
+func flow() map[string]proto.Message {
+	hold := &schemas.Hold{
+		Rule: schemas.Hold_CONCURRENCY, Limit: "perdure-limit/fulfil:eu", Max: 3, Tenant: "acme", Priority: 5, Declared: noon,
+	}
+	refused := &schemas.Refused{Record: &schemas.Record{
+		Status: schemas.Status_FAILED, Error: &schemas.Error{Code: "busy", Final: true}, Open: "chat/ann/m-1", SupersededBy: "chat/ann/m-3",
+	}}
+	holder := &schemas.Waiter{Run: "fulfil/a/a", Path: "0.1", Tenant: "acme", Priority: 5, Since: noon, Attach: true}
+	return map[string]proto.Message{
+		"hold":          hold,
+		"hold_rate":     &schemas.Hold{Rule: schemas.Hold_RATE, Limit: "perdure-limit/mail-rate", Interval: 600_000_000, Burst: 10},
+		"hold_debounce": &schemas.Hold{Rule: schemas.Hold_DEBOUNCE, Limit: "perdure-limit/index-debounce:7", Interval: 10_000_000_000, Longest: 60_000_000_000},
+		"hold_attach":   &schemas.Hold{Rule: schemas.Hold_SINGLETON, Limit: "perdure-limit/report-singleton", Attach: true, Error: failure()},
+		"started_holds": &schemas.Started{Input: payload("7"), Holds: []*schemas.Hold{hold}},
+		"ask":           &schemas.Ask{Run: "fulfil/a/a", Path: "0.1", Hold: hold, Chain: []string{"fulfil/a"}},
+		"ask_release":   &schemas.Ask{Run: "report/a/a", Result: payload("7"), Error: failure()},
+		"permit":        &schemas.Permit{At: noon, Instead: "report/a/a", Result: payload("7"), Error: failure()},
+		"limit_state": &schemas.LimitState{
+			Hold: hold, Holders: []*schemas.Waiter{holder}, Waiting: []*schemas.Waiter{{Run: "fulfil/b/b", Path: "0.1"}},
+			Next: noon, Count: 7, Served: map[string]uint64{"acme": 7}, Instead: "index/7/7", Since: noon,
+		},
+		"waiter":             holder,
+		"refused":            refused,
+		"event_refused":      &schemas.Event{Kind: &schemas.Event_Refused{Refused: refused}},
+		"envelope_busy":      &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-18", Payload: payload("7"), Priority: -3, Busy: schemas.Busy_BUSY_REPLACE},
+		"envelope_queue":     &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-19", Busy: schemas.Busy_BUSY_QUEUE},
+		"envelope_reject":    &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-20", Busy: schemas.Busy_BUSY_REJECT},
+		"envelope_interrupt": &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-21", Busy: schemas.Busy_BUSY_INTERRUPT},
+		"envelope_permit":    &schemas.Envelope{Type: schemas.Envelope_RESULT, Id: "r-3", Run: "a", Path: "0.1", Limit: "perdure-limit/fulfil:eu"},
+	}
 }
 
 // noon is 2026-01-01 12:00 UTC in Unix nanoseconds.

@@ -46,6 +46,10 @@ func (a *activation) receive(msg *message) {
 }
 
 func (a *activation) run() {
+	if a.kind.Ledger != nil {
+		a.runLedger()
+		return
+	}
 	for a.await(timely) && a.serve(runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)) {
 		pause(a.p.ctx) // whatever was in the way may be gone
 	}
@@ -199,7 +203,7 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 				m.early = true
 				continue
 			}
-			if err := a.ack(m); err != nil {
+			if err := a.over(m); err != nil {
 				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
 		}
@@ -248,6 +252,11 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 		over = slices.Delete(over, carrier, carrier+1) // it brings the run back
 	}
 	for _, m := range over {
+		if end.Kind == runtime.Finished && (end.Found || !m.given) {
+			if err := a.giveBack(m); err != nil {
+				return err
+			}
+		}
 		if m.env.GetType() != schemas.Envelope_TASK || m.env.GetReply() == nil {
 			continue
 		}
@@ -268,6 +277,27 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 		}
 	}
 	return a.ack(over...)
+}
+
+// over acknowledges a message of a run that is over or unknown.
+func (a *activation) over(m *received) error {
+	if err := a.giveBack(m); err != nil {
+		return err
+	}
+	return a.ack(m)
+}
+
+// giveBack gives back a permit that came to a run which was over before.
+func (a *activation) giveBack(m *received) error {
+	env := runtime.GiveBack(a.p.cfg.Namespace, m.ref, m.env)
+	if env == nil {
+		return nil
+	}
+	to, err := schemas.ParseIdentity(env.GetTo())
+	if err == nil {
+		err = a.p.cfg.Outbox.Send(a.p.ctx, to, env)
+	}
+	return err
 }
 
 var errAck = errors.New("an acknowledgement was not confirmed")

@@ -103,6 +103,9 @@ func (w *World) Deploy(kinds ...*runtime.Kind) {
 	defer w.mu.Unlock()
 	for _, k := range kinds {
 		w.kinds[k.Name] = k
+		if limits := runtime.LimitKind(""); len(k.Limits) > 0 && w.kinds[limits] == nil {
+			w.kinds[limits] = runtime.NewLimitKind("")
+		}
 	}
 }
 
