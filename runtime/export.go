@@ -110,6 +110,28 @@ func Replay(kind *Kind, e Export) error {
 	return r.load(e.Entries)
 }
 
+// ReplayJSON is [Replay] of one exported journal in the form that is kept in files,
+// with the code of whichever of kinds it is of. The error matches
+// [ErrNondeterministic] where the code does not agree with it, [ErrNotFound] where
+// none of kinds is its kind, and [ErrInvalid] for what is no journal of an open run.
+func ReplayJSON(journal []byte, kinds ...*Kind) error {
+	var e Export
+	if err := json.Unmarshal(journal, &e); err != nil {
+		return Errorf(ErrInvalid.Code, "%v", err)
+	}
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		if k.Name == e.Ref.Kind {
+			if err := Replay(k, e); err != nil {
+				return fmt.Errorf("replay %s: %w", e.Ref, err)
+			}
+			return nil
+		}
+		names[i] = string(k.Name)
+	}
+	return Errorf(ErrNotFound.Code, "replay %s: no kind %q is given, only %q", e.Ref, string(e.Ref.Kind), names)
+}
+
 // load makes the entries of a journal happen to the run.
 func (r *run) load(entries []schemas.Stored) error {
 	r.readAhead(entries)

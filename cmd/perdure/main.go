@@ -45,6 +45,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	var said exitError
+	if errors.As(err, &said) {
+		return said.code
+	}
 	code := exitCode(err)
 	f := failureOf(err, code)
 	if out := cmd.Flag("output"); out != nil && out.Value.String() == "json" {
@@ -134,7 +138,7 @@ nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), signalCommand(), exportCommand())
+	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), signalCommand(), exportCommand(), replayCommand())
 	return root
 }
 

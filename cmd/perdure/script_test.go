@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 //	                    hello, whose first step has another name
 //	interrupt RE ARGS...  runs perdure, interrupts it once its standard error
 //	                    matches, and prints what it said; it must exit with 1
+//	module DIR          makes DIR a user's module, example.com/m, that requires
+//	                    this repository in place
 //	tool start|inflight|count  a weather service at WEATHER_URL whose first
 //	                    request is never answered; until one is in flight; prints
 //	                    how many requests it got, and under how many keys
@@ -61,7 +63,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": scriptDev, "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
-			"other": scriptOther, "interrupt": scriptInterrupt,
+			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule,
 		},
 	})
 }
@@ -95,7 +97,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

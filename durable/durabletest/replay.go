@@ -2,7 +2,6 @@ package durabletest
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,21 +41,11 @@ func Replay(t *testing.T, pattern string, kinds ...*durable.Kind) {
 
 // Check is [Replay] of one exported journal. The error matches
 // [durable.ErrNondeterministic] where the code does not agree with it, and says
-// which step was recorded and what the code asks for.
+// which step was recorded and what the code asks for; [durable.ErrNotFound] where
+// none of kinds is that of the journal, and [durable.ErrInvalid] for what is no
+// journal of an open run.
 func Check(journal []byte, kinds ...*durable.Kind) error {
-	var e runtime.Export
-	if err := json.Unmarshal(journal, &e); err != nil {
-		return err
-	}
-	for _, k := range kinds {
-		if k.Name == e.Ref.Kind {
-			if err := runtime.Replay(k, e); err != nil {
-				return fmt.Errorf("replay %s: %w", e.Ref, err)
-			}
-			return nil
-		}
-	}
-	return durable.Fail(durable.ErrNotFound.Code, "replay %s: no kind %q is given", e.Ref, string(e.Ref.Kind))
+	return runtime.ReplayJSON(journal, kinds...)
 }
 
 // Export returns the journal of a run of the world, as 'perdure export' does of a

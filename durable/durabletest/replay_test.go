@@ -90,8 +90,10 @@ func TestReplay_SeesWhatAChangeOfTheCodeBreaks(t *testing.T) {
 	if err := durabletest.Check(journal); !errors.Is(err, durable.ErrNotFound) {
 		t.Errorf("without the kind: %v, want not_found", err)
 	}
-	if err := durabletest.Check([]byte("{}"), packing("pick", "wrap", 3, true)); err == nil {
-		t.Error("a file that is no journal was taken")
+	for _, no := range []string{"", "{}", "[]", `{"run":"pack/a/a"}`, `{"run":"pack/a/a","entries":[{"seq":1,"entry":{"new":1}}]}`} {
+		if err := durabletest.Check([]byte(no), packing("pick", "wrap", 3, true)); !errors.Is(err, durable.ErrInvalid) && !errors.Is(err, durable.ErrNotFound) {
+			t.Errorf("%q, which is no journal: %v, want invalid", no, err)
+		}
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.json"), journal, 0o600); err != nil {
