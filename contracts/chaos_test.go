@@ -52,8 +52,8 @@ type chaos struct {
 }
 
 // executes notes that a step of a run is executed.
-func (s *chaos) executes(ctx durable.Context, n int) {
-	run := ctx.Info().Ref().String()
+func (s *chaos) executes(in durable.Info, n int) {
+	run := in.Ref().String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.steps[run]) <= n {
@@ -84,7 +84,7 @@ var (
 func (s *chaos) kinds() []*durable.Kind {
 	add := func(ctx durable.Context, n, x, by int) (int, error) {
 		return durable.Step(ctx, fmt.Sprint("add ", by), func(context.Context) (int, error) {
-			s.executes(ctx, n)
+			s.executes(ctx.Info(), n)
 			return x + by, nil
 		})
 	}
@@ -114,7 +114,7 @@ func (s *chaos) kinds() []*durable.Kind {
 			sum := 0
 			for i := range n {
 				got, err := durable.Step(ctx, fmt.Sprint("step ", i), func(step context.Context) (int, error) {
-					s.executes(ctx, i)
+					s.executes(ctx.Info(), i)
 					select {
 					case <-time.After(20 * time.Millisecond):
 						return i, nil
