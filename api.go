@@ -48,20 +48,23 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		return nil, err
 	}
 	endpoints := map[string]func(context.Context, []byte) (any, error){
-		"runs.start":   decoded(a.start),
-		"runs.get":     decoded(a.get),
-		"runs.list":    decoded(a.list),
-		"runs.count":   decoded(a.count),
-		"runs.events":  decoded(a.events),
-		"runs.cancel":  decoded(a.cancel),
-		"runs.signal":  decoded(a.signal),
-		"actors.query": decoded(a.query),
-		"kinds.list":   decoded(a.kinds),
-		"nodes.list":   decoded(a.nodes),
-		"dead.list":    decoded(a.dead),
-		"runs.approve": later("approvals"),
-		"runs.retry":   later("retry from a failed step"),
-		"runs.fork":    later("fork from a step"),
+		"runs.start":     decoded(a.start),
+		"runs.get":       decoded(a.get),
+		"runs.list":      decoded(a.list),
+		"runs.count":     decoded(a.count),
+		"runs.events":    decoded(a.events),
+		"runs.cancel":    decoded(a.cancel),
+		"runs.signal":    decoded(a.signal),
+		"runs.pause":     decoded(a.control("pause", schemas.Control_PAUSE)),
+		"runs.resume":    decoded(a.control("resume", schemas.Control_RESUME)),
+		"runs.terminate": decoded(a.control("terminate", schemas.Control_TERMINATE)),
+		"actors.query":   decoded(a.query),
+		"kinds.list":     decoded(a.kinds),
+		"nodes.list":     decoded(a.nodes),
+		"dead.list":      decoded(a.dead),
+		"runs.approve":   later("approvals"),
+		"runs.retry":     later("retry from a failed step"),
+		"runs.fork":      later("fork from a step"),
 	}
 	for kind := range n.host.Kinds() {
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
@@ -159,7 +162,7 @@ func later(what string) func(context.Context, []byte) (any, error) {
 	return func(context.Context, []byte) (any, error) {
 		return nil, &durable.Error{
 			Code: durable.ErrUnimplemented.Code, Final: true,
-			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, signal and query are; the changelog says when this comes",
+			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, pause, resume, terminate, signal and query are; the changelog says when this comes",
 		}
 	}
 }

@@ -65,7 +65,7 @@ type RunInfo struct {
 	actors.Done
 	Method string `json:"method,omitempty"`
 	Parent string `json:"parent,omitempty"` // the run that caused it
-	Reason string `json:"reason,omitempty"` // why it cannot go on, or which limit it waits for
+	Reason string `json:"reason,omitempty"` // why it cannot go on, who paused it and why, or which limit it waits for
 	// SupersededBy is the run that took its place; its code was not executed.
 	SupersededBy string `json:"superseded_by,omitempty"`
 	// CustomStatus is what the run's code showed last, by durable.SetStatus; in
@@ -135,7 +135,8 @@ func (c *Client) Count(ctx context.Context, q ListRuns) (*RunCounts, error) {
 // Cancel asks a run to stop: its verbs then fail with durable.ErrCancelled,
 // and it ends when its handler has cleaned up. A run that stands still, e.g. as
 // nondeterministic, has no code that could stop: it is cancelled once code that
-// agrees with its journal runs. reason is for people. The error matches
+// agrees with its journal runs; [Client.Terminate] ends it at once. A paused run
+// goes on, to clean up. reason is for people. The error matches
 // durable.ErrConflict if the run has ended.
 func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 	var answer struct{}

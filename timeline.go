@@ -47,7 +47,7 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	}
 	switch {
 	case info.Reason == "":
-	case info.Status == "running" || info.Status == "suspended":
+	case info.Status == "paused", info.Status == "running", info.Status == "suspended":
 		fmt.Fprintln(out, info.Reason)
 	default:
 		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)

@@ -17,6 +17,7 @@ import (
 type wait[Out any] struct {
 	*Run[Out]
 	parked *schemas.Parked // what was last seen of it; nil: it can go on
+	paused bool
 }
 
 // Call starts a run and waits for its result, as [Run.Result] does. If ctx ends
@@ -97,6 +98,9 @@ func (w *wait[Out]) explain(ctx context.Context, err error) error {
 	case w.parked != nil:
 		return fmt.Errorf("wait for %s: %w; the run stands still as %s: %s", w.ref, ctx.Err(), actors.StatusName(w.parked.GetStatus()), w.parked.GetReason())
 	}
+	if w.paused {
+		return fmt.Errorf("wait for %s: %w; the run is paused, and goes on once it is resumed", w.ref, ctx.Err())
+	}
 	return fmt.Errorf("wait for %s: %w; the run goes on", w.ref, ctx.Err())
 }
 
@@ -108,9 +112,9 @@ func (w *wait[Out]) look(ctx context.Context) (out Out, ended bool, err error) {
 		return out, false, err
 	}
 	if last.Entry.GetRecord() == nil {
-		w.parked = nil
+		w.parked, w.paused = nil, false
 		for _, e := range last.Entry.GetEvents() {
-			w.parked = e.GetParked() // the last event counts
+			w.parked, w.paused = e.GetParked(), e.GetPaused() != nil || e.GetSuspended().GetPaused() // the last event counts
 		}
 		return out, false, nil
 	}

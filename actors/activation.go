@@ -33,6 +33,7 @@ type activation struct {
 	open     *schemas.Ref      // the run that goes first, if one is open and not executing
 	asleep   bool              // open is suspended: it waits for a message
 	halted   bool              // parked or stopped: nothing of it runs under this lease
+	parked   schemas.RunID     // the run that it is halted for, if it is parked
 	restarts int               // in a row
 	due      []expired         // records to remove between two runs
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
@@ -116,6 +117,10 @@ func (a *activation) accept(it *item) {
 		it.run = schemas.RunID(env.GetId())
 	}
 	a.items = append(a.items, it)
+	if a.halted && a.parked == it.run && it.terminates() { // that takes no code
+		ref := a.id.Run(it.run)
+		a.halted, a.open, a.asleep = false, &ref, false
+	}
 	switch {
 	case a.executes(it) && it.light:
 		a.load(it)
@@ -356,6 +361,15 @@ func (a *activation) conclude(m ended) []*item {
 			}
 		}
 	case runtime.Parked, runtime.Stopped:
+		a.parked = ""
+		if m.end.Kind == runtime.Parked {
+			a.parked = m.run
+		}
+		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.terminates() }) {
+			ref := a.id.Run(m.run)
+			a.open, a.asleep = &ref, false // it came meanwhile
+			break
+		}
 		a.halted = true
 		log.Error("a run cannot go on; its messages are kept", "run", a.id.Run(m.run).String(), "why", m.end.Err)
 	case runtime.Restart:

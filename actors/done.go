@@ -50,6 +50,8 @@ func StatusName(s schemas.Status) string {
 		return "nondeterministic"
 	case schemas.Status_POISONED:
 		return "poisoned"
+	case schemas.Status_PAUSED:
+		return "paused"
 	}
 	return "unknown"
 }

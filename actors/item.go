@@ -69,6 +69,11 @@ func (u *pump) lighten(it *item) {
 
 func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelope_TASK }
 
+// terminates reports whether the message asks that its run ends at once.
+func (it *item) terminates() bool {
+	return it.d.Envelope.GetControl().GetAction() == schemas.Control_TERMINATE
+}
+
 // inputHash returns the hash of a task's input, whether that is in memory or not.
 func (it *item) inputHash() []byte {
 	if it.hash != nil {

@@ -35,6 +35,9 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 				if p := e.GetParked(); p != nil {
 					reason = p.GetReason()
 				}
+				if p := e.GetPaused(); p != nil && status == schemas.Status_PAUSED {
+					reason = pausedBy(p, s.Entry.GetAt())
+				}
 			}
 		}
 		if !IsEnd(status) && reason == "" {
@@ -61,6 +64,18 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 		}
 	}
 	return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+}
+
+// pausedBy says who paused a run, when and why, for people.
+func pausedBy(p *schemas.Paused, at int64) string {
+	s := "paused at " + time.Unix(0, at).UTC().Format(time.RFC3339)
+	if p.GetBy() != "" {
+		s += " by " + p.GetBy()
+	}
+	if p.GetReason() != "" {
+		s += ": " + p.GetReason()
+	}
+	return s
 }
 
 // Known returns the hash of the input of a run that was started before, or waits

@@ -14,6 +14,7 @@ type Error = runtime.Error
 var (
 	ErrTimeout          = runtime.ErrTimeout          // a deadline passed first
 	ErrCancelled        = runtime.ErrCancelled        // the run or scope was cancelled
+	ErrTerminated       = runtime.ErrTerminated       // an operator terminated the run
 	ErrNondeterministic = runtime.ErrNondeterministic // the code does not agree with the journal
 	ErrFenced           = runtime.ErrFenced           // another node has taken the identity over
 	ErrNotFound         = runtime.ErrNotFound         // no such run, kind or method

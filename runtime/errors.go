@@ -43,6 +43,9 @@ var (
 	// ErrCancelled is returned by every verb of a run, or of a scope of it, that
 	// was cancelled; clean up with WithoutCancel.
 	ErrCancelled = &Error{Code: "cancelled", Final: true}
+	// ErrTerminated ends a run that an operator terminated: no code of it ran any
+	// more, and nothing was undone.
+	ErrTerminated = &Error{Code: "terminated", Final: true}
 	// ErrNondeterministic stops a run whose code asks for something else than
 	// its journal holds; deploy code that agrees with the journal to resume it.
 	ErrNondeterministic = &Error{Code: "nondeterministic", Final: true}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
@@ -22,14 +23,14 @@ type Task struct {
 // mail meanwhile. The caller keeps every message of the run until Finished or
 // Suspended.
 func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
-	first := !x.known
+	first, asks := !x.known, mail.asks()
 	if first {
 		// A new identity needs no reading: the condition of its first append says
 		// that there is nothing. State may be left of records that were removed.
 		if err := x.readState(ctx); err != nil {
 			return ending(Restart, err)
 		}
-		if x.rev != 0 {
+		if x.rev != 0 || asks.terminate {
 			if end := x.Open(ctx); end != nil && end.Open != t.Ref {
 				return end
 			}
@@ -53,6 +54,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
 	}
+	if asks.terminate {
+		return x.terminate(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()))
+	}
 	if len(x.kind.Limits) > 0 {
 		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
 	}
@@ -65,6 +69,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if all := t.Envelope.GetAttributes(); len(all) > 0 { // before the start, at which the code begins
 		a := attributes{now: all}
 		e.Events = []*schemas.Event{e.Events[0], a.all(), e.Events[1]}
+	}
+	if asks.pause {
+		e.Events = slices.Insert(e.Events, 1, mail.pauses()...) // before its code begins
 	}
 	if end := x.append(ctx, t.Ref, e); end != nil {
 		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
@@ -98,6 +105,9 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	}
 	if rec := last.Entry.GetRecord(); rec != nil {
 		return &Ending{Kind: Finished, Found: true, Record: rec, Hash: rec.GetInputHash()}
+	}
+	if mail.asks().terminate {
+		return x.terminate(ctx, ref, mail, entries)
 	}
 	events := last.Entry.GetEvents()
 	if !x.claimed {

@@ -123,13 +123,16 @@ func (l *live) next(ctx context.Context) *Ending {
 			if r.joins(env) {
 				c.Joined = append(c.Joined, env.GetReply())
 			}
-		case schemas.Envelope_SIGNAL:
+		case schemas.Envelope_SIGNAL, schemas.Envelope_CONTROL:
 			if r.signals.first(env.GetId(), 0) {
 				c.Mail = append(c.Mail, proto.CloneOf(env))
 			}
 		default:
 			c.Mail = append(c.Mail, proto.CloneOf(env))
 		}
+	}
+	if env := r.carriedPause(); env != nil {
+		c.Mail = append([]*schemas.Envelope{env}, c.Mail...)
 	}
 	for _, env := range slices.Concat(c.Mail, c.Outbox) {
 		env.Payload = inline(env.GetPayload())

@@ -182,6 +182,12 @@ func word(e *schemas.Event) string {
 		return "joined"
 	case *schemas.Event_Parked:
 		return "parked"
+	case *schemas.Event_Paused:
+		return "paused"
+	case *schemas.Event_Resumed:
+		return "resumed"
+	case *schemas.Event_SignalReceived:
+		return "signal"
 	}
 	return "?"
 }

@@ -22,6 +22,7 @@ type live struct {
 	work   sync.WaitGroup     // their goroutines
 	gaveUp bool               // a step was, between two attempts
 	warned bool               // that the journal is long
+	paused bool               // once what is queued has happened
 	queue  []*schemas.Event   // happened, and not stored yet
 	armed  map[*Future]string // timers and calls that are waited for, by path
 	timer  *time.Timer        // of wait, used again
@@ -34,7 +35,7 @@ type live struct {
 func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry) (end *Ending) {
 	stepCtx, cancel := context.WithCancel(r.ctx)
 	x.asleep = false
-	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}}
+	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}, paused: r.paused}
 	defer func() {
 		cancel() // ends steps that nobody waits for any more
 		r.drop()
@@ -59,16 +60,23 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if draining && l.steps == 0 && len(l.queue) == 0 {
 			return ending(Restart, errDraining)
 		}
-		begin := !draining && !mail.cancels() // a run that was cancelled while it waited begins nothing
+		asks := mail.asks() // a run that was cancelled, or paused, while it waited begins nothing
+		begin := !draining && !asks.halts() && !l.pausing()
 		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
 			return end
 		}
-		if err := l.oversized(); err != nil {
+		if asks.terminate {
+			return l.terminateLive(ctx)
+		}
+		if err := l.oversized(); err != nil && !l.pausing() {
 			r.finished, r.result, r.err = true, nil, err
 			return x.finish(ctx, r, mail)
 		}
 		if len(l.queue) == 0 {
 			l.queue = l.creations(begin)
+			if asks.pause || l.pausing() {
+				l.queue = timers(l.queue)
+			}
 			l.queue = append(l.queue, l.happened()...)
 		}
 		// what the code follows is stored before, or with, what it led to
@@ -129,7 +137,7 @@ func (l *live) stuck() bool {
 			delete(l.armed, f)
 		}
 	}
-	return l.steps == 0 && len(l.armed) == 0 && len(l.r.issued) == 0 && l.mail.empty() && !l.draining()
+	return l.steps == 0 && !l.pausing() && len(l.armed) == 0 && len(l.r.issued) == 0 && l.mail.empty() && !l.draining()
 }
 
 // An entry is bounded by these, so that what is not payload always fits into a
@@ -295,7 +303,7 @@ func (l *live) happened() (events []*schemas.Event) {
 			}
 		case schemas.Envelope_CANCEL:
 			if !l.r.cancelled[env.GetId()] {
-				l.r.cancelled[env.GetId()] = true
+				l.r.cancelled[env.GetId()], l.paused = true, false
 				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage()}}})
 			}
 		case schemas.Envelope_RESULT:
@@ -310,6 +318,10 @@ func (l *live) happened() (events []*schemas.Event) {
 			if l.r.signals.first(env.GetId(), now.UnixNano()) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}
+		case schemas.Envelope_CONTROL:
+			if e := l.control(env); e != nil {
+				events = append(events, e)
+			}
 		case schemas.Envelope_TASK:
 			if l.r.joins(env) {
 				l.r.joined = append(l.r.joined, env.GetReply())
@@ -318,7 +330,7 @@ func (l *live) happened() (events []*schemas.Event) {
 		}
 	}
 	for _, f := range l.inDueOrder() {
-		if f.due.After(now) {
+		if f.due.After(now) || l.pausing() {
 			break
 		}
 		delete(l.armed, f)
@@ -365,11 +377,15 @@ func (l *live) inDueOrder() (fs []*Future) {
 func (l *live) wait(ctx context.Context) *Ending {
 	var due time.Time
 	d := time.Duration(-1)
-	if fs := l.inDueOrder(); len(fs) > 0 {
+	if l.pausing() {
+		if l.steps == 0 {
+			return l.suspend(ctx, due)
+		}
+	} else if fs := l.inDueOrder(); len(fs) > 0 {
 		due = fs[0].due
 		d = max(time.Until(due), 0)
 	}
-	suspends := l.steps == 0 && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
+	suspends := l.steps == 0 && !l.pausing() && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
 	quiet := l.cfg.Retention / 4
 	asks := !suspends && (d < 0 || d > quiet)
 	switch {

@@ -74,13 +74,6 @@ func (m *Mailbox) empty() bool {
 	return len(m.mail)+len(m.steps) == 0
 }
 
-// cancels reports whether a cancellation waits.
-func (m *Mailbox) cancels() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.mail, func(env *schemas.Envelope) bool { return env.GetType() == schemas.Envelope_CANCEL })
-}
-
 // sealIfEmpty seals a mailbox that holds nothing, so that a message that comes
 // while the run suspends is not acknowledged unread.
 func (m *Mailbox) sealIfEmpty() bool {

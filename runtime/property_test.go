@@ -328,6 +328,7 @@ type plan struct {
 	passivate bool
 	latency   []int         // of points, in turn, in 700 ms
 	cancel    time.Duration // when a cancellation is asked for; 0: never
+	pauses    []int         // what passes between a pause, its end, another pause and so on, in seconds
 }
 
 // execute executes a program in a world of its own.
@@ -368,6 +369,13 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		w.Task(ref("main", "a", "1"), "", nil)
 		for i := range awaits(program) {
 			w.Signal(ref("main", "a", "1"), fmt.Sprint("signal ", i), "go", text("gone"))
+		}
+		for i, wait := range by.pauses {
+			<-time.After(time.Duration(wait) * time.Second)
+			w.Control(ref("main", "a", "1"), fmt.Sprint("control ", i), []schemas.Control_Action{pause, resume}[i%2])
+		}
+		if len(by.pauses)%2 == 1 {
+			w.Control(ref("main", "a", "1"), "go on", resume)
 		}
 		if by.cancel > 0 {
 			<-time.After(by.cancel)
@@ -485,7 +493,8 @@ func cancelled(t *testing.T, rt complaint, program []verb, by plan) outcome {
 // after random writes, sends and acknowledgements: results and states are those
 // of the undisturbed execution, nothing is left over, no recorded step runs again,
 // and none more often than there were processes. Others are cancelled at random
-// times. It logs at which kinds of write the processes crashed, and fails if one
+// times, and those that are compared are paused and resumed at random times. It
+// logs at which kinds of write the processes crashed, and fails if one
 // of the kinds is not among them, on either side.
 func TestRandomProgramsUnderCrashes(t *testing.T) {
 	crashed := newTally()
@@ -497,6 +506,7 @@ func TestRandomProgramsUnderCrashes(t *testing.T) {
 				by := plan{passivate: rapid.Bool().Draw(rt, "passivate"), latency: latency.Draw(rt, "latency")}
 				quiet := undisturbed(t, rt, program, by)
 				by.crashes = rapid.MapOfN(rapid.IntRange(1, 2*len(quiet.points)), sides, 1, 8).Draw(rt, "crashes")
+				by.pauses = rapid.SliceOfN(rapid.IntRange(0, 30), 0, 4).Draw(rt, "pauses")
 				crashed.add(disturbed(t, rt, program, by, quiet), by.crashes)
 			})
 		})

@@ -59,6 +59,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 			}
 		})
 	case *schemas.Event_CancelRequested:
+		r.paused = false
 		r.cancelled[k.CancelRequested.GetId()] = true
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_SignalReceived:
@@ -73,6 +74,10 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_Suspended:
 		r.suspended = true
 		r.wakes[k.Suspended.GetTimer()] = time.Unix(0, k.Suspended.GetDue())
+	case *schemas.Event_Paused:
+		r.pause(k.Paused.GetId(), at, k.Paused)
+	case *schemas.Event_Resumed:
+		r.pause(k.Resumed.GetId(), at, nil)
 	case *schemas.Event_Parked: // for people
 	default:
 		err = Errorf(ErrNondeterministic.Code, "entry %d of the journal has an event that this build does not know; deploy the build that wrote it, or a newer one", seq)
@@ -80,7 +85,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	if err != nil {
 		return err
 	}
-	if !r.finished {
+	if !r.finished && !r.paused {
 		r.sched.run()
 	}
 	return r.wrong
@@ -180,6 +185,8 @@ func goesOn(e *schemas.Entry) error {
 			was = "its attributes"
 		case *schemas.Event_Suspended:
 			was = "a wait"
+		case *schemas.Event_Paused, *schemas.Event_Resumed:
+			was = "a pause"
 		}
 		break
 	}

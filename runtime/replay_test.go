@@ -194,6 +194,10 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 		return &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: path, Version: seconds("version") / int64(time.Second)}}}
 	case "suspended":
 		return &schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{}}}
+	case "paused":
+		return &schemas.Event{Kind: &schemas.Event_Paused{Paused: &schemas.Paused{Id: values["id"]}}}
+	case "resumed":
+		return &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: values["id"]}}}
 	case "joined":
 		return &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: &schemas.Reply{Run: values["run"], Path: path}}}}
 	case "parked":

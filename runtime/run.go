@@ -41,6 +41,8 @@ type run struct {
 
 	cancelled  map[string]bool // message IDs of the requests
 	signals    signals
+	paused     bool
+	pausedBy   *schemas.Paused
 	joined     []*schemas.Reply
 	suspended  bool
 	wakes      map[string]time.Time // wake-ups that may stand, and when they are due

@@ -94,21 +94,23 @@ const (
 	Status_STALLED            Status = 7
 	Status_NONDETERMINISTIC   Status = 8
 	Status_POISONED           Status = 9
+	Status_PAUSED             Status = 10
 )
 
 // Enum value maps for Status.
 var (
 	Status_name = map[int32]string{
-		0: "STATUS_UNSPECIFIED",
-		1: "QUEUED",
-		2: "RUNNING",
-		3: "SUSPENDED",
-		4: "COMPLETED",
-		5: "FAILED",
-		6: "CANCELLED",
-		7: "STALLED",
-		8: "NONDETERMINISTIC",
-		9: "POISONED",
+		0:  "STATUS_UNSPECIFIED",
+		1:  "QUEUED",
+		2:  "RUNNING",
+		3:  "SUSPENDED",
+		4:  "COMPLETED",
+		5:  "FAILED",
+		6:  "CANCELLED",
+		7:  "STALLED",
+		8:  "NONDETERMINISTIC",
+		9:  "POISONED",
+		10: "PAUSED",
 	}
 	Status_value = map[string]int32{
 		"STATUS_UNSPECIFIED": 0,
@@ -121,6 +123,7 @@ var (
 		"STALLED":            7,
 		"NONDETERMINISTIC":   8,
 		"POISONED":           9,
+		"PAUSED":             10,
 	}
 )
 
@@ -160,6 +163,7 @@ const (
 	Envelope_SIGNAL           Envelope_Type = 3 // a value for a run that awaits it, or will
 	Envelope_WAKE             Envelope_Type = 4 // a stored wake-up of a suspended run
 	Envelope_CANCEL           Envelope_Type = 5 // asks the run to stop
+	Envelope_CONTROL          Envelope_Type = 7 // an operator's: it says what is to become of the run
 )
 
 // Enum value maps for Envelope_Type.
@@ -171,6 +175,7 @@ var (
 		3: "SIGNAL",
 		4: "WAKE",
 		5: "CANCEL",
+		7: "CONTROL",
 	}
 	Envelope_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -179,6 +184,7 @@ var (
 		"SIGNAL":           3,
 		"WAKE":             4,
 		"CANCEL":           5,
+		"CONTROL":          7,
 	}
 )
 
@@ -207,6 +213,58 @@ func (x Envelope_Type) Number() protoreflect.EnumNumber {
 // Deprecated: Use Envelope_Type.Descriptor instead.
 func (Envelope_Type) EnumDescriptor() ([]byte, []int) {
 	return file_perdure_proto_rawDescGZIP(), []int{3, 0}
+}
+
+type Control_Action int32
+
+const (
+	Control_ACTION_UNSPECIFIED Control_Action = 0
+	Control_PAUSE              Control_Action = 1 // nothing of the run goes on
+	Control_RESUME             Control_Action = 2 // it goes on from there
+	Control_TERMINATE          Control_Action = 3 // it ends at once: no code of it runs any more
+)
+
+// Enum value maps for Control_Action.
+var (
+	Control_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "PAUSE",
+		2: "RESUME",
+		3: "TERMINATE",
+	}
+	Control_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"PAUSE":              1,
+		"RESUME":             2,
+		"TERMINATE":          3,
+	}
+)
+
+func (x Control_Action) Enum() *Control_Action {
+	p := new(Control_Action)
+	*p = x
+	return p
+}
+
+func (x Control_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Control_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_perdure_proto_enumTypes[3].Descriptor()
+}
+
+func (Control_Action) Type() protoreflect.EnumType {
+	return &file_perdure_proto_enumTypes[3]
+}
+
+func (x Control_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Control_Action.Descriptor instead.
+func (Control_Action) EnumDescriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type Hold_Rule int32
@@ -248,11 +306,11 @@ func (x Hold_Rule) String() string {
 }
 
 func (Hold_Rule) Descriptor() protoreflect.EnumDescriptor {
-	return file_perdure_proto_enumTypes[3].Descriptor()
+	return file_perdure_proto_enumTypes[4].Descriptor()
 }
 
 func (Hold_Rule) Type() protoreflect.EnumType {
-	return &file_perdure_proto_enumTypes[3]
+	return &file_perdure_proto_enumTypes[4]
 }
 
 func (x Hold_Rule) Number() protoreflect.EnumNumber {
@@ -261,7 +319,7 @@ func (x Hold_Rule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hold_Rule.Descriptor instead.
 func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{11, 0}
 }
 
 // Payload is a value in the encoding that its codec names.
@@ -468,7 +526,7 @@ type Envelope struct {
 	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                                                                    // TASK: the method; empty for the kind's only one. SIGNAL: its name
 	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`                                                                                  // TASK: the input; RESULT: the result; SIGNAL: the value
 	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                                      // RESULT: the failure, instead of a payload
-	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                          // RESULT, SIGNAL, WAKE, CANCEL: the run of the identity that it is for
+	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                          // all but TASK: the run of the identity that it is for
 	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                                        // RESULT: the step that made the call; WAKE: the timer's ID
 	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK: who waits for the result
 	Chain         []string               `protobuf:"bytes,9,rep,name=chain,proto3" json:"chain,omitempty"`                                                                                      // TASK: identities that wait for this call, outermost first
@@ -480,6 +538,7 @@ type Envelope struct {
 	Priority      int32                  `protobuf:"varint,19,opt,name=priority,proto3" json:"priority,omitempty"`                                                                              // TASK: the higher, the sooner it is granted a permit
 	Busy          Busy                   `protobuf:"varint,20,opt,name=busy,proto3,enum=perdure.v1.Busy" json:"busy,omitempty"`                                                                 // TASK: what becomes of it if its identity is busy; unset: as its kind says
 	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
+	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +692,74 @@ func (x *Envelope) GetLimit() string {
 	return ""
 }
 
+func (x *Envelope) GetControl() *Control {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+// Control is what an operator asks of a run. Its code is not told.
+type Control struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Action        Control_Action         `protobuf:"varint,1,opt,name=action,proto3,enum=perdure.v1.Control_Action" json:"action,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`         // who asks, for people
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Control) Reset() {
+	*x = Control{}
+	mi := &file_perdure_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Control) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Control) ProtoMessage() {}
+
+func (x *Control) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Control.ProtoReflect.Descriptor instead.
+func (*Control) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Control) GetAction() Control_Action {
+	if x != nil {
+		return x.Action
+	}
+	return Control_ACTION_UNSPECIFIED
+}
+
+func (x *Control) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Control) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 // Reply says where a result goes.
 type Reply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -644,7 +771,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +783,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +796,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{4}
+	return file_perdure_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reply) GetRun() string {
@@ -701,7 +828,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +840,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +853,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{5}
+	return file_perdure_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Entry) GetEpoch() uint64 {
@@ -795,6 +922,8 @@ type Event struct {
 	//	*Event_Continued
 	//	*Event_AttributesSet
 	//	*Event_Refused
+	//	*Event_Paused
+	//	*Event_Resumed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -802,7 +931,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +943,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +956,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{6}
+	return file_perdure_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -1008,6 +1137,24 @@ func (x *Event) GetRefused() *Refused {
 	return nil
 }
 
+func (x *Event) GetPaused() *Paused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Paused); ok {
+			return x.Paused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetResumed() *Resumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Resumed); ok {
+			return x.Resumed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1088,6 +1235,14 @@ type Event_Refused struct {
 	Refused *Refused `protobuf:"bytes,26,opt,name=refused,proto3,oneof"`
 }
 
+type Event_Paused struct {
+	Paused *Paused `protobuf:"bytes,22,opt,name=paused,proto3,oneof"`
+}
+
+type Event_Resumed struct {
+	Resumed *Resumed `protobuf:"bytes,23,opt,name=resumed,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -1126,6 +1281,10 @@ func (*Event_AttributesSet) isEvent_Kind() {}
 
 func (*Event_Refused) isEvent_Kind() {}
 
+func (*Event_Paused) isEvent_Kind() {}
+
+func (*Event_Resumed) isEvent_Kind() {}
+
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
 type Claimed struct {
@@ -1139,7 +1298,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1310,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1323,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7}
+	return file_perdure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Claimed) GetNode() string {
@@ -1207,7 +1366,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1378,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1391,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{8}
+	return file_perdure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Started) GetMethod() string {
@@ -1316,7 +1475,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1487,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1500,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{9}
+	return file_perdure_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Refused) GetRecord() *Record {
@@ -1372,7 +1531,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1543,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1556,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10}
+	return file_perdure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Hold) GetRule() Hold_Rule {
@@ -1492,7 +1651,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1663,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1676,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11}
+	return file_perdure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ask) GetRun() string {
@@ -1575,7 +1734,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1746,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1759,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{12}
+	return file_perdure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Permit) GetAt() int64 {
@@ -1648,7 +1807,7 @@ type LimitState struct {
 
 func (x *LimitState) Reset() {
 	*x = LimitState{}
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1819,7 @@ func (x *LimitState) String() string {
 func (*LimitState) ProtoMessage() {}
 
 func (x *LimitState) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1832,7 @@ func (x *LimitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
 func (*LimitState) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{13}
+	return file_perdure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LimitState) GetHold() *Hold {
@@ -1747,7 +1906,7 @@ type Waiter struct {
 
 func (x *Waiter) Reset() {
 	*x = Waiter{}
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1918,7 @@ func (x *Waiter) String() string {
 func (*Waiter) ProtoMessage() {}
 
 func (x *Waiter) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1931,7 @@ func (x *Waiter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiter.ProtoReflect.Descriptor instead.
 func (*Waiter) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14}
+	return file_perdure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Waiter) GetRun() string {
@@ -1828,7 +1987,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +1999,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2012,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{15}
+	return file_perdure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -1886,7 +2045,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2057,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2070,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{16}
+	return file_perdure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -1975,7 +2134,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2146,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2159,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{17}
+	return file_perdure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -2033,7 +2192,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2204,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2217,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{18}
+	return file_perdure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -2082,7 +2241,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2253,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2266,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Called) GetPath() string {
@@ -2156,7 +2315,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2327,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2340,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -2219,7 +2378,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2390,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2403,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Sent) GetPath() string {
@@ -2285,15 +2444,16 @@ func (x *Sent) GetInputHash() []byte {
 // Suspended says that the run left memory; the wake-up was stored before.
 type Suspended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Timer         string                 `protobuf:"bytes,1,opt,name=timer,proto3" json:"timer,omitempty"` // the wake-up's ID
-	Due           int64                  `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"`    // Unix nanoseconds
+	Timer         string                 `protobuf:"bytes,1,opt,name=timer,proto3" json:"timer,omitempty"`    // the wake-up's ID
+	Due           int64                  `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"`       // Unix nanoseconds
+	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"` // it is paused: what it waits for is that it is resumed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2465,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2478,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -2335,6 +2495,136 @@ func (x *Suspended) GetDue() int64 {
 	return 0
 }
 
+func (x *Suspended) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+// Paused stops a run: what comes after it is recorded, and the run's code sees it
+// once the run is resumed, or cancelled.
+type Paused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID of the request
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Paused) Reset() {
+	*x = Paused{}
+	mi := &file_perdure_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Paused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Paused) ProtoMessage() {}
+
+func (x *Paused) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Paused.ProtoReflect.Descriptor instead.
+func (*Paused) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Paused) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Paused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Paused) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// Resumed ends what Paused began.
+type Resumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID of the request
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resumed) Reset() {
+	*x = Resumed{}
+	mi := &file_perdure_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resumed) ProtoMessage() {}
+
+func (x *Resumed) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
+func (*Resumed) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Resumed) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Resumed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Resumed) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 type CancelRequested struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID of the request
@@ -2345,7 +2635,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2647,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2660,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -2397,7 +2687,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2699,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2712,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -2445,7 +2735,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2747,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2760,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -2505,7 +2795,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2807,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2820,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Versioned) GetChange() string {
@@ -2563,7 +2853,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +2865,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +2878,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -2640,7 +2930,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2942,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2955,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -2714,7 +3004,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3016,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3029,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Seen) GetId() string {
@@ -2767,7 +3057,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +3069,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +3082,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -2826,7 +3116,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3128,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3141,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -2952,7 +3242,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2964,7 +3254,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2977,7 +3267,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -3005,7 +3295,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3307,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3320,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -3080,7 +3370,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3382,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3395,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Record) GetStatus() Status {
@@ -3279,7 +3569,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3291,7 +3581,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3304,7 +3594,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -3325,7 +3615,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3627,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3640,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -3391,7 +3681,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3403,7 +3693,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3416,7 +3706,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -3494,7 +3784,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3796,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3809,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *State) GetValue() *Payload {
@@ -3558,7 +3848,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3860,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3873,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Member) GetId() string {
@@ -3640,7 +3930,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3942,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3955,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Owner) GetNode() string {
@@ -3701,7 +3991,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3713,7 +4003,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3726,7 +4016,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -3768,7 +4058,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\x93\x06\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xcf\x06\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -3789,14 +4079,15 @@ const file_perdure_proto_rawDesc = "" +
 	"attributes\x12\x1a\n" +
 	"\bpriority\x18\x13 \x01(\x05R\bpriority\x12$\n" +
 	"\x04busy\x18\x14 \x01(\x0e2\x10.perdure.v1.BusyR\x04busy\x12\x14\n" +
-	"\x05limit\x18\x15 \x01(\tR\x05limit\x1a8\n" +
+	"\x05limit\x18\x15 \x01(\tR\x05limit\x12-\n" +
+	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"T\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"a\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04TASK\x10\x01\x12\n" +
@@ -3806,7 +4097,18 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06SIGNAL\x10\x03\x12\b\n" +
 	"\x04WAKE\x10\x04\x12\n" +
 	"\n" +
-	"\x06CANCEL\x10\x05\"-\n" +
+	"\x06CANCEL\x10\x05\x12\v\n" +
+	"\aCONTROL\x10\a\"\xad\x01\n" +
+	"\aControl\x122\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x1a.perdure.v1.Control.ActionR\x06action\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"F\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05PAUSE\x10\x01\x12\n" +
+	"\n" +
+	"\x06RESUME\x10\x02\x12\r\n" +
+	"\tTERMINATE\x10\x03\"-\n" +
 	"\x05Reply\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\"\xb4\x01\n" +
@@ -3816,7 +4118,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xc5\b\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xa4\t\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -3839,7 +4141,9 @@ const file_perdure_proto_rawDesc = "" +
 	"status_set\x18\x10 \x01(\v2\x15.perdure.v1.StatusSetH\x00R\tstatusSet\x125\n" +
 	"\tcontinued\x18\x11 \x01(\v2\x15.perdure.v1.ContinuedH\x00R\tcontinued\x12B\n" +
 	"\x0eattributes_set\x18\x19 \x01(\v2\x19.perdure.v1.AttributesSetH\x00R\rattributesSet\x12/\n" +
-	"\arefused\x18\x1a \x01(\v2\x13.perdure.v1.RefusedH\x00R\arefusedB\x06\n" +
+	"\arefused\x18\x1a \x01(\v2\x13.perdure.v1.RefusedH\x00R\arefused\x12,\n" +
+	"\x06paused\x18\x16 \x01(\v2\x12.perdure.v1.PausedH\x00R\x06paused\x12/\n" +
+	"\aresumed\x18\x17 \x01(\v2\x13.perdure.v1.ResumedH\x00R\aresumedB\x06\n" +
 	"\x04kind\"^\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
@@ -3954,10 +4258,19 @@ const file_perdure_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x1d\n" +
 	"\n" +
-	"input_hash\x18\x05 \x01(\fR\tinputHash\"3\n" +
+	"input_hash\x18\x05 \x01(\fR\tinputHash\"K\n" +
 	"\tSuspended\x12\x14\n" +
 	"\x05timer\x18\x01 \x01(\tR\x05timer\x12\x10\n" +
-	"\x03due\x18\x02 \x01(\x03R\x03due\"9\n" +
+	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x16\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\"@\n" +
+	"\x06Paused\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"A\n" +
+	"\aResumed\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"9\n" +
 	"\x0fCancelRequested\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"1\n" +
@@ -4090,7 +4403,7 @@ const file_perdure_proto_rawDesc = "" +
 	"BUSY_QUEUE\x10\x01\x12\x0f\n" +
 	"\vBUSY_REJECT\x10\x02\x12\x12\n" +
 	"\x0eBUSY_INTERRUPT\x10\x03\x12\x10\n" +
-	"\fBUSY_REPLACE\x10\x04*\xa3\x01\n" +
+	"\fBUSY_REPLACE\x10\x04*\xaf\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -4103,7 +4416,10 @@ const file_perdure_proto_rawDesc = "" +
 	"\tCANCELLED\x10\x06\x12\v\n" +
 	"\aSTALLED\x10\a\x12\x14\n" +
 	"\x10NONDETERMINISTIC\x10\b\x12\f\n" +
-	"\bPOISONED\x10\tB,Z*github.com/perdure/perdure/schemas;schemasb\x06proto3"
+	"\bPOISONED\x10\t\x12\n" +
+	"\n" +
+	"\x06PAUSED\x10\n" +
+	"B,Z*github.com/perdure/perdure/schemas;schemasb\x06proto3"
 
 var (
 	file_perdure_proto_rawDescOnce sync.Once
@@ -4117,147 +4433,155 @@ func file_perdure_proto_rawDescGZIP() []byte {
 	return file_perdure_proto_rawDescData
 }
 
-var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
 	(Envelope_Type)(0),      // 2: perdure.v1.Envelope.Type
-	(Hold_Rule)(0),          // 3: perdure.v1.Hold.Rule
-	(*Payload)(nil),         // 4: perdure.v1.Payload
-	(*Blob)(nil),            // 5: perdure.v1.Blob
-	(*Error)(nil),           // 6: perdure.v1.Error
-	(*Envelope)(nil),        // 7: perdure.v1.Envelope
-	(*Reply)(nil),           // 8: perdure.v1.Reply
-	(*Entry)(nil),           // 9: perdure.v1.Entry
-	(*Event)(nil),           // 10: perdure.v1.Event
-	(*Claimed)(nil),         // 11: perdure.v1.Claimed
-	(*Started)(nil),         // 12: perdure.v1.Started
-	(*Refused)(nil),         // 13: perdure.v1.Refused
-	(*Hold)(nil),            // 14: perdure.v1.Hold
-	(*Ask)(nil),             // 15: perdure.v1.Ask
-	(*Permit)(nil),          // 16: perdure.v1.Permit
-	(*LimitState)(nil),      // 17: perdure.v1.LimitState
-	(*Waiter)(nil),          // 18: perdure.v1.Waiter
-	(*StepStarted)(nil),     // 19: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 20: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 21: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 22: perdure.v1.TimerFired
-	(*Called)(nil),          // 23: perdure.v1.Called
-	(*CallReturned)(nil),    // 24: perdure.v1.CallReturned
-	(*Sent)(nil),            // 25: perdure.v1.Sent
-	(*Suspended)(nil),       // 26: perdure.v1.Suspended
-	(*CancelRequested)(nil), // 27: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 28: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 29: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 30: perdure.v1.Versioned
-	(*Continued)(nil),       // 31: perdure.v1.Continued
-	(*Carried)(nil),         // 32: perdure.v1.Carried
-	(*Seen)(nil),            // 33: perdure.v1.Seen
-	(*StatusSet)(nil),       // 34: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 35: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 36: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 37: perdure.v1.Parked
-	(*Record)(nil),          // 38: perdure.v1.Record
-	(*Outbox)(nil),          // 39: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 40: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 41: perdure.v1.TimelineStep
-	(*State)(nil),           // 42: perdure.v1.State
-	(*Member)(nil),          // 43: perdure.v1.Member
-	(*Owner)(nil),           // 44: perdure.v1.Owner
-	(*Namespace)(nil),       // 45: perdure.v1.Namespace
-	nil,                     // 46: perdure.v1.Envelope.TraceEntry
-	nil,                     // 47: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 48: perdure.v1.Started.TraceEntry
-	nil,                     // 49: perdure.v1.LimitState.ServedEntry
-	nil,                     // 50: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 51: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 52: perdure.v1.Record.AttributesEntry
-	nil,                     // 53: perdure.v1.TimelineStep.AttributesEntry
+	(Control_Action)(0),     // 3: perdure.v1.Control.Action
+	(Hold_Rule)(0),          // 4: perdure.v1.Hold.Rule
+	(*Payload)(nil),         // 5: perdure.v1.Payload
+	(*Blob)(nil),            // 6: perdure.v1.Blob
+	(*Error)(nil),           // 7: perdure.v1.Error
+	(*Envelope)(nil),        // 8: perdure.v1.Envelope
+	(*Control)(nil),         // 9: perdure.v1.Control
+	(*Reply)(nil),           // 10: perdure.v1.Reply
+	(*Entry)(nil),           // 11: perdure.v1.Entry
+	(*Event)(nil),           // 12: perdure.v1.Event
+	(*Claimed)(nil),         // 13: perdure.v1.Claimed
+	(*Started)(nil),         // 14: perdure.v1.Started
+	(*Refused)(nil),         // 15: perdure.v1.Refused
+	(*Hold)(nil),            // 16: perdure.v1.Hold
+	(*Ask)(nil),             // 17: perdure.v1.Ask
+	(*Permit)(nil),          // 18: perdure.v1.Permit
+	(*LimitState)(nil),      // 19: perdure.v1.LimitState
+	(*Waiter)(nil),          // 20: perdure.v1.Waiter
+	(*StepStarted)(nil),     // 21: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 22: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 23: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 24: perdure.v1.TimerFired
+	(*Called)(nil),          // 25: perdure.v1.Called
+	(*CallReturned)(nil),    // 26: perdure.v1.CallReturned
+	(*Sent)(nil),            // 27: perdure.v1.Sent
+	(*Suspended)(nil),       // 28: perdure.v1.Suspended
+	(*Paused)(nil),          // 29: perdure.v1.Paused
+	(*Resumed)(nil),         // 30: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 31: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 32: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 33: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 34: perdure.v1.Versioned
+	(*Continued)(nil),       // 35: perdure.v1.Continued
+	(*Carried)(nil),         // 36: perdure.v1.Carried
+	(*Seen)(nil),            // 37: perdure.v1.Seen
+	(*StatusSet)(nil),       // 38: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 39: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 40: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 41: perdure.v1.Parked
+	(*Record)(nil),          // 42: perdure.v1.Record
+	(*Outbox)(nil),          // 43: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 44: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 45: perdure.v1.TimelineStep
+	(*State)(nil),           // 46: perdure.v1.State
+	(*Member)(nil),          // 47: perdure.v1.Member
+	(*Owner)(nil),           // 48: perdure.v1.Owner
+	(*Namespace)(nil),       // 49: perdure.v1.Namespace
+	nil,                     // 50: perdure.v1.Envelope.TraceEntry
+	nil,                     // 51: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 52: perdure.v1.Started.TraceEntry
+	nil,                     // 53: perdure.v1.LimitState.ServedEntry
+	nil,                     // 54: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 55: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 56: perdure.v1.Record.AttributesEntry
+	nil,                     // 57: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
-	5,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
+	6,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
 	2,  // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
-	4,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
-	6,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	8,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	46, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	47, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	5,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
+	7,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
+	10, // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	50, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	51, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,  // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	10, // 8: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	38, // 9: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	11, // 10: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	12, // 11: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	19, // 12: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	20, // 13: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	21, // 14: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	22, // 15: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	23, // 16: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	24, // 17: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	25, // 18: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	26, // 19: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	27, // 20: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	28, // 21: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	37, // 22: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	29, // 23: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	30, // 24: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	34, // 25: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	31, // 26: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	36, // 27: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	13, // 28: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	4,  // 29: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	8,  // 30: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	48, // 31: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	14, // 32: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	38, // 33: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	3,  // 34: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	6,  // 35: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	14, // 36: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	4,  // 37: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	6,  // 38: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	4,  // 39: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	6,  // 40: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	14, // 41: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	18, // 42: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	18, // 43: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	49, // 44: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	4,  // 45: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	6,  // 46: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	50, // 47: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	4,  // 48: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	6,  // 49: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	8,  // 50: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	4,  // 51: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	4,  // 52: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	7,  // 53: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	7,  // 54: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	33, // 55: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	8,  // 56: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	26, // 57: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	4,  // 58: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	51, // 59: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,  // 60: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,  // 61: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	4,  // 62: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	6,  // 63: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	4,  // 64: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	7,  // 65: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	40, // 66: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	41, // 67: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	4,  // 68: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	52, // 69: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	4,  // 70: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	7,  // 71: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	53, // 72: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	4,  // 73: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	35, // 74: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	35, // 75: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	35, // 76: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	77, // [77:77] is the sub-list for method output_type
-	77, // [77:77] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	9,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	3,  // 9: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	12, // 10: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	42, // 11: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	13, // 12: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	14, // 13: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	21, // 14: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	22, // 15: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	23, // 16: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	24, // 17: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	25, // 18: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	26, // 19: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	27, // 20: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	28, // 21: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	31, // 22: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	32, // 23: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	41, // 24: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	33, // 25: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	34, // 26: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	38, // 27: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	35, // 28: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	40, // 29: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	15, // 30: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	29, // 31: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	30, // 32: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	5,  // 33: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	10, // 34: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	52, // 35: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	16, // 36: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	42, // 37: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,  // 38: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	7,  // 39: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	16, // 40: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	5,  // 41: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	7,  // 42: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	5,  // 43: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	7,  // 44: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	16, // 45: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	20, // 46: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	20, // 47: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	53, // 48: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	5,  // 49: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	7,  // 50: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	54, // 51: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	5,  // 52: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	7,  // 53: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	10, // 54: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	5,  // 55: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	5,  // 56: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	8,  // 57: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	8,  // 58: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	37, // 59: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	10, // 60: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	28, // 61: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	5,  // 62: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	55, // 63: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,  // 64: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,  // 65: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	5,  // 66: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	7,  // 67: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	5,  // 68: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	8,  // 69: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	44, // 70: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	45, // 71: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	5,  // 72: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	56, // 73: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	5,  // 74: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	8,  // 75: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	57, // 76: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	5,  // 77: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	39, // 78: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	39, // 79: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	39, // 80: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -4265,7 +4589,7 @@ func file_perdure_proto_init() {
 	if File_perdure_proto != nil {
 		return
 	}
-	file_perdure_proto_msgTypes[6].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[7].OneofWrappers = []any{
 		(*Event_Claimed)(nil),
 		(*Event_Started)(nil),
 		(*Event_StepStarted)(nil),
@@ -4285,8 +4609,10 @@ func file_perdure_proto_init() {
 		(*Event_Continued)(nil),
 		(*Event_AttributesSet)(nil),
 		(*Event_Refused)(nil),
+		(*Event_Paused)(nil),
+		(*Event_Resumed)(nil),
 	}
-	file_perdure_proto_msgTypes[31].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[34].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
@@ -4298,8 +4624,8 @@ func file_perdure_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   50,
+			NumEnums:      5,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -39,6 +39,7 @@ func samples() map[string]proto.Message {
 	maps.Copy(all, records())
 	maps.Copy(all, newer())
 	maps.Copy(all, flow())
+	maps.Copy(all, controls())
 	return all
 }
 

@@ -16,7 +16,8 @@ func cancelCommand() *cobra.Command {
 		Short: "Ask a run to stop",
 		Long: `Ask a run to stop. It ends as cancelled once its code has cleaned up. A run that
 stands still, e.g. as nondeterministic, has no code that could stop: it is
-cancelled once code that agrees with its journal runs.`,
+cancelled once code that agrees with its journal runs, and 'perdure terminate'
+ends it at once.`,
 		Args: exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {

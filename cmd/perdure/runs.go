@@ -62,7 +62,7 @@ func selection(cmd *cobra.Command, q *perdure.ListRuns) {
 	f.StringVar(&q.Kind, "kind", "", "only runs of this kind")
 	f.StringVar(&q.Key, "key", "", "only runs of this key")
 	f.StringVar(&q.KeyPrefix, "key-prefix", "", "only runs whose key begins so")
-	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled: queued, running, suspended, completed, failed, cancelled, stalled, nondeterministic or poisoned")
+	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled: queued, running, suspended, paused, completed, failed, cancelled, stalled, nondeterministic or poisoned")
 	f.StringArrayVar(&q.Where, "where", nil, "only runs with an attribute that is so: NAME, one of = != < <= > >=, VALUE; may be repeated, then all hold")
 	f.Var((*moment)(&q.StartedFrom), "since", "only runs that started since: a time as 2026-11-26T10:00:00Z, or how long ago as 24h")
 	f.Var((*moment)(&q.StartedUntil), "until", "only runs that started before, in the same form")

@@ -149,7 +149,7 @@ func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Cli
 		case <-time.After(pause):
 		}
 		info, err := client.Get(ctx, ref)
-		if err == nil && info.Reason != "" && standsStill(info) { // an error is for who waits, who asks as well
+		if err == nil && info.Reason != "" && (standsStill(info) || info.Status == "paused") { // an error is for who waits, who asks as well
 			fmt.Fprintf(stderr, "perdure: %s stands still as %s: %s\n", ref, info.Status, info.Reason)
 			return
 		}

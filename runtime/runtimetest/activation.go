@@ -138,6 +138,16 @@ func (a *activation) waits(ref schemas.Ref) bool {
 
 // ended says whether another executor follows an ending.
 func (a *activation) ended(end *runtime.Ending, ref schemas.Ref) bool {
+	if a.note(end, ref) {
+		return true
+	}
+	return end.Kind == runtime.Parked && a.await(func(m *received) bool {
+		return m.ref == ref && m.env.GetControl().GetAction() == schemas.Control_TERMINATE
+	})
+}
+
+// note keeps why an identity stands still; it returns true if it does not.
+func (a *activation) note(end *runtime.Ending, ref schemas.Ref) bool {
 	w := a.p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()

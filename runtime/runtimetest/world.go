@@ -225,6 +225,11 @@ func (w *World) Cancel(ref schemas.Ref, id string) {
 	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: id, Run: string(ref.ID)})
 }
 
+// Control sends a run what an operator asks.
+func (w *World) Control(ref schemas.Ref, id string, action schemas.Control_Action) {
+	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_CONTROL, Id: id, Run: string(ref.ID), Control: &schemas.Control{Action: action, By: "ops", Reason: "why"}})
+}
+
 // Signal sends a value to a run.
 func (w *World) Signal(ref schemas.Ref, id, name string, value *schemas.Payload) {
 	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: id, Run: string(ref.ID), Method: name, Payload: value})

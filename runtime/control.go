@@ -1,0 +1,204 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// What an operator asks of a run comes as a message of it, and is recorded as an
+// event like any other: it is asked once, survives the process, and comes at the
+// same place on every replay.
+//
+// A paused run stands still: what happens to it is recorded, and its code sees it
+// once it is resumed. What it had put out before goes out, since the entry after
+// says that it did; steps that run end, and are recorded. It waits outside of
+// memory, carried by a wake-up as any run that waits (P12). A cancellation
+// resumes it: its code cleans up.
+
+// pausing reports whether the run is paused, or is about to be.
+func (l *live) pausing() bool { return l.paused || l.r.paused }
+
+// control returns the event of what an operator asks, nil if it was recorded
+// before, or is no event.
+func (l *live) control(env *schemas.Envelope) *schemas.Event {
+	e := controlEvent(env)
+	if e == nil || !l.r.signals.first(env.GetId(), time.Now().UnixNano()) {
+		return nil
+	}
+	l.paused = e.GetPaused() != nil
+	return e
+}
+
+// controlEvent returns what is recorded of a request, nil for nothing.
+func controlEvent(env *schemas.Envelope) *schemas.Event {
+	switch c := env.GetControl(); c.GetAction() {
+	case schemas.Control_PAUSE:
+		return &schemas.Event{Kind: &schemas.Event_Paused{Paused: &schemas.Paused{Id: env.GetId(), Reason: c.GetReason(), By: c.GetBy()}}}
+	case schemas.Control_RESUME:
+		return &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: env.GetId(), Reason: c.GetReason(), By: c.GetBy()}}}
+	}
+	return nil
+}
+
+// pauses returns the requests to pause and to resume that wait, as events. They
+// stay: recorded twice they would be one.
+func (m *Mailbox) pauses() (events []*schemas.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[string]bool{}
+	for _, env := range m.mail {
+		if e := controlEvent(env); e != nil && !seen[env.GetId()] {
+			seen[env.GetId()] = true
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// pause makes a recorded request of an operator happen.
+func (r *run) pause(id string, at int64, by *schemas.Paused) {
+	r.signals.first(id, at)
+	r.paused, r.pausedBy = by != nil, by
+}
+
+// carriedPause returns the pause of a run that continues as new as the message
+// that asks for it, nil where it is not paused: it was when its code had returned.
+func (r *run) carriedPause() *schemas.Envelope {
+	if !r.paused {
+		return nil
+	}
+	return &schemas.Envelope{
+		Type: schemas.Envelope_CONTROL, Id: r.derive("pause", ""), Run: string(r.ref.ID),
+		Control: &schemas.Control{Action: schemas.Control_PAUSE, Reason: r.pausedBy.GetReason(), By: r.pausedBy.GetBy()},
+	}
+}
+
+// timers are the events of creations that a paused run records: when its timers
+// are due is counted from when the code asked.
+func timers(events []*schemas.Event) (left []*schemas.Event) {
+	for _, e := range events {
+		if e.GetTimerCreated() != nil {
+			left = append(left, e)
+		}
+	}
+	return left
+}
+
+// asking is what waits in a mailbox that must be known before anything begins.
+type asking struct{ cancel, pause, terminate bool }
+
+// halts reports whether nothing is to begin.
+func (a asking) halts() bool { return a.cancel || a.pause || a.terminate }
+
+// asks returns what operators ask in the messages that wait.
+func (m *Mailbox) asks() (a asking) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, env := range m.mail {
+		switch env.GetType() {
+		case schemas.Envelope_CANCEL:
+			a.cancel = true
+		case schemas.Envelope_CONTROL:
+			a.pause = a.pause || env.GetControl().GetAction() == schemas.Control_PAUSE
+			a.terminate = a.terminate || env.GetControl().GetAction() == schemas.Control_TERMINATE
+		}
+	}
+	return a
+}
+
+// terminate commits a run by what its journal says, and runs no code of it: it is
+// over, whatever it was doing. entries are its journal.
+func (x *Executor) terminate(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored) *Ending {
+	rec, _ := Timeline(entries)
+	started := startedOf(entries)
+	r := &run{started: started, wakes: map[string]time.Time{}}
+	for i, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if c := e.GetContinued(); c != nil {
+				if err := r.continued(c); err != nil {
+					return ending(Stopped, err)
+				}
+				rec.Suspended = rec.Suspended || r.suspended
+				if onlyClaims(entries[i+1:]) { // it may not have been sent
+					rec.Outbox = r.gen.outbox
+				}
+			}
+			if j := e.GetJoined(); j != nil && !r.waits(j.GetReply()) {
+				r.joined = append(r.joined, j.GetReply())
+			}
+			rec.Suspended = rec.Suspended || e.GetSuspended() != nil
+		}
+	}
+	rec.Suspended = rec.Suspended || len(rec.Claims) > 1
+	why := "the run was terminated"
+	for _, env := range mail.seal() {
+		switch c := env.GetControl(); {
+		case r.joins(env):
+			r.joined = append(r.joined, env.GetReply())
+		case c.GetAction() == schemas.Control_TERMINATE:
+			why = terminateMessage(c)
+		}
+	}
+	rec.Status, rec.Error = schemas.Status_CANCELLED, EncodeError(Errorf(ErrTerminated.Code, "%s", why))
+	rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, ref, started.GetHolds(), rec)...)
+	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...))
+}
+
+func terminateMessage(c *schemas.Control) string {
+	s := "the run was terminated"
+	if c.GetBy() != "" {
+		s += " by " + c.GetBy()
+	}
+	if c.GetReason() != "" {
+		s += ": " + c.GetReason()
+	}
+	return s
+}
+
+// unstarted returns the journal of a run that ends before it begins: what its
+// record says is told by its task alone.
+func unstarted(ref schemas.Ref, started *schemas.Started, attrs map[string]*schemas.Attribute) []schemas.Stored {
+	a := attributes{now: attrs}
+	return []schemas.Stored{{Ref: ref, Entry: &schemas.Entry{Events: []*schemas.Event{a.all(), {Kind: &schemas.Event_Started{Started: started}}}}}}
+}
+
+// commit stores a record that was made without the run's code, and settles it.
+func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply) *Ending {
+	for _, reply := range waiting {
+		if env := Answer(x.cfg.Namespace, ref, reply, rec); env != nil {
+			rec.Outbox = append(rec.Outbox, env)
+		}
+	}
+	e := newEntry()
+	e.Record = rec
+	if end := x.stale(); end != nil {
+		return end
+	}
+	if end := x.append(ctx, ref, e); end != nil {
+		return end
+	}
+	x.known, x.open = true, schemas.Ref{}
+	if end := x.settle(ctx, ref, rec, x.head); end != nil {
+		return end
+	}
+	return &Ending{Kind: Finished, Record: rec, Hash: rec.GetInputHash()}
+}
+
+// terminateLive ends a run that executes.
+func (l *live) terminateLive(ctx context.Context) *Ending {
+	entries, err := l.cfg.Journal.Load(ctx, l.r.ref)
+	switch {
+	case err != nil:
+		return ending(Restart, fmt.Errorf("load %s: %w", l.r.ref, err))
+	case len(entries) == 0 || entries[len(entries)-1].Seq != l.head:
+		return ending(Restart, Errorf(ErrFenced.Code, "%s was moved on by somebody else", l.r.ref))
+	}
+	end := l.terminate(ctx, l.r.ref, l.mail, entries)
+	if end.Kind == Finished {
+		l.r.finishSpan(DecodeError(end.Record.GetError()))
+	}
+	return end
+}
