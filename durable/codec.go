@@ -63,6 +63,9 @@ func Decode[T any](p *schemas.Payload) (T, error) {
 	if len(p.GetData()) == 0 {
 		return v, nil
 	}
+	if _, none := any(v).(None); none && p.GetCodec() == codecProto {
+		return v, nil // whatever it is, nobody wants to know
+	}
 	if p.GetCodec() == codecProto {
 		return v, Fail(ErrInvalid.Code, "%s is wanted and the payload is protobuf; send JSON", reflect.TypeFor[T]())
 	}

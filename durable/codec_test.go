@@ -103,6 +103,9 @@ func TestNoneIsNullAndReadsAnything(t *testing.T) {
 			t.Errorf("%q: %v", data, err)
 		}
 	}
+	if _, err := durable.Decode[durable.None](&schemas.Payload{Data: []byte{8, 1}, Codec: "proto"}); err != nil {
+		t.Errorf("protobuf: %v", err)
+	}
 }
 
 func TestAbsentPayloadIsTheZeroValue(t *testing.T) {

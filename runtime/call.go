@@ -66,8 +66,18 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 		env.Chain = append(slices.Clone(r.chain), self)
 	}
 	f.msg.env, f.msg.leaves = env, !blocks
-	if c.issue(f); kind == kindSend && !f.done {
-		// there is nothing to wait for: what is left is to put it out
+	if kind == kindSend {
+		return c.send(f)
+	}
+	return c.issue(f)
+}
+
+// send issues a message of which there is nothing to wait for: what is left is to
+// put it out.
+func (c *Context) send(f *Future) *Future {
+	f.msg.leaves = true
+	if c.issue(f); !f.done {
+		r := c.run
 		r.completions++
 		f.done, f.order = true, r.completions
 		delete(f.scope.futures, f)

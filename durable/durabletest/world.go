@@ -234,3 +234,19 @@ func Ask[In, Out any](w *World, to durable.QueryTarget[In, Out], in In) (Out, er
 	}
 	return durable.Decode[Out](out)
 }
+
+// Status returns what a run shows of itself ([durable.SetStatus]), by its reference
+// kind/key/id: the zero value for a run that shows nothing, or is not there.
+func Status[T any](w *World, run string) (T, error) {
+	var zero T
+	ref, err := schemas.ParseRef(run)
+	if err != nil {
+		return zero, durable.Fail(durable.ErrInvalid.Code, "status of %q: %v", run, err)
+	}
+	entries, err := w.engine.Journal.Load(w.ctx, ref)
+	if err != nil {
+		return zero, err
+	}
+	rec, _ := runtime.Timeline(entries)
+	return durable.Decode[T](rec.GetCustomStatus())
+}
