@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -66,7 +67,11 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.retry":     later("retry from a failed step"),
 		"runs.fork":      later("fork from a step"),
 	}
-	for kind := range n.host.Kinds() {
+	maps.Copy(endpoints, a.schedules())
+	for kind, k := range n.host.Kinds() {
+		if k.Builtin {
+			continue // every node has one
+		}
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
 		endpoints["kinds."+string(kind)+".info"] = decoded(func(context.Context, struct{}) (any, error) { return kindInfoOf(n.host.Kinds()[kind]), nil })
 	}

@@ -204,5 +204,8 @@ func apply(opts []Option) (*options, error) {
 		o.host.Kinds = append(o.host.Kinds, k)
 		o.broker.Kinds = append(o.broker.Kinds, k.Name)
 	}
+	if len(o.host.Kinds) > 0 { // a client has none
+		errs = append(errs, o.addBuiltins()...)
+	}
 	return o, errors.Join(errs...)
 }

@@ -159,8 +159,10 @@ func (h *Host) View() cluster.View { return h.member.View() }
 func (h *Host) Join(ctx context.Context) error {
 	b := h.cfg.Broker
 	names := make([]string, 0, len(h.kinds))
-	for k := range h.kinds {
-		names = append(names, string(k))
+	for name, k := range h.kinds {
+		if !k.Builtin {
+			names = append(names, string(name))
+		}
 	}
 	m, err := cluster.Join(ctx, cluster.Config{
 		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names,

@@ -20,6 +20,16 @@ func IsEnd(s schemas.Status) bool {
 	return s == schemas.Status_COMPLETED || s == schemas.Status_FAILED || s == schemas.Status_CANCELLED
 }
 
+// IsEndName is [IsEnd] for a status as people read it.
+func IsEndName(status string) bool {
+	for n := range schemas.Status_name {
+		if s := schemas.Status(n); StatusName(s) == status {
+			return IsEnd(s)
+		}
+	}
+	return false
+}
+
 // Look returns what the store knows of a run: its record, or what its journal
 // says so far in the form of one, its status, and why it cannot go on if it
 // cannot. The error matches runtime.ErrNotFound if there is no such run.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -185,6 +186,32 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 		return true, nil
 	}
 	return false, err
+}
+
+// Pools returns the pools that the namespace has, or had, sorted.
+func (i *Inbox) Pools(ctx context.Context) ([]string, error) {
+	all := i.b.names.ns + ".task.*.*.*"
+	var answer struct {
+		Streams []string `json:"streams"`
+	}
+	if err := i.b.pub.request(ctx, "$JS.API.STREAM.NAMES", map[string]any{"subject": all}, &answer); err != nil {
+		return nil, fmt.Errorf("list the inboxes of namespace %s: %w", i.b.names.ns, err)
+	}
+	var pools []string
+	for _, s := range answer.Streams {
+		if pool, ok := strings.CutPrefix(s, i.b.names.ns+"_INBOX_"); ok {
+			pools = append(pools, pool)
+		}
+	}
+	slices.Sort(pools)
+	return pools, nil
+}
+
+// PoolOf returns the pool that a kind belongs to. The error matches
+// [ErrUnknownKind] if no node has ever hosted it.
+func (i *Inbox) PoolOf(ctx context.Context, kind schemas.Kind) (string, error) {
+	stream, err := i.b.streamOf(ctx, i.b.names.TaskSubject(LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
+	return strings.TrimPrefix(stream, i.b.names.ns+"_INBOX_"), err
 }
 
 // inboxOf returns the inbox that takes the tasks of a kind, in whichever pool.

@@ -52,6 +52,8 @@ type Kind struct {
 	// OncePerKey makes the key the default message ID: one run a key while its
 	// record is kept, which is what a workflow wants.
 	OncePerKey bool
+	// Builtin marks a kind that nodes host of themselves: lists of kinds leave it out.
+	Builtin bool
 	// Stateful says that its identities keep state between runs.
 	Stateful bool
 	Methods  map[string]Method // by method name; "" is the only method of a kind that has one

@@ -1,0 +1,71 @@
+package perdure_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
+)
+
+// Report is what a schedule starts.
+var Report = durable.DeclareWorkflow[string, string]("report")
+
+func writeReport(ctx durable.Context, of string) (string, error) {
+	_, at, _ := schedules.FiredAt(ctx.Info()) // the time that it is for, however late it is
+	return fmt.Sprintf("report of %s until %s", of, at.Format(time.Kitchen)), nil
+}
+
+func planReports(ctx context.Context, c *perdure.Client) error {
+	_, err := perdure.Schedule(ctx, c, "nightly", schedules.Spec{
+		Cron:           []string{"30 2 * * mon-fri"},
+		TimeZone:       "Europe/Amsterdam",
+		Without:        []string{"12-25", "01-01"},
+		Overlap:        schedules.BufferOne,
+		CatchUp:        12 * time.Hour,
+		PauseOnFailure: true,
+	}, Report.At(""), "sales")
+	return err
+}
+
+func ExampleSchedule() {
+	dir, err := os.MkdirTemp("", "perdure")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Host(durable.Workflow(Report, writeReport)), perdure.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	<-node.Ready()
+
+	if err := planReports(ctx, node.Client()); err != nil {
+		fmt.Println(err)
+	}
+	s := node.Client().Schedules()
+	if err := s.Pause(ctx, "nightly", "the archive moves"); err != nil {
+		fmt.Println(err)
+	}
+	info, err := s.Get(ctx, "nightly")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(info.Name, "is paused:", info.Reason)
+	fmt.Println(s.Delete(ctx, "nightly"))
+	// Output:
+	// nightly is paused: the archive moves
+	// <nil>
+}
