@@ -16,7 +16,7 @@ HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 
 NATS_CLI_VERSION ?= v0.5.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check race lint generate generated bench chaos wire clean
+.PHONY: help demo test check race lint generate generated bench chaos mutants wire clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,7 @@ lint: generated ## Formatting, vet, perdurevet, fix, staticcheck, tidy, house ru
 	$(GO) -C cmd/perdurevet build -o ../../bin/perdurevet .
 	$(GO) vet -vettool=bin/perdurevet ./...
 	$(GO) test -count=1 -run '^Test(Layers|Foreign|Deps|Surface|House)' .
+	$(GO) -C tools run ./mutants -check ..
 
 generate: ## Write the generated files anew: needs Go only
 	$(GO) generate ./schemas
@@ -75,6 +76,9 @@ bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that th
 chaos: ## Run the long forms of the tests named TestChaos: outages of half a minute
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; \
 	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -v -run 'Chaos' ./...
+
+mutants: ## Break the code in one way after another and see which test notices: a quarter of an hour; ONLY=fence picks some
+	$(GO) -C tools run ./mutants -only "$(ONLY)" ..
 
 wire: ## Play the sessions of docs/reference/wire.md with the nats CLI, built into bin/ if PERDURE_NATS_CLI does not name one
 	@cli="$(PERDURE_NATS_CLI)"; \

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPageOfContracts holds docs/contracts.md to the contracts: each is named
-// there, and each test that it names exists.
+// TestPageOfContracts holds docs/contracts.md to the contracts and to the table of
+// mutants: each is named there, and each test of this folder that it names exists.
 func TestPageOfContracts(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "docs", "contracts.md"))
 	if err != nil {
@@ -19,6 +19,15 @@ func TestPageOfContracts(t *testing.T) {
 	for _, c := range restate {
 		if !strings.Contains(text, c.name) {
 			t.Errorf("docs/contracts.md does not name the contract %q", c.name)
+		}
+	}
+	table, err := os.ReadFile(filepath.Join("..", "tools", "mutants", "table.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`name: "([^"]+)"`).FindAllStringSubmatch(string(table), -1) {
+		if !strings.Contains(text, "| "+m[1]+" |") {
+			t.Errorf("docs/contracts.md does not have the mutant %q", m[1])
 		}
 	}
 	var src strings.Builder
@@ -34,6 +43,7 @@ func TestPageOfContracts(t *testing.T) {
 		src.Write(text)
 	}
 	peers := map[string]bool{"TestUtilsService": true, "TestChaosWorkflow": true, "TestChaosRecv": true, "TestChaosEvents": true, "TestChaosQueues": true, "TestCancellationChaos": true}
+	text, _, _ = strings.Cut(text, "## Mutants") // those are of all packages
 	for _, m := range regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(text, -1) {
 		if !peers[m[1]] && !strings.Contains(src.String(), "func "+m[1]+"(") {
 			t.Errorf("docs/contracts.md names %s, and there is no such test", m[1])

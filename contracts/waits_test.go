@@ -115,7 +115,7 @@ func blockAndWait(t *testing.T, w *world) {
 }
 
 // unblockedBefore: a signal that comes before its run begins, and so before it is
-// awaited, is kept.
+// awaited, is kept; sent again, by a client without this library, it is the same.
 func unblockedBefore(t *testing.T, w *world) {
 	id := key(t)
 	target, err := block.At(id).Resolve("")
@@ -123,9 +123,10 @@ func unblockedBefore(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	ref := target.Run(target.ID).String()
-	if err := perdure.Signal(soon(t), w.c, ref, unblock, "early"); err != nil {
+	if err := perdure.Signal(soon(t), w.c, ref, unblock, "early", perdure.MessageID("once")); err != nil {
 		t.Fatal(err)
 	}
+	w.foreign(t, ref, map[string]string{"Perdure-Signal": unblock.String(), "Perdure-Id": "once"}, `"early"`)
 	if got := call(t, w.c, block.At(id), "x"); got != "early" {
 		t.Errorf("got %q, want the signal that came first", got)
 	}

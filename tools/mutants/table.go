@@ -1,0 +1,112 @@
+package main
+
+// A mutant is a way to break the product, and the tests that must notice.
+type mutant struct {
+	name   string
+	breaks string // the promise
+	file   string
+	old    string // occurs once in the file
+	new    string
+	by     []tests // in turn, until one fails
+	cheap  bool    // killed in a few seconds: -check does it, too
+}
+
+// tests are tests of a package.
+type tests struct{ pkg, run string }
+
+func contracts(run string) tests { return tests{"./contracts", run} }
+func engine(run string) tests    { return tests{"./runtime", run} }
+
+// memory is the environment of the contracts of Restate in which nothing suspends.
+func memory(contract string) tests { return contracts("TestRestate/waits_in_memory/" + contract) }
+
+var table = []mutant{
+	{
+		name: "fence off", breaks: "P01: an append is conditioned on the identity's last entry", file: "broker/journal.go",
+		old: "m.msg.Header = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}",
+		new: "m.msg.Header = nats.Header{}",
+		by:  []tests{contracts("TestZombieIsFenced"), {"./broker", "TestP01"}},
+	},
+	{
+		name: "deduplication off", breaks: "P21: the journal drops repeats of a task", file: "runtime/execute.go",
+		old: "if end := x.Find(ctx, t.Ref); end != nil {",
+		new: "if end := x.Find(ctx, t.Ref); end != nil && end.Kind == Behind {",
+		by:  []tests{memory("proxied_once|counter_idempotent")},
+	},
+	{
+		name: "deduplication of signals off", breaks: "P15: a signal is taken once", file: "runtime/signal.go",
+		old: "if _, seen := s.seen[id]; seen {", new: "if _, seen := s.seen[id]; seen && at < 0 {",
+		by: []tests{memory("unblocked_before_it_waits")},
+	},
+	{
+		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/live.go",
+		old: "Due: now.Add(f.wait).UnixNano()", new: "Due: now.Add(f.wait / 2).UnixNano()",
+		by: []tests{memory("sleep_lasts|sleeps_together|delayed")},
+	},
+	{
+		name: "signals unbuffered", breaks: "P15: a signal is kept until it is awaited", file: "runtime/signal.go",
+		old: "s.values[e.GetName()] = append(s.values[e.GetName()], &kept{", new: "_ = append(s.values[e.GetName()], &kept{",
+		by: []tests{memory("resolved_from_within"), contracts("TestKitchenSink$")},
+	},
+	{
+		name: "acknowledged before the append", breaks: "P12: a message carries its run until that is stored", file: "actors/pump.go",
+		old: "	u.unwrap(it)\n", new: "	u.unwrap(it)\n	u.ack(it)\n",
+		by: []tests{contracts("TestAcceptedWorkIsDoneOnce")},
+	},
+	{
+		name: "outbox dropped at a take-over", breaks: "P16: who comes next finishes the effects of a record", file: "runtime/executor.go",
+		old: "return x.settle(ctx, head.Ref, rec, head.Seq)", new: "return nil",
+		by: []tests{engine("TestRandomProgramsUnderCrashes")},
+	},
+	{
+		name: "claim not awaited", breaks: "P02: nothing is executed before the claim is stored", file: "runtime/execute.go",
+		old: "if end := x.append(ctx, t.Ref, e); end != nil {", new: "if end := x.append(ctx, t.Ref, e); end != nil && end.Kind == Stopped {",
+		by: []tests{engine("TestP02_EveryEntry")},
+	},
+	{
+		name: "no claim at a take-over", breaks: "P02: an owner claims before it executes", file: "runtime/execute.go",
+		old: "if !x.claimed {", new: "if !x.claimed && x.head == 0 {",
+		by: []tests{engine("TestP02|TestG2"), contracts("TestZombieIsFenced")},
+	},
+	{
+		name: "compensations forward", breaks: "the last compensation that was registered runs first", file: "runtime/saga.go",
+		old: "range slices.Backward(c.run.undo)", new: "range slices.All(c.run.undo)",
+		by: []tests{memory("undoes_in_reverse")},
+	},
+	{
+		name: "versions unrecorded", breaks: "a run follows the version that it began with", file: "runtime/version.go",
+		old: "r.versioned = append(r.versioned, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})",
+		new: "",
+		by:  []tests{engine("Version|CodeIsChanged")}, cheap: true,
+	},
+	{
+		name: "message IDs made anew", breaks: "P22: a replay sends the same message", file: "runtime/call.go",
+		old: `r.derive("message", path)`, new: `r.derive("message", path+strings.Repeat(" ", r.info.Attempt))`,
+		by: []tests{engine("TestRandomProgramsUnderCrashes")},
+	},
+	{
+		name: "wake-up not stored", breaks: "P12: a suspended run is carried by its wake-up", file: "runtime/suspend.go",
+		old: "if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {", new: "if err := error(nil); err != nil || env == nil {",
+		by: []tests{contracts("TestRestate/every_wait_suspends/sleep_lasts"), engine("TestP12")},
+	},
+	{
+		name: "mismatch unnoticed", breaks: "guarantee 6: same input, same decisions", file: "runtime/replay.go",
+		old: "case f.kind != kind, name != \"\" && f.name != name:", new: "case f.kind == \"\":",
+		by: []tests{contracts("TestRestate/every_wait_suspends/mismatch"), engine("TestG6|Replay")},
+	},
+	{
+		name: "lease not looked at", breaks: "P06: nothing begins once the lease has lapsed", file: "runtime/executor.go",
+		old: "if !x.lease.Valid() {", new: "if !x.lease.Valid() && x.head == 0 {",
+		by: []tests{engine("TestP06")},
+	},
+	{
+		name: "signals forgotten by continue-as-new", breaks: "a run that continues as new keeps what it has not awaited", file: "runtime/generation.go",
+		old: "Mail: r.signals.left()", new: "Mail: nil",
+		by: []tests{engine("TestP15|TestRandomPrograms"), contracts("TestKitchenSinkSuspended")},
+	},
+	{
+		name: "attempts unbounded", breaks: "a step is tried as often as its policy says", file: "runtime/retry.go",
+		old: "attempt >= p.Attempts", new: "attempt > p.Attempts",
+		by: []tests{memory("step_is_retried")},
+	},
+}
