@@ -105,11 +105,12 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, status, reason, err := actors.Look(ctx, a.node.b, ref)
+	found, err := actors.Find(ctx, a.node.b, ref)
 	if err != nil {
 		return nil, err
 	}
-	info := RunInfo{Done: actors.Done{Run: ref.String(), Status: actors.StatusName(status)}, Reason: reason}
+	rec, status := found.Record, found.Status
+	info := RunInfo{Done: actors.Done{Run: ref.String(), Status: actors.StatusName(status)}, Reason: found.Reason, Archived: found.Archived}
 	if actors.IsEnd(status) {
 		info.Done = actors.DoneOf(ref, rec)
 	}

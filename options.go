@@ -10,7 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -108,6 +110,25 @@ func Retention(d time.Duration) Option {
 			return fmt.Errorf("retention of %s: it is at least %s, half of which a paused process may still act", d, MinRetention)
 		}
 		o.host.Retention = d
+		return nil
+	}
+}
+
+// Keep is how long runs that ended so can be looked at, at least the retention time,
+// which is the default: of a run that failed, say, longer than of one that completed.
+// Behind the retention time their records are in an archive: they are shown and
+// listed, as archived; their message IDs are not remembered, and there is nothing to
+// retry. A kind may say otherwise: durable.Keep.
+func Keep(outcome durable.Outcome, d time.Duration) Option {
+	return func(o *options) error {
+		s, err := outcome.Status()
+		if err != nil {
+			return err
+		}
+		if o.host.Keep == nil {
+			o.host.Keep = map[schemas.Status]time.Duration{}
+		}
+		o.host.Keep[s] = d
 		return nil
 	}
 }

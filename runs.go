@@ -68,6 +68,9 @@ type RunInfo struct {
 	Reason string `json:"reason,omitempty"` // why it cannot go on, who paused it and why, or which limit it waits for
 	// SupersededBy is the run that took its place; its code was not executed.
 	SupersededBy string `json:"superseded_by,omitempty"`
+	// Archived says that its retention time is over and it is kept to be looked at:
+	// see [Keep]. Its message ID is not remembered any more.
+	Archived bool `json:"archived,omitempty"`
 	// CustomStatus is what the run's code showed last, by durable.SetStatus; in
 	// the form of Done.Result, CustomCodec its codec where that is not JSON.
 	CustomStatus json.RawMessage `json:"custom_status,omitempty"`

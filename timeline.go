@@ -13,7 +13,11 @@ import (
 // WriteTimeline prints the run for people: who had it, what ran, what was
 // replayed, how long it took.
 func (info *RunInfo) WriteTimeline(out io.Writer) error {
-	fmt.Fprintf(out, "%s  %s\n", info.Run, info.Status)
+	archived := ""
+	if info.Archived {
+		archived = "  archived"
+	}
+	fmt.Fprintf(out, "%s  %s%s\n", info.Run, info.Status, archived)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	next := 0
 	for i, c := range info.Claims {

@@ -26,6 +26,9 @@ type Config struct {
 	// Retention is how long the record of a finished run is kept, so that the
 	// same message ID is the same run; default 24 h, at least 1 h unless Unsafe.
 	Retention time.Duration
+	// Keep is how long records of an outcome are kept to be looked at, if that is
+	// longer than Retention; a kind may say otherwise.
+	Keep map[schemas.Status]time.Duration
 	// SuspendAfter is how long a run waits in memory; default 30 s.
 	SuspendAfter time.Duration
 	// PassivateAfter is how long an idle activation stays in memory; default 60 s.
@@ -112,7 +115,7 @@ type Host struct {
 func NewHost(cfg Config) (*Host, error) {
 	cfg.defaults()
 	kinds, err := kindsByName(cfg.Kinds)
-	if err != nil {
+	if err := errors.Join(err, cfg.checkKeep()); err != nil {
 		return nil, err
 	}
 	nonce := make([]byte, 12)

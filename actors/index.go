@@ -32,12 +32,13 @@ type Index struct {
 
 // A projection is one build of the index, guarded by its lock.
 type projection struct {
-	ready chan struct{} // closed once it has caught up, or cannot
-	runs  map[string]*row
-	words words
-	begun time.Time
-	over  bool // it follows no more
-	err   error
+	ready   chan struct{} // closed once it has caught up, or cannot
+	runs    map[string]*row
+	builtIn map[schemas.Ref]struct{} // journals that are of no run
+	words   words
+	begun   time.Time
+	over    bool // it follows no more
+	err     error
 }
 
 // NewIndex returns an index that is not built yet; what it builds ends with ctx.
@@ -85,7 +86,7 @@ func (x *Index) check(ctx context.Context, p *projection, runs []checked) error 
 	for w := range min(checks, len(runs)) {
 		wg.Go(func() {
 			for i := w; i < len(runs) && errs[w] == nil; i += checks {
-				runs[i].gone, errs[w] = x.removed(ctx, runs[i].row.run)
+				errs[w] = x.look(ctx, &runs[i])
 			}
 		})
 	}
@@ -93,20 +94,28 @@ func (x *Index) check(ctx context.Context, p *projection, runs []checked) error 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, r := range runs {
-		if have := p.runs[r.row.run]; r.gone && have.seq == r.row.seq {
-			have.gone = true
+		if have := p.runs[r.row.run]; have.seq == r.row.seq {
+			have.gone, have.archived = r.gone, r.row.archived
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (x *Index) removed(ctx context.Context, run string) (bool, error) {
-	ref, err := schemas.ParseRef(run)
+// look finds where a row's record is.
+func (x *Index) look(ctx context.Context, r *checked) error {
+	ref, err := schemas.ParseRef(r.row.run)
 	if err != nil {
-		return false, err
+		return err
 	}
-	_, ok, err := x.b.Journal().Last(ctx, ref)
-	return !ok && err == nil, err
+	if !r.row.archived {
+		if _, ok, err := x.b.Journal().Last(ctx, ref); ok || err != nil {
+			return err
+		}
+	}
+	s, ok, err := x.b.Archive().Get(ctx, ref) // into which it is copied before it goes
+	r.row.archived = ok && s.Seq == r.row.seq
+	r.gone = err == nil && !r.row.archived
+	return err
 }
 
 // open begins to build the index if it is not there.
@@ -115,7 +124,7 @@ func (x *Index) open() *projection {
 	defer x.mu.Unlock()
 	x.used = time.Now()
 	if x.now == nil {
-		x.now = &projection{ready: make(chan struct{}), runs: map[string]*row{}, begun: x.used}
+		x.now = &projection{ready: make(chan struct{}), runs: map[string]*row{}, builtIn: map[schemas.Ref]struct{}{}, begun: x.used}
 		go x.follow(x.now)
 	}
 	return x.now
@@ -167,6 +176,12 @@ func (x *Index) forget(ctx context.Context, p *projection, cancel func()) {
 // that cannot be read is of a newer version, or damaged: the rest is listed. What
 // an open run's last entry does not say of it is read meanwhile.
 func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error {
+	archive := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	following.Go(func() { x.followArchive(ctx, p, archive) })
+	defer following.Wait()
+	defer cancel()
 	var last error
 	var reads sync.WaitGroup
 	defer reads.Wait()
@@ -179,8 +194,15 @@ func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error 
 			}
 		case f.CaughtUp:
 			reads.Wait()
-			caughtUp()
+			select {
+			case <-archive:
+				caughtUp()
+			case <-ctx.Done():
+			}
 		case f.Ref.Kind.BuiltIn(): // a limit, whose records are no runs
+			x.mu.Lock()
+			p.builtIn[f.Ref] = struct{}{}
+			x.mu.Unlock()
 		default:
 			x.mu.Lock()
 			incomplete := p.note(f.Stored)
@@ -197,11 +219,30 @@ func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error 
 	return cmp.Or(ctx.Err(), last)
 }
 
+// followArchive notes what is in the archive, and closes caughtUp once it has noted
+// what was there.
+func (x *Index) followArchive(ctx context.Context, p *projection, caughtUp chan struct{}) {
+	for f, err := range x.b.Archive().Follow(ctx) {
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				x.log.Warn("an archived record is not in the list of runs", "error", err)
+			}
+		case f.CaughtUp:
+			close(caughtUp)
+		default:
+			x.mu.Lock()
+			p.noteArchived(f.Stored)
+			x.mu.Unlock()
+		}
+	}
+}
+
 // read completes the row of an open run from its journal.
 func (x *Index) read(ctx context.Context, p *projection, ref schemas.Ref) {
 	x.mu.Lock()
 	r := p.runs[ref.String()]
-	whole := r != nil && !r.seen
+	whole := r != nil && (!r.seen || r.paused == pauseUnknown)
 	x.mu.Unlock()
 	var entries []schemas.Stored
 	var err error
@@ -218,8 +259,8 @@ func (x *Index) read(ctx context.Context, p *projection, ref schemas.Ref) {
 		}
 		return
 	}
-	rec, _ := runtime.Timeline(entries)
+	rec, status := runtime.Timeline(entries)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	p.complete(ref.String(), rec, whole)
+	p.complete(ref.String(), rec, status, whole)
 }

@@ -19,9 +19,48 @@ type row struct {
 	steps            uint32
 	method, code     word
 	status           uint8 // schemas.Status
+	archived         bool  // its record is in the archive, and perhaps still in the journals
 	gone             bool  // its record was removed; it keeps its place for who pages
 	begun            bool  // when it started is known
-	seen             bool  // its attributes are known
+	paused           pause
+	seen             bool // its attributes are known
+}
+
+// A pause says whether an operator has paused a run.
+type pause uint8
+
+const (
+	pauseUnknown pause = iota // not said by the entries that are known
+	notPaused
+	isPaused
+)
+
+// after is what an entry makes of it.
+func (p pause) after(e *schemas.Entry) pause {
+	if e.GetRecord() != nil {
+		return notPaused
+	}
+	for _, ev := range e.GetEvents() {
+		switch k := ev.GetKind().(type) {
+		case *schemas.Event_Paused:
+			p = isPaused
+		case *schemas.Event_Started, *schemas.Event_Resumed, *schemas.Event_CancelRequested:
+			p = notPaused
+		case *schemas.Event_Suspended:
+			if p = max(p, notPaused); k.Suspended.GetPaused() {
+				p = isPaused
+			}
+		}
+	}
+	return p
+}
+
+// stands sets the status that the last entry says, but for a pause.
+func (r *row) stands(status schemas.Status) {
+	if r.paused == isPaused && (status == schemas.Status_RUNNING || status == schemas.Status_SUSPENDED) {
+		status = schemas.Status_PAUSED
+	}
+	r.status = uint8(status)
 }
 
 // A rowAttribute is one of a row.
@@ -122,7 +161,7 @@ func (w *words) attributes(all map[string]*schemas.Attribute) []rowAttribute {
 func (w *words) summary(r *row) RunSummary {
 	s := RunSummary{
 		Run: r.run, Status: StatusName(schemas.Status(r.status)), Method: w.text(r.method), Error: w.text(r.code), Steps: uint64(r.steps),
-		Started: time.Unix(0, r.started).UTC(), Updated: time.Unix(0, r.updated).UTC(),
+		Started: time.Unix(0, r.started).UTC(), Updated: time.Unix(0, r.updated).UTC(), Archived: r.archived,
 	}
 	if len(r.attributes) > 0 {
 		s.Attributes = make(Attributes, len(r.attributes))
@@ -145,7 +184,7 @@ func (p *projection) note(s schemas.Stored) (incomplete bool) {
 	r := &row{run: run}
 	whole := s.Entry.GetRecord() != nil || rec.GetStarted() != 0
 	switch {
-	case old != nil && !old.gone:
+	case old != nil && !old.gone && !old.archived:
 		r = old
 	case old != nil: // another run of this ID
 		*old = row{run: old.run}
@@ -154,7 +193,8 @@ func (p *projection) note(s schemas.Stored) (incomplete bool) {
 		p.runs[run] = r
 	}
 	r.seq, r.updated = s.Seq, s.Time.UnixNano()
-	r.status = uint8(status)
+	r.paused = r.paused.after(s.Entry)
+	r.stands(status)
 	r.steps, r.code = uint32(min(rec.GetStepCount(), math.MaxUint32)), p.words.of(rec.GetError().GetCode())
 	if !IsEnd(status) {
 		r.steps = 0 // not of the whole run
@@ -171,7 +211,20 @@ func (p *projection) note(s schemas.Stored) (incomplete bool) {
 	if whole {
 		r.begin(p, rec)
 	}
-	return !r.begun || !r.seen
+	return !r.begun || !r.seen || r.paused == pauseUnknown
+}
+
+// noteArchived takes in what the archive has of a run.
+func (p *projection) noteArchived(s schemas.Stored) {
+	r := p.runs[s.Ref.String()]
+	switch {
+	case r == nil || s.Seq > r.seq:
+		p.note(s)
+		r = p.runs[s.Ref.String()]
+	case s.Seq < r.seq:
+		return // the ID was used again
+	}
+	r.archived, r.gone = true, false
 }
 
 // begin takes in how the run began.
@@ -184,13 +237,19 @@ func (r *row) begin(p *projection, rec *schemas.Record) {
 
 // complete takes in what was read of a run because an entry did not say it. What
 // was noted meanwhile is newer.
-func (p *projection) complete(run string, rec *schemas.Record, whole bool) {
+func (p *projection) complete(run string, rec *schemas.Record, status schemas.Status, whole bool) {
 	r := p.runs[run]
 	if r == nil || r.gone {
 		return
 	}
 	if !r.begun && rec.GetStarted() != 0 {
 		r.begin(p, rec)
+	}
+	if r.paused == pauseUnknown && whole {
+		if r.paused = notPaused; status == schemas.Status_PAUSED {
+			r.paused = isPaused
+		}
+		r.stands(schemas.Status(r.status))
 	}
 	if !r.seen && whole {
 		r.attributes, r.seen = p.words.attributes(rec.GetAttributes()), true

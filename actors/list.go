@@ -23,6 +23,7 @@ type RunSummary struct {
 	Steps      uint64     `json:"steps,omitempty"` // of a run that ended
 	Error      string     `json:"error,omitempty"` // the code
 	Attributes Attributes `json:"attributes,omitempty"`
+	Archived   bool       `json:"archived,omitempty"` // its message ID is not remembered any more
 }
 
 // A Filter selects runs; zero fields select all.
@@ -100,8 +101,10 @@ func (x *Index) Count(ctx context.Context, f Filter) ([]RunCount, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.prune(ctx, p); err != nil {
-		return nil, err
+	for _, archived := range []bool{false, true} {
+		if err := x.prune(ctx, p, archived); err != nil {
+			return nil, err
+		}
 	}
 	type group struct {
 		kind   string
@@ -126,38 +129,48 @@ func (x *Index) Count(ctx context.Context, f Filter) ([]RunCount, error) {
 	return counts, nil
 }
 
-// prune marks the rows whose records were removed, where the stream has fewer runs
-// than there are rows: the oldest go first.
-func (x *Index) prune(ctx context.Context, p *projection) error {
-	there, err := x.b.Journal().Runs(ctx)
+// prune marks the rows whose records were removed from the journals, or from the
+// archive, where these have fewer runs than there are rows: the oldest go first.
+func (x *Index) prune(ctx context.Context, p *projection, archived bool) error {
+	count := x.b.Journal().Runs
+	if archived {
+		count = x.b.Archive().Runs
+	}
+	there, err := count(ctx)
 	if err != nil {
 		return err
 	}
-	var old []checked
+	missing := -int(there)
 	x.mu.Lock()
-	rows := 0
+	if !archived {
+		missing += len(p.builtIn)
+	}
 	for _, r := range p.runs {
-		if !r.gone {
-			rows++
+		if !r.gone && r.archived == archived {
+			missing++
 		}
 	}
-	if missing := rows - int(there); missing > 0 {
+	var old []checked
+	if missing > 0 {
 		for _, r := range p.runs {
-			if !r.gone {
+			if !r.gone && r.archived == archived {
 				old = append(old, checked{row: *r})
 			}
 		}
 	}
 	x.mu.Unlock()
 	slices.SortFunc(old, func(a, b checked) int { return cmp.Compare(a.row.seq, b.row.seq) })
-	const batch = 1024
-	for missing := rows - int(there); missing > 0 && len(old) > 0; {
+	const batch, most = 1024, 16 // of them a request looks at
+	for range most {
+		if missing <= 0 || len(old) == 0 {
+			break
+		}
 		n := min(batch, len(old))
 		if err := x.check(ctx, p, old[:n]); err != nil {
 			return err
 		}
 		for _, r := range old[:n] {
-			if r.gone {
+			if r.gone || r.row.archived != archived {
 				missing--
 			}
 		}

@@ -45,6 +45,7 @@ type told struct {
 	attributes map[string]*schemas.Attribute
 	set        uint64
 	record     uint64
+	paused     bool
 }
 
 func (s *story) attributes() map[string]*schemas.Attribute {
@@ -88,13 +89,21 @@ func (s *story) happens() {
 	all := func() *schemas.Event {
 		return &schemas.Event{Kind: &schemas.Event_AttributesSet{AttributesSet: &schemas.AttributesSet{Count: r.set, Attributes: r.attributes}}}
 	}
-	switch rapid.SampledFrom([]string{"claim", "set", "suspend", "end"}).Draw(s.rt, "what") {
+	switch rapid.SampledFrom([]string{"claim", "set", "suspend", "end", "pause", "resume", "signal"}).Draw(s.rt, "what") {
 	case "set":
 		r.attributes = s.attributes()
 		r.set++
 		events = []*schemas.Event{all()}
+	case "pause":
+		r.paused = true
+		events = []*schemas.Event{{Kind: &schemas.Event_Paused{Paused: &schemas.Paused{}}}}
+	case "resume":
+		r.paused = false
+		events = []*schemas.Event{{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{}}}}
+	case "signal":
+		events = []*schemas.Event{{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{}}}}
 	case "suspend":
-		events = []*schemas.Event{{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{}}}}
+		events = []*schemas.Event{{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Paused: r.paused}}}}
 		if len(r.attributes) > 0 {
 			events = []*schemas.Event{all(), events[0]}
 		}
@@ -168,7 +177,7 @@ func (s *story) filter() Filter {
 	if rapid.Bool().Draw(s.rt, "of a kind") {
 		f.Kind = "wf"
 	}
-	f.Status = rapid.SampledFrom([][]string{nil, {"running"}, {"suspended", "failed"}, {"completed"}}).Draw(s.rt, "status")
+	f.Status = rapid.SampledFrom([][]string{nil, {"running"}, {"suspended", "failed"}, {"completed"}, {"paused"}}).Draw(s.rt, "status")
 	f.Where = rapid.SampledFrom([][]string{nil, nil, {"a=c-17"}, {"a=42"}, {"b>=c-17"}, {"b>=1"}, {"a=c-1", "b>=0.5"}, {"a=1970-01-12T13:46:40Z"}, {"a=true"}}).Draw(s.rt, "where")
 	if rapid.Bool().Draw(s.rt, "from") {
 		f.StartedFrom = time.Unix(0, s.at-int64(rapid.IntRange(0, 20).Draw(s.rt, "ago")))

@@ -30,50 +30,66 @@ func IsEndName(status string) bool {
 	return false
 }
 
-// Look returns what the store knows of a run: its record, or what its journal
-// says so far in the form of one, its status, and why it cannot go on if it
-// cannot. The error matches runtime.ErrNotFound if there is no such run.
+// A Found is what the store knows of a run: its record, or what its journal says so
+// far in the form of one.
+type Found struct {
+	Record   *schemas.Record
+	Status   schemas.Status
+	Reason   string // why it cannot go on, if it cannot
+	Archived bool   // its message ID is not remembered any more: see Config.Keep
+}
+
+// Look is [Find] in parts.
 func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.Record, status schemas.Status, reason string, err error) {
+	f, err := Find(ctx, b, ref)
+	return f.Record, f.Status, f.Reason, err
+}
+
+// Find looks a run up. The error matches runtime.ErrNotFound if there is none.
+func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err error) {
 	entries, err := journal{b, b.Journal()}.Load(ctx, ref)
 	if err != nil {
-		return nil, 0, "", err
+		return f, err
 	}
 	if len(entries) > 0 {
-		rec, status = runtime.Timeline(entries)
+		f.Record, f.Status = runtime.Timeline(entries)
 		for _, s := range entries {
 			for _, e := range s.Entry.GetEvents() {
 				if p := e.GetParked(); p != nil {
-					reason = p.GetReason()
+					f.Reason = p.GetReason()
 				}
-				if p := e.GetPaused(); p != nil && status == schemas.Status_PAUSED {
-					reason = pausedBy(p, s.Entry.GetAt())
+				if p := e.GetPaused(); p != nil && f.Status == schemas.Status_PAUSED {
+					f.Reason = pausedBy(p, s.Entry.GetAt())
 				}
 			}
 		}
-		if !IsEnd(status) && reason == "" {
-			reason, err = waits(ctx, b, ref, entries)
+		if !IsEnd(f.Status) && f.Reason == "" {
+			f.Reason, err = waits(ctx, b, ref, entries)
 		}
-		return rec, status, reason, err
+		return f, err
 	}
 	waiting, err := b.Inbox().Pending(ctx, ref.Identity, 0)
 	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {
-		return nil, 0, "", err
+		return f, err
 	}
 	for _, d := range waiting {
 		if isTaskOf(d, ref) {
-			return &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, schemas.Status_QUEUED, "", nil
+			return Found{Record: &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, Status: schemas.Status_QUEUED}, nil
 		}
+	}
+	if s, ok, err := archived(ctx, b, ref); err != nil || ok {
+		return Found{Record: s.Entry.GetRecord(), Status: s.Entry.GetRecord().GetStatus(), Archived: true}, err
 	}
 	dead, err := b.Inbox().DeadLetters(ctx, ref.Kind, ref.Key, 0, 0)
 	if err != nil {
-		return nil, 0, "", err
+		return f, err
 	}
 	for _, d := range slices.Backward(dead) {
 		if d.ID == string(ref.ID) {
-			return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: its task was put aside as a dead letter, number %d, because of %s: %s", ref, d.Seq, d.Code, d.Reason)
+			return f, runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: its task was put aside as a dead letter, number %d, because of %s: %s", ref, d.Seq, d.Code, d.Reason)
 		}
 	}
-	return nil, 0, "", runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+	return f, runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
 }
 
 // pausedBy says who paused a run, when and why, for people.

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,9 @@ import (
 // removed), is looked for from time to time.
 
 // removeObjects removes the objects of runs of an identity whose records were
-// removed, and those of states that later ones have replaced.
-func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, runs []schemas.Ref) error {
+// removed, and those of states that later ones have replaced; archived are those
+// that a record in the archive names.
+func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, runs []schemas.Ref, archived map[string]bool) error {
 	names, err := b.Blobs().Of(ctx, id)
 	if err != nil || len(names) == 0 {
 		return err
@@ -31,7 +33,7 @@ func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, r
 	var dead map[string]bool
 	for _, name := range names {
 		run, err := broker.BlobRun(name)
-		if err != nil || name == kept {
+		if err != nil || name == kept || archived[name] {
 			continue
 		}
 		switch {
@@ -173,6 +175,11 @@ func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []
 			if used, err = usedObjects(ctx, b, run); err != nil {
 				return err
 			}
+			s, _, err := b.Archive().Get(ctx, run)
+			if err != nil {
+				return err
+			}
+			maps.Copy(used, namedBy(map[schemas.Ref]*schemas.Entry{run: s.Entry}))
 		}
 		if used[name] {
 			continue

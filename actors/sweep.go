@@ -193,10 +193,20 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 	}
 	b := a.pump.host.cfg.Broker
 	var gone []schemas.Ref
+	archived := map[schemas.Ref]*schemas.Entry{}
 	for _, r := range records {
 		last, ok, err := b.Journal().Last(ctx, r.ref)
-		if err == nil && ok && last.Seq == r.seq {
-			err = b.Journal().Delete(ctx, r.seq)
+		switch {
+		case err == nil && ok && last.Seq == r.seq:
+			if archived[r.ref], err = a.pump.host.archive(ctx, last); err == nil {
+				err = b.Journal().Delete(ctx, r.seq)
+			}
+		case err == nil && !ok: // it went before, and its objects may be left
+			last, ok, err = b.Archive().Get(ctx, r.ref)
+			if ok {
+				archived[r.ref] = last.Entry
+			}
+			ok = false
 		}
 		if err != nil {
 			return &runtime.Ending{Kind: runtime.Restart, Err: err}
@@ -205,7 +215,10 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 			gone = append(gone, r.ref)
 		}
 	}
-	if err := removeObjects(ctx, b, a.id, gone); err != nil {
+	if err := a.pump.host.unarchive(ctx, a.id, archived); err != nil {
+		return &runtime.Ending{Kind: runtime.Restart, Err: err}
+	}
+	if err := removeObjects(ctx, b, a.id, gone, namedBy(archived)); err != nil {
 		return &runtime.Ending{Kind: runtime.Restart, Err: err}
 	}
 	return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}

@@ -23,7 +23,7 @@ type Broker struct {
 	pub      *publisher
 	notices  notices
 
-	inbox, timers, runs, blobs, dead, state, cluster *reader
+	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
 	closing  sync.Once
 	closeErr error
@@ -76,7 +76,7 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		b.timers.direct = info.Config.Replicas == 1
 	}
 	for r, stream := range map[**reader]string{
-		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(),
+		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(), &b.archive: b.names.ArchiveStream(),
 		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
 	} {
 		*r = &reader{publisher: b.pub, stream: stream}

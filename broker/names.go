@@ -21,6 +21,7 @@ const LocalDomain = "local"
 //	<ns>.wake.<p>.<kind>.<key>             the wake-up that it becomes, in the same
 //	<ns>.run.<p>.<kind>.<key>.<id>         a run's journal
 //	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
+//	<ns>.archive.<p>.<kind>.<key>.<id>     a record that is kept longer
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
 //	<ns>.live.<kind>.<key>.<id>            kept for live events (core NATS)
@@ -64,6 +65,9 @@ func (n Names) TimersStream() string { return n.ns + "_TIMERS_" + n.pool }
 
 // RunsStream names the stream of the journals.
 func (n Names) RunsStream() string { return n.ns + "_RUNS" }
+
+// ArchiveStream names the stream of the records that are kept longer.
+func (n Names) ArchiveStream() string { return n.ns + "_ARCHIVE" }
 
 // DeadStream names the stream of the dead letters.
 func (n Names) DeadStream() string { return n.ns + "_DEAD" }
@@ -156,6 +160,19 @@ func (n Names) TimerSubject(id schemas.Identity, timer string) string {
 	return n.timerPrefix(id) + timer
 }
 
+// archiveSubject is where the record of a run is kept longer.
+func (n Names) archiveSubject(ref schemas.Ref) string {
+	return n.ns + ".archive" + strings.TrimPrefix(n.RunSubject(ref), n.ns+".run")
+}
+
+// archiveFilter matches what is kept longer of an identity.
+func (n Names) archiveFilter(id schemas.Identity) string {
+	return n.ns + ".archive" + strings.TrimPrefix(n.FenceFilter(id), n.ns+".run")
+}
+
+// archivedFilter matches everything that is kept longer.
+func (n Names) archivedFilter() string { return n.ns + ".archive.>" }
+
 // deadSubject is where dead letters of the tokens of a kind and a key go.
 func (n Names) deadSubject(kind, key string) string { return n.ns + ".dead." + kind + "." + key }
 
@@ -218,8 +235,14 @@ func (n Names) split(subject, what string, want int) ([]string, error) {
 }
 
 // ParseRun reads what [Names.RunSubject] builds.
-func (n Names) ParseRun(subject string) (schemas.Ref, error) {
-	t, err := n.split(subject, ".run.", 4)
+func (n Names) ParseRun(subject string) (schemas.Ref, error) { return n.parseRun(subject, ".run.") }
+
+func (n Names) parseArchived(subject string) (schemas.Ref, error) {
+	return n.parseRun(subject, ".archive.")
+}
+
+func (n Names) parseRun(subject, what string) (schemas.Ref, error) {
+	t, err := n.split(subject, what, 4)
 	if err != nil {
 		return schemas.Ref{}, err
 	}

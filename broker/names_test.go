@@ -27,6 +27,7 @@ func TestNames_Golden(t *testing.T) {
 		"ns_INBOX_default":                      n.InboxStream(),
 		"ns_TIMERS_default":                     n.TimersStream(),
 		"ns_RUNS":                               n.RunsStream(),
+		"ns_ARCHIVE":                            n.ArchiveStream(),
 		"ns_DEAD":                               n.DeadStream(),
 		"ns_state":                              n.StateBucket(),
 		"ns_cluster":                            n.ClusterBucket(),

@@ -77,13 +77,16 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	dead := base(n.DeadStream(), "messages that could not be handled", n.deadFilter())
 	dead.Duplicates = deadWindow
 
+	archive := base(n.ArchiveStream(), "records that are kept longer, for people", n.archivedFilter())
+	archive.MaxMsgsPerSubject, archive.AllowMsgTTL = 1, true
+
 	state := base("KV_"+n.StateBucket(), "state of identities", "$KV."+n.StateBucket()+".>")
 	state.MaxMsgsPerSubject, state.Discard, state.DenyDelete = 1, jetstream.DiscardNew, true
 
 	cluster := base("KV_"+n.ClusterBucket(), "members and owners", n.clusterPrefix()+">")
 	cluster.MaxMsgsPerSubject, cluster.Discard, cluster.DenyDelete = 1, jetstream.DiscardNew, true
 	cluster.AllowMsgTTL, cluster.SubjectDeleteMarkerTTL = true, markerTTL
-	return []jetstream.StreamConfig{cluster, runs, blobs, dead, state}
+	return []jetstream.StreamConfig{cluster, runs, blobs, dead, archive, state}
 }
 
 // A provisioner creates and verifies what a namespace needs. Everything it
@@ -228,7 +231,7 @@ func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 		return "is sealed, a mirror, has sources or acknowledges nothing"
 	case want.AllowMsgSchedules && !have.AllowMsgSchedules:
 		return "has no message schedules (nats-server 2.12 has them)"
-	case want.AllowMsgTTL && (!have.AllowMsgTTL || have.SubjectDeleteMarkerTTL == 0):
+	case want.AllowMsgTTL && (!have.AllowMsgTTL || have.SubjectDeleteMarkerTTL == 0 && want.SubjectDeleteMarkerTTL > 0):
 		return "has no message TTLs with delete markers"
 	case have.AllowMsgTTL && !want.AllowMsgTTL:
 		return "has message TTLs, by which accepted messages expire"

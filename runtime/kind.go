@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -56,8 +57,11 @@ type Kind struct {
 	Builtin bool
 	// Stateful says that its identities keep state between runs.
 	Stateful bool
-	Methods  map[string]Method // by method name; "" is the only method of a kind that has one
-	Queries  map[string]QueryFunc
+	// Keep is how long records of an outcome are kept to be looked at, where that is
+	// not as the node says.
+	Keep    map[schemas.Status]time.Duration
+	Methods map[string]Method // by method name; "" is the only method of a kind that has one
+	Queries map[string]QueryFunc
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
 	// Ledger is the code of a kind that comes with the engine, and has neither

@@ -99,7 +99,11 @@ func writeRuns(out io.Writer, runs []perdure.RunSummary) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STARTED\tSTATUS\tRUN\tERROR\tATTRIBUTES")
 	for _, r := range runs {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Started.Local().Format(time.DateTime), r.Status, r.Run, r.Error, attributesText(r.Attributes))
+		status := r.Status
+		if r.Archived {
+			status += ", archived"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Started.Local().Format(time.DateTime), status, r.Run, r.Error, attributesText(r.Attributes))
 	}
 	return w.Flush()
 }
