@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,10 @@ const (
 )
 
 func compatKinds(phase compatPhase) []*durable.Kind {
+	return slices.Concat(compatFirstKinds(phase), compatLongKinds())
+}
+
+func compatFirstKinds(phase compatPhase) []*durable.Kind {
 	return []*durable.Kind{
 		durable.Workflow(compatSteps, frozenSteps),
 		durable.Workflow(compatFanOut, frozenFanOut),

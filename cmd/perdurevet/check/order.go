@@ -12,7 +12,7 @@ const orderAdvice = "the order of a map differs on a replay; range over slices.S
 
 // noVerbs are functions of package durable that take its context and number
 // nothing: their order does not show.
-var noVerbs = []string{"Now", "WithCancel", "WithoutCancel", "Select", "All", "Any", "SetStatus", "Version"}
+var noVerbs = []string{"Now", "WithCancel", "WithoutCancel", "Select", "All", "Any", "SetStatus", "SetAttribute", "RemoveAttribute", "ShouldContinue", "Version"}
 
 // isVerb reports whether a function is one whose order is recorded.
 func isVerb(f *types.Func) bool {

@@ -68,6 +68,20 @@ func functions(p *types.Package) (out []*types.Func) {
 	return out
 }
 
+// TestOrder_NamesWhatIsThere does the same for verbs whose order does not show.
+func TestOrder_NamesWhatIsThere(t *testing.T) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedExportFile, Dir: "../../.."}, durablePath)
+	if err != nil || len(pkgs) != 1 {
+		t.Fatalf("loaded %d packages: %v", len(pkgs), err)
+	}
+	for _, name := range noVerbs {
+		f, ok := pkgs[0].Types.Scope().Lookup(name).(*types.Func)
+		if !ok || !takesDurable(f.Signature()) {
+			t.Errorf("package durable has no verb %s", name)
+		}
+	}
+}
+
 // TestRules_GiveAdvice lets no rule be only a complaint.
 func TestRules_GiveAdvice(t *testing.T) {
 	for _, r := range []rule{clock, random, goroutine, channel, block, effect, environ, unknown, client} {

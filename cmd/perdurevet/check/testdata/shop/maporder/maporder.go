@@ -66,6 +66,7 @@ func bad(ctx durable.Context, m map[string]int) (int, error) {
 func good(ctx durable.Context, m map[string]int) (int, error) {
 	sum := 0
 	for sku, n := range m {
+		_ = durable.SetAttribute(ctx, sku, n)
 		sum += n + len(free(ctx, sku)) + wrap.Here(ctx, func() int { return n })
 	}
 	for _, sku := range slices.Sorted(maps.Keys(m)) {

@@ -1,0 +1,116 @@
+package perdure_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+)
+
+// Workflows that continue as new, have attributes, and whose kinds have limits.
+
+var (
+	compatContinued = durable.DeclareWorkflow[frozenSum, int]("compat-continued")
+	compatFound     = durable.DeclareWorkflow[int, string]("compat-attributes")
+	compatLimited   = durable.DeclareWorkflow[int, string]("compat-limited")
+	compatSlowed    = durable.DeclareWorkflow[int, string]("compat-slowed")
+	compatSingle    = durable.DeclareWorkflow[int, string]("compat-single")
+	compatQuiet     = durable.DeclareWorkflow[int, string]("compat-quiet")
+)
+
+// A frozenSum is the input of each generation.
+type frozenSum struct {
+	Round, Sum int
+}
+
+func compatLongKinds() []*durable.Kind {
+	// held does a step under its kind's limits, and stays.
+	held := func(ctx durable.Context, n int) (string, error) {
+		if err := compatDo(ctx, fmt.Sprint("held ", n)); err != nil {
+			return "", err
+		}
+		return durable.Await(ctx, compatFinish)
+	}
+	return []*durable.Kind{
+		durable.Workflow(compatContinued, func(ctx durable.Context, in frozenSum) (int, error) {
+			n, err := durable.Await(ctx, compatGo)
+			if err != nil {
+				return 0, err
+			}
+			name := fmt.Sprintf("generation %d of %s: %t", ctx.Info().Generation, durable.NewID(ctx), durable.ShouldContinue(ctx))
+			sum, err := durable.Step(ctx, name, func(context.Context) (int, error) { return in.Sum + n, nil })
+			if err != nil {
+				return 0, err
+			}
+			if err := durable.SetStatus(ctx, sum); err != nil {
+				return 0, err
+			}
+			if in.Round < 2 {
+				return 0, durable.ContinueAsNew(ctx, frozenSum{in.Round + 1, sum})
+			}
+			return durable.Await(ctx, compatGo)
+		}),
+		durable.Workflow(compatFound, func(ctx durable.Context, n int) (string, error) {
+			err := durable.SetAttribute(ctx, "customer", "ann")
+			if err == nil {
+				err = durable.SetAttribute(ctx, "cents", n)
+			}
+			if err == nil {
+				err = compatDo(ctx, "found")
+			}
+			if err == nil {
+				err = durable.RemoveAttribute(ctx, "cents")
+			}
+			if err != nil {
+				return "", err
+			}
+			return durable.Await(ctx, compatFinish)
+		}),
+		durable.Workflow(compatLimited, held, durable.Concurrency(1), durable.Concurrency(5, durable.LimitName("compat-region"), durable.LimitBy(func(n int) string { return fmt.Sprint(n) }))),
+		durable.Workflow(compatSlowed, held, durable.Rate(1000, time.Second)),
+		durable.Workflow(compatSingle, held, durable.Singleton(durable.Attached())),
+		durable.Workflow(compatQuiet, held, durable.Debounce(20*time.Millisecond)),
+	}
+}
+
+var frozenLongRuns = []frozenRun{
+	{
+		file: "continued", ref: "compat-continued/frozen/frozen",
+		begin: all(begin(compatContinued.At("frozen"), frozenSum{}), signal("compat-continued/frozen/frozen", 1), signal("compat-continued/frozen/frozen", 2), signal("compat-continued/frozen/frozen", 3)),
+		has:   []string{"continued", `step_completed "generation 2 of`},
+	},
+	{
+		file: "attributes", ref: "compat-attributes/frozen/frozen",
+		begin: func(ctx context.Context, c *perdure.Client) error {
+			_, err := perdure.Start(ctx, c, compatFound.At("frozen"), 1, perdure.MessageID("frozen"), perdure.Attribute("region", "north"))
+			return err
+		},
+		has: []string{"attributes_set", `step_completed "found"`},
+	},
+	{
+		file: "limited", ref: "compat-limited/holds/frozen", begin: begin(compatLimited.At("holds"), 1),
+		has: []string{"called", "call_returned", `step_completed "held 1"`},
+	},
+	{
+		file: "limited-waits", ref: "compat-limited/waits/frozen", steer: begin(compatLimited.At("waits"), 2), begin: all(),
+		has: []string{"", "called"},
+	},
+	{
+		file: "slowed", ref: "compat-slowed/frozen/frozen", begin: begin(compatSlowed.At("frozen"), 1),
+		has: []string{"called", `step_completed "held 1"`},
+	},
+	{
+		file: "single", ref: "compat-single/goes/frozen", begin: begin(compatSingle.At("goes"), 1),
+		has: []string{`step_completed "held 1"`},
+	},
+	{
+		file: "single-attached", ref: "compat-single/waits/frozen", steer: begin(compatSingle.At("waits"), 2), begin: all(),
+		has: []string{"", "called"},
+	},
+	{
+		file: "quiet", ref: "compat-quiet/frozen/frozen", begin: begin(compatQuiet.At("frozen"), 1),
+		has: []string{`step_completed "held 1"`},
+	},
+}
