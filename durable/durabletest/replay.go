@@ -23,8 +23,11 @@ import (
 func Replay(t *testing.T, pattern string, kinds ...*durable.Kind) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
-	if err != nil || len(files) == 0 {
-		t.Fatalf("durabletest: no file matches %q (%v); write one with 'perdure export REF'", pattern, err)
+	if err != nil {
+		t.Fatalf("durabletest: the pattern %q: %v", pattern, err)
+	}
+	if len(files) == 0 {
+		t.Fatalf("durabletest: no file matches %q; write one with 'perdure export REF'", pattern)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {

@@ -18,6 +18,10 @@ import (
 // of the bubble, not of the test.
 const forever = 200 * 365 * 24 * time.Hour
 
+// inVain is after what time in which nothing happened a run is not waited for any
+// more: it is looked at once a day, for good, if nobody sends what it waits for.
+const inVain = 100 * 24 * time.Hour
+
 // A World hosts kinds in memory, as nodes do on NATS: its journal, states and
 // inboxes survive, its processes do not.
 type World struct {
@@ -25,12 +29,15 @@ type World struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 
+	bad error // what is wrong with the kinds
+
 	mu      sync.Mutex
 	started bool
 	crashes map[int]runtimetest.When
 	fakes   map[schemas.Kind]*durable.Kind
 	ids     int
 	timers  []*time.Timer
+	coming  int // signals that SignalAfter has still to send
 }
 
 // New returns a world for code that runs outside of a test, such as an Example;
@@ -38,6 +45,14 @@ type World struct {
 func New(kinds ...*durable.Kind) *World {
 	w := &World{engine: runtimetest.NewWorld(kinds...), crashes: map[int]runtimetest.When{}, fakes: map[schemas.Kind]*durable.Kind{}}
 	w.engine.AutoRestart = true
+	seen := map[schemas.Kind]bool{}
+	for _, k := range kinds {
+		w.bad = errors.Join(w.bad, k.Validate())
+		if seen[k.Name] {
+			w.bad = errors.Join(w.bad, durable.Fail(durable.ErrInvalid.Code, "the world is given the kind %q twice", string(k.Name)))
+		}
+		seen[k.Name] = true
+	}
 	w.ctx, w.stop = context.WithTimeout(context.Background(), forever)
 	return w
 }
@@ -123,7 +138,8 @@ type Run[Out any] struct {
 func (r *Run[Out]) Ref() string { return r.ref.String() }
 
 // Start sends in to an identity and goes on. The error is that of a name, key or
-// input of a wrong form.
+// input of a wrong form, and [durable.ErrNotFound] where the world has no code for
+// the name.
 func Start[In, Out any](w *World, to durable.Target[In, Out], in In) (*Run[Out], error) {
 	target, err := to.Resolve("")
 	if err != nil {
@@ -137,36 +153,92 @@ func Start[In, Out any](w *World, to durable.Target[In, Out], in In) (*Run[Out],
 		target.ID = schemas.RunID(w.id())
 	}
 	w.start()
+	if err := w.has(target.Identity.Kind, target.Method); err != nil {
+		return nil, err
+	}
 	r := &Run[Out]{w, target.Identity.Run(target.ID)}
 	w.engine.Task(r.ref, target.Method, p)
 	return r, nil
 }
 
+// has returns what is wrong with starting a method of a kind.
+func (w *World) has(kind schemas.Kind, method string) error {
+	k := w.engine.Kind(kind)
+	switch {
+	case w.bad != nil:
+		return w.bad
+	case k == nil:
+		return durable.Fail(durable.ErrNotFound.Code, "the world has no kind %q; give its code to Play, CrashSweep or New, or Fake it", string(kind))
+	}
+	if _, ok := k.Methods[method]; !ok {
+		return durable.Fail(durable.ErrNotFound.Code, "the kind %q of the world has no method %q; bind a handler to it, or Fake all of the kind", string(kind), method)
+	}
+	return nil
+}
+
 // Result waits for the run's result, or its failure, for as long as it takes. A
 // run that stands still, since its code does not agree with its journal, is
-// [durable.ErrNondeterministic].
+// [durable.ErrNondeterministic]. One that waits for what nobody sends is given up
+// once nothing has happened in the world for 100 days of its clock.
 func (r *Run[Out]) Result() (Out, error) {
 	var zero Out
 	w := r.w.engine
 	var rec *schemas.Record
 	var still error
+	vain := false
 	err := w.Until(r.w.ctx, func() bool {
 		last, _, err := w.Journal.Last(r.w.ctx, r.ref)
 		rec = last.Entry.GetRecord()
 		if still = w.Parked(r.ref); still == nil {
 			still = w.Stopped(r.ref.Identity)
 		}
-		return err == nil && (rec != nil || still != nil)
+		vain = rec == nil && r.w.idle() > inVain
+		return err == nil && (rec != nil || still != nil || vain)
 	})
 	switch {
+	case vain:
+		return zero, fmt.Errorf("%s waits in vain: nothing has happened for %d days of the world's clock, and its journal ends with %s; send the signal before Result, by SignalAfter or from a goroutine, and Fake what the run calls", r.ref, int(inVain.Hours())/24, r.last())
 	case err != nil:
-		return zero, fmt.Errorf("wait for %s: %w", r.ref, err)
+		return zero, fmt.Errorf("wait for %s, whose journal ends with %s: %w; its code waits for something that is not durable, e.g. a channel", r.ref, r.last(), err)
 	case rec == nil:
 		return zero, fmt.Errorf("%s stands still: %w", r.ref, still)
 	case rec.GetError() != nil:
 		return zero, runtime.DecodeError(rec.GetError())
 	}
 	return durable.Decode[Out](rec.GetResult())
+}
+
+// idle returns for how long nothing happened in the world, and nothing is to come.
+func (w *World) idle() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.coming > 0 {
+		return 0
+	}
+	return w.engine.Idle()
+}
+
+// last names the last event of the run that is not only of its waiting.
+func (r *Run[Out]) last() (last string) {
+	last = "nothing"
+	entries, err := r.w.engine.Journal.Load(context.Background(), r.ref) // the world's own context may be over
+	if err != nil {
+		return err.Error()
+	}
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			m := e.ProtoReflect()
+			f := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))
+			if f == nil || e.GetClaimed() != nil || e.GetSuspended() != nil {
+				continue
+			}
+			last = string(f.Name())
+			if name := f.Message().Fields().ByName("name"); name != nil {
+				last += fmt.Sprintf(" %q", m.Get(f).Message().Get(name).String())
+			}
+		}
+	}
+	return last
 }
 
 // Cancel asks the run to stop.
@@ -198,10 +270,14 @@ func Signal[T any](w *World, run string, signal durable.Signal[T], value T) {
 func SignalAfter[T any](w *World, d time.Duration, run string, signal durable.Signal[T], value T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.coming++
 	w.timers = append(w.timers, time.AfterFunc(d, func() {
 		if w.ctx.Err() == nil {
 			Signal(w, run, signal, value)
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.coming--
 	}))
 }
 

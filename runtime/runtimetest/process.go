@@ -199,6 +199,7 @@ func (j processJournal) Append(ctx context.Context, ref schemas.Ref, after uint6
 	}
 	err = j.p.pointOf(ref.Identity, what+ref.String(), kindsOfEntry(e), func() (err error) {
 		out, err = j.p.w.Journal.Append(ctx, ref, after, e)
+		j.p.w.happens(e)
 		return err
 	})
 	return out, err
@@ -278,6 +279,9 @@ func (s processWakes) Set(ctx context.Context, ref schemas.Ref, timer string, at
 			defer w.mu.Unlock()
 			if w.wakes[k] != nil && !w.closed {
 				delete(w.wakes, k)
+				if w.isTimer(ref, at) {
+					w.happened = time.Now()
+				}
 				w.put(ref.Identity, env)
 			}
 		})}

@@ -47,6 +47,7 @@ type World struct {
 	epoch     uint64
 	closed    bool
 	changed   chan struct{} // closed when anything changes
+	happened  time.Time     // see Idle
 
 	points   []string   // every write and acknowledgement, as they came
 	kindsOf  [][]string // of each of them
@@ -90,7 +91,7 @@ func NewWorld(kinds ...*runtime.Kind) *World {
 		Journal: NewJournal(), States: NewStates(),
 		kinds: map[schemas.Kind]*runtime.Kind{}, inbox: map[schemas.Identity][]*message{}, wakes: map[wakeKey]*wake{},
 		changed: make(chan struct{}), crashes: map[int]When{}, accepted: map[string]bool{}, runs: map[string]int{},
-		parked: map[schemas.Ref]error{}, stopped: map[schemas.Identity]error{},
+		parked: map[schemas.Ref]error{}, stopped: map[schemas.Identity]error{}, happened: time.Now(),
 	}
 	w.Deploy(kinds...)
 	return w
@@ -201,6 +202,9 @@ func (w *World) put(to schemas.Identity, env *schemas.Envelope) {
 	env = proto.CloneOf(env)
 	if w.OnMessage != nil {
 		w.OnMessage(to, env)
+	}
+	if env.GetType() != schemas.Envelope_WAKE {
+		w.happened = time.Now()
 	}
 	id := env.GetId()
 	if env.GetType() != schemas.Envelope_TASK {
