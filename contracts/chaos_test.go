@@ -14,6 +14,7 @@ import (
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
 )
 
 // What DBOS does to its database while workflows run is done here to NATS: it is
@@ -76,7 +77,8 @@ var (
 	chaosRecv   = durable.DeclareWorkflow[durable.None, string]("chaos-recv")
 	chaosEvent  = durable.DeclareWorkflow[string, string]("chaos-event")
 	chaosQueue  = durable.DeclareWorkflow[int, int]("chaos-queue")
-	chaosQueued = durable.Declare[[2]int, int]("chaos-queued")
+	chaosQueued = durable.DeclareWorkflow[[2]int, int]("chaos-queued")
+	chaosTick   = durable.DeclareWorkflow[durable.None, durable.None]("chaos-tick")
 	chaosCancel = durable.DeclareWorkflow[int, int]("chaos-cancel")
 	topic       = durable.DeclareSignal[string]("topic")
 )
@@ -103,13 +105,19 @@ func (s *chaos) kinds() []*durable.Kind {
 		durable.Workflow(chaosQueue, func(ctx durable.Context, x int) (int, error) {
 			for _, by := range []int{1, 2} {
 				var err error
-				if x, err = durable.Call(ctx, chaosQueued.At("the queue"), [2]int{x, by}); err != nil { // one after another, of all
+				if x, err = durable.Call(ctx, chaosQueued.At(durable.NewID(ctx)), [2]int{x, by}); err != nil {
 					return 0, err
 				}
 			}
 			return x, nil
 		}),
-		queued(chaosQueued, func(ctx durable.Context, in [2]int) (int, error) { return add(ctx, 0, in[0], in[1]) }),
+		durable.Workflow(chaosQueued, func(ctx durable.Context, in [2]int) (int, error) {
+			return add(ctx, 0, in[0], in[1])
+		}, durable.Concurrency(2)),
+		durable.Workflow(chaosTick, func(ctx durable.Context, _ durable.None) (durable.None, error) {
+			_, err := add(ctx, 0, 0, 0)
+			return durable.None{}, err
+		}),
 		durable.Workflow(chaosCancel, func(ctx durable.Context, n int) (int, error) {
 			sum := 0
 			for i := range n {
@@ -178,7 +186,7 @@ func shows(ctx context.Context, s *chaos, id string, _ *rand.Rand) error {
 	return nil
 }
 
-// queues: a workflow's calls wait in a queue with those of all others.
+// queues: a workflow's calls wait in a queue, of which two are executed at once.
 func queues(ctx context.Context, s *chaos, id string, r *rand.Rand) error {
 	x := r.IntN(1000)
 	got, err := perdure.Call(ctx, s.c, chaosQueue.At(id), x)
@@ -240,6 +248,32 @@ func persist(ctx context.Context, ask func() error) error {
 	}
 }
 
+// scheduled: each second started a run, and only one.
+func (s *chaos) scheduled(t *testing.T, began time.Time) {
+	t.Helper()
+	due := int(time.Since(began) / time.Second)
+	var info *perdure.ScheduleInfo
+	eventually(t, "each second has had its run", func() bool {
+		err := persist(soon(t), func() (err error) { info, err = s.c.Schedules().Get(soon(t), "each-second"); return err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Counts.Completed >= due && info.Counts.Running == 0
+	})
+	n := info.Counts
+	t.Logf("scheduled: %d runs for %d seconds", n.Fired, due)
+	if n.Missed+n.Skipped+n.Failed+n.Cancelled > 0 || n.Fired > int(time.Since(began)/time.Second)+1 {
+		t.Errorf("of %d seconds: %+v", due, n)
+	}
+	times := map[time.Time]bool{}
+	for _, f := range info.Recent { // in the order in which they ended
+		times[f.Time] = true
+	}
+	if len(times) != len(info.Recent) {
+		t.Errorf("two runs are for one second: %v", info.Recent)
+	}
+}
+
 // TestChaosWhileNATSIsKilled does all cases at once.
 func TestChaosWhileNATSIsKilled(t *testing.T) {
 	t.Parallel()
@@ -256,6 +290,10 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 		{name: "shows", once: shows},
 		{name: "queues", once: queues},
 		{name: "cancels", once: cancels},
+	}
+	began := time.Now()
+	if _, err := perdure.Schedule(soon(t), s.c, "each-second", schedules.Spec{Every: time.Second, Overlap: schedules.AllowAll}, chaosTick.At(""), durable.None{}); err != nil {
+		t.Fatal(err)
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -297,6 +335,7 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 			t.Errorf("%s: done %d times in %d outages", c.name, c.done, outages)
 		}
 	}
+	s.scheduled(t, began)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	repeated, steps := 0, 0

@@ -279,20 +279,14 @@ func (c *cook) steer(ctx durable.Context, a action) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := durable.Step(ctx, "steer", func(step context.Context) (string, error) {
-		client, ref := c.client.Load(), run.Ref().String()
-		if a.Op == "cancel child" {
-			err := client.Cancel(step, ref, "its parent")
-			switch {
-			case durable.IsCode(err, durable.ErrNotFound.Code):
-				err = errors.New("it has not begun")
-			case durable.IsCode(err, durable.ErrConflict.Code):
-				err = nil // it was told before
-			}
-			return "", err
-		}
-		return "", perdure.Signal(step, client, ref, delivered, a.N, perdure.MessageID(durable.IdempotencyKey(step)))
-	}, durable.RetryFor(time.Minute)); err != nil {
+	if a.Op == "cancel child" {
+		err = durable.CancelRun(ctx, run.Ref(), "its parent")
+	} else {
+		_, err = durable.Step(ctx, "signal", func(step context.Context) (string, error) {
+			return "", perdure.Signal(step, c.client.Load(), run.Ref().String(), delivered, a.N, perdure.MessageID(durable.IdempotencyKey(step)))
+		}, durable.RetryFor(time.Minute))
+	}
+	if err != nil {
 		return "", err
 	}
 	out, err := run.Result(ctx)

@@ -22,7 +22,7 @@ func (s *services) kinds() []*durable.Kind {
 	return []*durable.Kind{
 		counterKind(), mapKind(), listKind(),
 		s.holderKind(), blockKind(), runnerKind(), blockingKind(),
-		s.failingKind(), nondeterministicKind(), proxyKind(),
+		s.failingKind(), nondeterministicKind(), proxyKind(), limitedKind(),
 		s.interpreterKind(), s.utilsKind(), s.queueKind(), s.kitchenKind(),
 	}
 }
@@ -174,12 +174,4 @@ func listKeepsOrder(t *testing.T, w *world) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	eventually(t, "the list is empty", func() bool { return len(ask(t, w.c, listGet.At(key(t)), durable.None{})) == 0 })
-}
-
-// queued binds a name whose runs of a key come one after another, and keep
-// nothing.
-func queued[In, Out any](name durable.Name[In, Out], fn func(durable.Context, In) (Out, error)) *durable.Kind {
-	return actors.New(actors.Handlers[durable.None]{
-		actors.On(name, func(ctx durable.Context, _ *durable.None, in In) (Out, error) { return fn(ctx, in) }),
-	})
 }

@@ -1,8 +1,10 @@
 package contracts_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,5 +157,53 @@ func ordered(oneWay ...bool) func(t *testing.T, w *world) {
 		if diff := cmp.Diff(want, call(t, w.c, listClear.At(key(t)), durable.None{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
+	}
+}
+
+var limited = durable.DeclareWorkflow[string, int]("limited")
+
+// atOnce are the runs of a group whose steps are executed, and the most there were.
+var atOnce = struct {
+	mu        sync.Mutex
+	now, most map[string]int
+}{now: map[string]int{}, most: map[string]int{}}
+
+// limitedKind executes two runs at once, of each group.
+func limitedKind() *durable.Kind {
+	enter := func(group string, n int) {
+		atOnce.mu.Lock()
+		defer atOnce.mu.Unlock()
+		atOnce.now[group] += n
+		atOnce.most[group] = max(atOnce.most[group], atOnce.now[group])
+	}
+	return durable.Workflow(limited, func(ctx durable.Context, group string) (int, error) {
+		return durable.Step(ctx, "work", func(ctx context.Context) (int, error) {
+			enter(group, 1)
+			defer enter(group, -1)
+			select {
+			case <-time.After(20 * time.Millisecond):
+				return 1, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		})
+	}, durable.Concurrency(2, durable.LimitBy(func(group string) string { return group })))
+}
+
+// staysWithin: of many runs of one limit no more are executed at once than it
+// says, and all are.
+func staysWithin(t *testing.T, w *world) {
+	const runs = 8
+	var started []*perdure.Run[int]
+	for i := range runs {
+		started = append(started, start(t, w.c, limited.At(fmt.Sprint(key(t), i)), key(t)))
+	}
+	for _, run := range started {
+		result(t, run)
+	}
+	atOnce.mu.Lock()
+	defer atOnce.mu.Unlock()
+	if most := atOnce.most[key(t)]; most > 2 || most < 1 {
+		t.Errorf("%d runs were executed at once, want at most 2", most)
 	}
 }

@@ -50,13 +50,11 @@ func (s *services) utilsKind() *durable.Kind {
 			return executed, durable.Sleep(ctx, 50*time.Millisecond)
 		}),
 		actors.On(utilsCancel, func(ctx durable.Context, _ *durable.None, run string) (durable.None, error) {
-			return durable.Step(ctx, "cancel", func(ctx context.Context) (durable.None, error) {
-				err := s.client.Load().Cancel(ctx, run, "another run")
-				if durable.IsCode(err, durable.ErrConflict.Code) {
-					err = nil // it is over
-				}
+			ref, err := schemas.ParseRef(run)
+			if err != nil {
 				return durable.None{}, err
-			}, durable.RetryFor(time.Minute))
+			}
+			return durable.None{}, durable.CancelRun(ctx, ref, "another run")
 		}),
 	})
 }

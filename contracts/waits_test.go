@@ -201,6 +201,55 @@ func cancelled(op, by string) func(t *testing.T, w *world) {
 	}
 }
 
+// killed: a run that is terminated ends at once, whatever it waits for, without its
+// code; what it had called goes on, until that is terminated. Both keys are free.
+func killed(t *testing.T, w *world) {
+	kill := func(run string) {
+		retried(t, "the termination", func(ctx context.Context) error {
+			return w.c.Terminate(ctx, run, perdure.Why{Reason: "the contract"})
+		})
+	}
+	run := start(t, w.c, runnerStart.At(key(t)), "call")
+	blocked := held(t, w, key(t))
+	call(t, w.c, holderUnlock.At(key(t)), "go on")
+	kill(run.Ref())
+	if _, err := run.Result(soon(t)); !durable.IsCode(err, durable.ErrTerminated.Code) {
+		t.Errorf("the run ends with %v, want terminated", err)
+	}
+	if is, _ := status(t, w.c, blocked); is == "cancelled" {
+		t.Errorf("what it had called is %s", is)
+	}
+	kill(blocked)
+	if !call(t, w.c, blockingFree.At(key(t)), durable.None{}) {
+		t.Error("the blocking key is not free")
+	}
+	if ask(t, w.c, runnerCancelled.At(key(t)), durable.None{}) {
+		t.Error("the runner's code was told")
+	}
+}
+
+// pausedAndResumed: a paused run takes no signal until it is resumed, and then
+// goes on with what came meanwhile.
+func pausedAndResumed(t *testing.T, w *world) {
+	run := start(t, w.c, block.At(key(t)), "x")
+	eventually(t, "it waits", func() bool { _, shown := status(t, w.c, run.Ref()); return shown == "x" })
+	retried(t, "the pause", func(ctx context.Context) error { return w.c.Pause(ctx, run.Ref(), perdure.Why{}) })
+	eventually(t, "it is paused", func() bool { is, _ := status(t, w.c, run.Ref()); return is == "paused" })
+	if err := perdure.Signal(soon(t), w.c, run.Ref(), unblock, "meanwhile"); err != nil {
+		t.Fatal(err)
+	}
+	if got := call(t, w.c, counterAdd.At(key(t)), 1); got.New != 1 { // others go on
+		t.Errorf("got %+v", got)
+	}
+	if is, _ := status(t, w.c, run.Ref()); is != "paused" {
+		t.Errorf("after a signal the run is %s", is)
+	}
+	retried(t, "the resumption", func(ctx context.Context) error { return w.c.Resume(ctx, run.Ref(), perdure.Why{}) })
+	if got := result(t, run); got != "meanwhile" {
+		t.Errorf("resumed, it ends with %q", got)
+	}
+}
+
 // cancel cancels a run that may be over.
 func (w *world) cancel(t *testing.T, run string) {
 	t.Helper()
