@@ -32,7 +32,14 @@ func (a *api) start(ctx context.Context, in startRequest) (any, error) {
 	if err != nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "start %s: %v", id, err)
 	}
-	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Method: in.Method, Payload: &schemas.Payload{Data: input}, Attributes: attributes}
+	busy, err := broker.ParseBusy(in.Busy)
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "start %s: busy %v", id, err)
+	}
+	env := &schemas.Envelope{
+		Type: schemas.Envelope_TASK, Id: in.ID, Method: in.Method, Payload: &schemas.Payload{Data: input},
+		Attributes: attributes, Priority: in.Priority, Busy: busy,
+	}
 	if err := a.check(ctx, id, env); err != nil {
 		return nil, err
 	}

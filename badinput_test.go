@@ -113,7 +113,7 @@ func TestBadInput_OfAForeignPublisherIsADeadLetter(t *testing.T) {
 		{key, `"` + strings.Repeat("x", 2*oneKiB) + `"`, []string{"Perdure-Id", "large"}, "too_large", `input: too large: it has 2050 bytes; the cap is 1024: store it elsewhere and send its name`},
 		{key, `1`, []string{"Perdure-Id", "signal", "Perdure-Signal", "a name", "Perdure-Run", "m"}, "invalid", `signal: invalid name: the kind "a name" contains " ".*`},
 		{key, `1`, []string{"Perdure-Id", "first", "Perdure-Priority", "high"}, "invalid", `Perdure-Priority "high" is not a whole number of 32 bits, e.g. 5 or -1`},
-		{key, `1`, []string{"Perdure-Id", "busy", "Perdure-Busy", "reject"}, "unimplemented", `Perdure-Busy "reject": not in this version; send the task without the header`},
+		{key, `1`, []string{"Perdure-Id", "busy", "Perdure-Busy", "shove"}, "invalid", `Perdure-Busy "shove" is unknown; there are queue, reject, interrupt and replace`},
 		{key, `1`, []string{"Perdure-Id", "deadline", "Perdure-Deadline", "2026-01-01T00:00:00Z"}, "unimplemented", `Perdure-Deadline .*`},
 		{key, `1`, []string{"Perdure-Id", "envelope", "Perdure-Envelope", "7"}, "invalid", `envelope version "7" is unknown: this node reads 1; upgrade it, or send the input as JSON without Perdure-Envelope`},
 	} {

@@ -62,7 +62,7 @@ func (c *Client) Close() error {
 }
 
 // A StartOption configures a message of a client that starts a run: [MessageID],
-// [Attribute], [Priority].
+// [Attribute], [Priority], [IfBusy].
 type StartOption interface {
 	ApplyStart(*durable.StartConfig)
 }
@@ -82,6 +82,10 @@ func Attribute[T durable.AttributeValue](name string, v T) durable.AttributeOpti
 // Priority orders the runs that wait for a permit of a [durable.Concurrency]: the
 // higher goes first, and among equals who came first. The default is 0.
 func Priority(n int) durable.PriorityOption { return durable.Priority(n) }
+
+// IfBusy says what becomes of the message if its identity has an open run:
+// durable.Queue, Reject, Interrupt or Replace. The default is what its kind says.
+func IfBusy(policy durable.BusyPolicy) durable.BusyOption { return durable.IfBusy(policy) }
 
 // A Run is a run that was started, here or elsewhere.
 type Run[Out any] struct {
@@ -154,7 +158,7 @@ func (c *Client) task(to interface {
 	if err != nil {
 		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", ref, err)
 	}
-	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p, Attributes: cfg.Attributes, Priority: cfg.Priority}, nil
+	return ref, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(target.ID), Method: target.Method, Payload: p, Attributes: cfg.Attributes, Priority: cfg.Priority, Busy: cfg.Busy}, nil
 }
 
 // NewMessageID returns a random message ID of 26 characters.

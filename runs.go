@@ -164,7 +164,7 @@ func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, in
 		return nil, cfg.Err
 	}
 	var answer startAnswer
-	req := startRequest{Kind: kind, Key: key, Method: method, ID: cfg.ID, Input: input, Attributes: actors.AttributesOf(cfg.Attributes)}
+	req := startRequest{Kind: kind, Key: key, Method: method, ID: cfg.ID, Input: input, Attributes: actors.AttributesOf(cfg.Attributes), Priority: cfg.Priority, Busy: actors.BusyName(cfg.Busy)}
 	if err := c.do(ctx, "runs.start", req, &answer); err != nil {
 		return nil, err
 	}
@@ -193,6 +193,9 @@ type startRequest struct {
 	// Attributes that the run has from its start: a text that is an RFC 3339 time
 	// is a time.
 	Attributes Attributes `json:"attributes,omitempty"`
+	// Priority and Busy are as the headers of the same names.
+	Priority int32  `json:"priority,omitempty"`
+	Busy     string `json:"busy,omitempty"`
 }
 
 type startAnswer struct {

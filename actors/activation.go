@@ -34,6 +34,9 @@ type activation struct {
 	asleep   bool              // open is suspended: it waits for a message
 	halted   bool              // parked or stopped: nothing of it runs under this lease
 	parked   schemas.RunID     // the run that it is halted for, if it is parked
+	pressed  bool              // there are items with a press
+	first    schemas.RunID     // the run that the identity's last record says is next
+	sought   bool              // first is known to be in the inbox
 	restarts int               // in a row
 	due      []expired         // records to remove between two runs
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
@@ -81,6 +84,8 @@ func (a *activation) receive(msg any) {
 		m.over <- a.conclude(m)
 	case loaded:
 		a.loaded(m)
+	case refused:
+		a.refused(m)
 	case again:
 		a.busy = false
 	case expire:
@@ -129,6 +134,9 @@ func (a *activation) accept(it *item) {
 	case a.busy || a.halted || a.open == nil && len(a.items) > 1 || a.open != nil && a.open.ID != it.run:
 		a.pump.lighten(it) // it waits
 	}
+	if it.isTask() {
+		a.presses(it)
+	}
 }
 
 // executes reports whether the run of a message executes, and takes messages.
@@ -172,6 +180,9 @@ func (a *activation) next() {
 		a.book()
 		return
 	}
+	if a.open == nil && a.goesFirst() {
+		return
+	}
 	if a.open != nil {
 		ref := *a.open
 		for _, it := range a.items {
@@ -183,6 +194,9 @@ func (a *activation) next() {
 			a.execute(ref, nil)
 			return
 		}
+		if a.elbow() {
+			return
+		}
 		// tasks wait behind a suspended run; stray messages do not
 		for _, it := range a.items {
 			if !it.isTask() && !it.early && !a.queued(it.run) {
@@ -190,6 +204,9 @@ func (a *activation) next() {
 				return
 			}
 		}
+		return
+	}
+	if a.elbow() {
 		return
 	}
 	for _, it := range a.items {
@@ -247,6 +264,9 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	})
 	if !begun && placed {
 		u.host.slots.free()
+	}
+	if begun {
+		a.press()
 	}
 }
 
@@ -332,6 +352,13 @@ func (a *activation) conclude(m ended) []*item {
 	if m.end.Kind != runtime.Restart {
 		a.restarts = 0
 	}
+	if a.pressed {
+		for _, it := range a.items {
+			if it.press != nil {
+				it.press.offered = false
+			}
+		}
+	}
 	switch m.end.Kind {
 	case runtime.Finished:
 		if a.kind.Ledger != nil {
@@ -352,6 +379,13 @@ func (a *activation) conclude(m ended) []*item {
 		carrier := a.carrier(m.run)
 		return a.take(func(it *item) bool { return it.run == m.run && it.given && it != carrier })
 	case runtime.Behind:
+		if m.end.Next {
+			a.comesNext(m.end)
+			for _, it := range a.items {
+				it.given = false
+			}
+			return nil
+		}
 		ref := m.end.Open
 		a.open, a.asleep = &ref, m.end.Asleep
 		for _, it := range a.items {

@@ -24,6 +24,7 @@ type item struct {
 	// what reads it again passes it on.
 	light bool
 	early bool   // a signal for a run that was never heard of: it may come
+	press *press // of a task that does not wait as others do; nil for most
 	hash  []byte // of the input of a task that became light
 	bytes atomic.Int64
 }

@@ -137,6 +137,9 @@ func (b *Broker) decodeEnvelope(d *Delivery, h nats.Header) error {
 	if _, known := schemas.Envelope_Type_name[int32(env.Type)]; !known || env.Type == schemas.Envelope_TYPE_UNSPECIFIED {
 		return fmt.Errorf("envelope type %v is unknown to this node; upgrade it", env.Type)
 	}
+	if _, known := schemas.Busy_name[int32(env.Busy)]; !known {
+		return fmt.Errorf("policy %v for a busy identity is unknown to this node; upgrade it", env.Busy)
+	}
 	d.Envelope = env
 	return nil
 }
@@ -167,8 +170,8 @@ func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
 		return fmt.Errorf("input: %w: it has %d bytes; the cap is %d: store it elsewhere and send its name", ErrTooLarge, n, limit)
 	}
 	// What asks for more than this version does must not be run as if it did not.
-	for _, k := range []string{HeaderDeadline, HeaderSession, HeaderBusy} {
-		if v := h.Get(k); v != "" && (k != HeaderBusy || v != "queue") {
+	for _, k := range []string{HeaderDeadline, HeaderSession} {
+		if v := h.Get(k); v != "" {
 			return fmt.Errorf("%s %q: %w; send the task without the header", k, v, errUnimplemented)
 		}
 	}
@@ -178,8 +181,12 @@ func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
 			return fmt.Errorf("%s %q is not a whole number of 32 bits, e.g. 5 or -1", HeaderPriority, v)
 		}
 	}
+	busy, err := ParseBusy(h.Get(HeaderBusy))
+	if err != nil {
+		return fmt.Errorf("%s %w", HeaderBusy, err)
+	}
 	d.Envelope = &schemas.Envelope{
-		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod), Priority: int32(priority),
+		Type: schemas.Envelope_TASK, Method: h.Get(HeaderMethod), Priority: int32(priority), Busy: busy,
 		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
 	}
 	if d.Envelope.Attributes, err = foreignAttributes(h); err != nil {
@@ -207,6 +214,18 @@ func foreignAttributes(h nats.Header) (map[string]*schemas.Attribute, error) {
 		all[name] = a
 	}
 	return all, nil // whether a run may have them is looked at with those of every task
+}
+
+// ParseBusy reads what becomes of a task if its identity is busy; empty is what
+// its kind says.
+func ParseBusy(s string) (schemas.Busy, error) {
+	if s == "" {
+		return schemas.Busy_BUSY_UNSPECIFIED, nil
+	}
+	if b := schemas.Busy_value["BUSY_"+strings.ToUpper(s)]; b != 0 && s == strings.ToLower(s) {
+		return schemas.Busy(b), nil
+	}
+	return 0, fmt.Errorf("%q is unknown; there are queue, reject, interrupt and replace", s)
 }
 
 // foreignSignal reads a signal of a publisher that is not Perdure.
@@ -270,7 +289,13 @@ func (d *Delivery) allowed() error {
 		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 {
 			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender: %w; only %s may; send it without reply, parent and chain", d.From, errDenied, LocalDomain)
 		}
+		if b := env.Busy; b == schemas.Busy_BUSY_INTERRUPT || b == schemas.Busy_BUSY_REPLACE {
+			return fmt.Errorf("a task of domain %s cancels the run that is open, which may be another's: %w; only %s may; send it without %s, or with queue or reject", d.From, errDenied, LocalDomain, HeaderBusy)
+		}
 	case schemas.Envelope_SIGNAL, schemas.Envelope_CANCEL:
+		if env.Parent != "" {
+			return fmt.Errorf("a %s of domain %s names a run of this namespace as its sender: %w; only %s may; send it without parent", strings.ToLower(env.Type.String()), d.From, errDenied, LocalDomain)
+		}
 		if !strings.HasPrefix(env.Run, d.From+":") {
 			return fmt.Errorf("domain %s sends a %s to run %q: %w; it may to its own, whose IDs begin with %q", d.From, strings.ToLower(env.Type.String()), env.Run, errDenied, d.From+":")
 		}

@@ -30,11 +30,12 @@ const (
 	// HeaderPriority is a whole number, 0 without it: of the runs that wait for a
 	// permit of a limit the highest goes first.
 	HeaderPriority = "Perdure-Priority"
-	// HeaderDeadline, HeaderSession and HeaderBusy come with a later version; of
-	// HeaderBusy the value queue, which is what happens without it, is known.
+	// HeaderBusy is what becomes of a task if its identity has an open run: queue,
+	// reject, interrupt or replace. Without it the kind says.
+	HeaderBusy = "Perdure-Busy"
+	// HeaderDeadline and HeaderSession come with a later version.
 	HeaderDeadline = "Perdure-Deadline"
 	HeaderSession  = "Perdure-Session"
-	HeaderBusy     = "Perdure-Busy"
 	// HeaderAttribute, and a name behind it, is an attribute that the run of a task
 	// has from its start: text, or what [schemas.ParseAttribute] sees in it.
 	HeaderAttribute = "Perdure-Attr-"

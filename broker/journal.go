@@ -49,7 +49,7 @@ var rollupSubject = []string{"sub"}
 // ctx ended, with the outcome unknown, or that the entry cannot be stored.
 // The caller appends one entry of an identity at a time.
 func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
-	data, err := proto.Marshal(e)
+	data, err := proto.Marshal(refusedForm(e))
 	if err != nil {
 		return schemas.Outcome{}, fmt.Errorf("encode entry of %v: %w", ref, err)
 	}
@@ -182,6 +182,19 @@ func (j *Journal) stored(m message) (schemas.Stored, error) {
 	if err := proto.Unmarshal(m.data, e); err != nil {
 		return s, fmt.Errorf("%w: journal entry %d of %v is not an entry: %w", ErrIncompatible, m.seq, ref, err)
 	}
-	s.Entry = e
+	s.Entry = e.Normal()
 	return s, nil
+}
+
+// refusedForm returns an entry as it is stored: the record of a run that was
+// refused while another is open is an event, so that a build that does not know it
+// stops there, and does not take it for the identity's last word.
+func refusedForm(e *schemas.Entry) *schemas.Entry {
+	if e.GetRecord().GetOpen() == "" {
+		return e
+	}
+	return &schemas.Entry{
+		Epoch: e.Epoch, Nonce: e.Nonce, Counter: e.Counter, At: e.At,
+		Events: []*schemas.Event{{Kind: &schemas.Event_Refused{Refused: &schemas.Refused{Record: e.Record}}}},
+	}
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // A CallOption configures a message to another identity: [MessageID],
-// [Attribute], [Priority], and for a call [Timeout].
+// [Attribute], [Priority],
+// [IfBusy], and for a call [Timeout].
 type CallOption interface{ applyCall(*callConfig) }
 
 type callConfig struct {
@@ -24,6 +25,7 @@ type StartConfig struct {
 	ID         string // of the message
 	Attributes map[string]*schemas.Attribute
 	Priority   int32 // among those that wait for a permit
+	Busy       BusyPolicy
 	Err        error // what is wrong with an option
 }
 
@@ -136,7 +138,7 @@ func message[In, Out any](ctx Context, send sender, to Target[In, Out], in In, c
 	if err := schemas.ValidAttributes(cfg.Attributes); err != nil {
 		return nil, Fail(ErrInvalid.Code, "message to %s: %v", to.name, err)
 	}
-	target.Attributes, target.Priority = cfg.Attributes, cfg.Priority
+	target.Attributes, target.Priority, target.Busy = cfg.Attributes, cfg.Priority, cfg.Busy
 	p, err := Encode(in)
 	if err != nil {
 		return nil, Fail(ErrInvalid.Code, "input of %s: %v", to.name, err)

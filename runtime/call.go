@@ -18,6 +18,8 @@ type Target struct {
 	Attributes map[string]*schemas.Attribute
 	// Priority orders it among those that wait for a permit of a limit.
 	Priority int32
+	// Busy is what becomes of it if the identity is busy; unset: as its kind says.
+	Busy schemas.Busy
 }
 
 // Call issues a task to another identity and waits for its result: exactly one
@@ -57,7 +59,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	}
 	env := &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Id: string(to.ID), Method: to.Method, Payload: input,
-		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes, Priority: to.Priority,
+		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes, Priority: to.Priority, Busy: to.Busy,
 	}
 	if kind == kindCall {
 		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}

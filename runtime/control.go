@@ -193,7 +193,7 @@ func (l *live) terminateLive(ctx context.Context) *Ending {
 	switch {
 	case err != nil:
 		return ending(Restart, fmt.Errorf("load %s: %w", l.r.ref, err))
-	case len(entries) == 0 || entries[len(entries)-1].Seq != l.head:
+	case len(entries) == 0 || !l.isLast(entries[len(entries)-1].Seq):
 		return ending(Restart, Errorf(ErrFenced.Code, "%s was moved on by somebody else", l.r.ref))
 	}
 	end := l.terminate(ctx, l.r.ref, l.mail, entries)

@@ -100,7 +100,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return ending(Restart, Errorf(ErrFenced.Code, "the journal of %s is gone", ref))
 	}
 	last := entries[len(entries)-1]
-	if last.Seq != x.head { // also where it has a record by now: that may not be settled (P16)
+	if !x.isLast(last.Seq) { // also where it has a record by now: that may not be settled (P16)
 		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
 	}
 	if rec := last.Entry.GetRecord(); rec != nil {

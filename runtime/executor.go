@@ -73,6 +73,7 @@ type Ending struct {
 	Found  bool            // Finished: the record was there before, nothing was executed
 	Open   schemas.Ref     // Behind: the run that goes first
 	Asleep bool            // Behind: it is suspended, and waits for a message
+	Next   bool            // Behind: it has not begun, and interrupted the last one
 	Hash   []byte          // Finished, Suspended, Continued: of the run's input
 	Err    error           // why, for people; nil for Finished, Suspended and Continued
 }
@@ -93,6 +94,7 @@ type Executor struct {
 	claimed bool        // Claimed was appended under this lease
 	open    schemas.Ref // the identity's open run, the zero value for none
 	asleep  bool        // open is suspended
+	aside   bool        // the head is not open's, but a refusal
 	state   *schemas.State
 	rev     uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed
@@ -121,7 +123,7 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 	if head.Entry.GetEpoch() > x.lease.Epoch() {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s belongs to epoch %d, this node has epoch %d", x.id, head.Entry.GetEpoch(), x.lease.Epoch()))
 	}
-	x.head, x.open, x.asleep = head.Seq, schemas.Ref{}, false
+	x.head, x.open, x.asleep, x.aside = head.Seq, schemas.Ref{}, false, false
 	if err := x.readState(ctx); err != nil {
 		return ending(Restart, err)
 	}
@@ -134,11 +136,19 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 		x.state = &schemas.State{Value: rec.GetState()}
 	}
 	if rec == nil {
-		events := head.Entry.GetEvents()
-		x.open, x.asleep = head.Ref, len(events) > 0 && events[len(events)-1].GetSuspended() != nil
+		x.open, x.asleep = head.Ref, suspends(head.Entry)
 		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
-	return x.settle(ctx, head.Ref, rec, head.Seq)
+	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {
+		return end
+	}
+	if open := rec.GetOpen(); open != "" {
+		return x.behindRefusal(ctx, open)
+	}
+	if by := rec.GetSupersededBy(); by != "" {
+		return x.comesNext(ctx, by)
+	}
+	return nil
 }
 
 // Known reports whether the executor has read or written the identity's head.
@@ -217,7 +227,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 		return x.fenced(out.Head)
 	}
 	x.Received()
-	x.head = out.Seq
+	x.head, x.aside = out.Seq, false
 	return nil
 }
 

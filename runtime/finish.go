@@ -85,8 +85,10 @@ func (x *Executor) record(r *run) *schemas.Record {
 		}
 	}
 	if len(r.held) > 0 {
-		rec.SupersededBy = r.superseded
 		rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, r.ref, r.held, rec)...)
+	}
+	if rec.SupersededBy = r.superseded; rec.GetStatus() == schemas.Status_CANCELLED && r.interrupts != "" {
+		rec.SupersededBy = r.interrupts
 	}
 	rec.Suspended = r.suspended || len(rec.Claims) > 1
 	return rec

@@ -64,6 +64,9 @@ type Kind struct {
 	Queries map[string]QueryFunc
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
+	// Busy is what becomes of a message for an identity that has an open run,
+	// where the message does not say; unset: it waits.
+	Busy schemas.Busy
 	// Ledger is the code of a kind that comes with the engine, and has neither
 	// methods nor runs; nil for all others.
 	Ledger Ledger

@@ -77,7 +77,7 @@ func works(g *gauge, d time.Duration) handler {
 		if _, err := step(c, "enter", tell(g.enter, in)); err != nil {
 			return "", err
 		}
-		_, err := c.Wait(c.After("work", d))
+		_, err := result(c, c.After("work", d))
 		return in, err
 	}
 }
@@ -294,6 +294,25 @@ func TestLimit_ARateSpreadsRuns(t *testing.T) {
 		first := at[6]
 		if want := []time.Duration{first, first, first, first + time.Minute}; !slices.Equal(at[6:], want) {
 			t.Errorf("an hour later the runs began after %v, want %v", at[6:], want)
+		}
+	})
+}
+
+// TestLimit_WhoIsCancelledBeforeItsTurnDoesNotBegin: of a rate, as of a permit.
+func TestLimit_WhoIsCancelledBeforeItsTurnDoesNotBegin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := &gauge{}
+		w := world(t, limited(kind("mail", works(g, time.Second)), runtime.Limit{Rule: schemas.Hold_RATE, Interval: time.Hour, Burst: 1}))
+		a := start(w, ref("mail", "a", "1"), "a")
+		synctest.Wait()
+		b := start(w, ref("mail", "b", "1"), "b")
+		<-time.After(time.Minute)
+		w.Cancel(b, "x")
+		expect(t, w, b, "error cancelled")
+		expect(t, w, a, "a")
+		settle(t, w)
+		if !slices.Equal(g.order, []string{"a"}) {
+			t.Errorf("%q ran, want a", g.order)
 		}
 	})
 }

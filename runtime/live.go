@@ -60,6 +60,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if draining && l.steps == 0 && len(l.queue) == 0 {
 			return ending(Restart, errDraining)
 		}
+		if end := l.refuse(ctx); end != nil {
+			return end
+		}
 		asks := mail.asks() // a run that was cancelled, or paused, while it waited begins nothing
 		begin := !draining && !asks.halts() && !l.pausing()
 		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
@@ -304,7 +307,7 @@ func (l *live) happened() (events []*schemas.Event) {
 		case schemas.Envelope_CANCEL:
 			if !l.r.cancelled[env.GetId()] {
 				l.r.cancelled[env.GetId()], l.paused = true, false
-				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage()}}})
+				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env)}}})
 			}
 		case schemas.Envelope_RESULT:
 			path, mine := l.r.local(env.GetPath())

@@ -10,11 +10,13 @@ import (
 // A Mailbox takes messages for a run from its host, and reports of its steps,
 // to the one goroutine that executes it. Putting never blocks.
 type Mailbox struct {
-	mu     sync.Mutex
-	mail   []*schemas.Envelope
-	steps  []stepDone
-	sealed bool
-	notify chan struct{} // holds a token while there is something
+	mu    sync.Mutex
+	mail  []*schemas.Envelope
+	steps []stepDone
+	// refusals are tasks of other runs of the identity, which do not wait.
+	refusals []refusal
+	sealed   bool
+	notify   chan struct{} // holds a token while there is something
 }
 
 // NewMailbox returns an empty mailbox.
@@ -71,7 +73,7 @@ func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
 func (m *Mailbox) empty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.mail)+len(m.steps) == 0
+	return len(m.mail)+len(m.steps)+len(m.refusals) == 0
 }
 
 // sealIfEmpty seals a mailbox that holds nothing, so that a message that comes
@@ -79,7 +81,7 @@ func (m *Mailbox) empty() bool {
 func (m *Mailbox) sealIfEmpty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.mail)+len(m.steps) > 0 {
+	if len(m.mail)+len(m.steps)+len(m.refusals) > 0 {
 		return false
 	}
 	m.sealed = true
@@ -92,6 +94,6 @@ func (m *Mailbox) seal() []*schemas.Envelope {
 	defer m.mu.Unlock()
 	m.sealed = true
 	mail := m.mail
-	m.mail, m.steps = nil, nil
+	m.mail, m.steps, m.refusals = nil, nil, nil
 	return mail
 }

@@ -49,6 +49,9 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 		if _, err := c.Wait(f); err != nil {
 			return nil, err
 		}
+		if _, err := f.Outcome(); err != nil { // cancelled meanwhile
+			return nil, err
+		}
 	}
 	if hold.GetRule() == schemas.Hold_DEBOUNCE {
 		if permit, err = c.ask("confirm", hold); err != nil {

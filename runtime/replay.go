@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 
@@ -61,6 +62,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_CancelRequested:
 		r.paused = false
 		r.cancelled[k.CancelRequested.GetId()] = true
+		r.interrupts = cmp.Or(k.CancelRequested.GetSupersededBy(), r.interrupts)
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)

@@ -50,6 +50,7 @@ type run struct {
 	gen        generation
 	held       []*schemas.Hold  // limits that were asked for, in order
 	superseded string           // the run that took this one's place
+	interrupts string           // the run that interrupted this one
 	undo       []compensation   // in the order registered
 	versions   map[string]int64 // by change
 	versioned  []*schemas.Event // versions that are to be recorded

@@ -34,3 +34,14 @@ func (e *Entry) Replaces() bool {
 	}
 	return false
 }
+
+// Normal returns an entry in the form in which it is worked with: the record of a
+// run that was refused, which is stored as an event, as its record.
+func (e *Entry) Normal() *Entry {
+	if len(e.GetEvents()) == 1 {
+		if r := e.GetEvents()[0].GetRefused(); r != nil {
+			e.Record, e.Events = r.GetRecord(), nil
+		}
+	}
+	return e
+}

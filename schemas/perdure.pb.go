@@ -2629,6 +2629,7 @@ type CancelRequested struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID of the request
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	SupersededBy  string                 `protobuf:"bytes,10,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that interrupts it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2673,6 +2674,13 @@ func (x *CancelRequested) GetId() string {
 func (x *CancelRequested) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *CancelRequested) GetSupersededBy() string {
+	if x != nil {
+		return x.SupersededBy
 	}
 	return ""
 }
@@ -4270,10 +4278,12 @@ const file_perdure_proto_rawDesc = "" +
 	"\aResumed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02by\x18\x03 \x01(\tR\x02by\"9\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"^\n" +
 	"\x0fCancelRequested\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"1\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
+	"\rsuperseded_by\x18\n" +
+	" \x01(\tR\fsupersededBy\"1\n" +
 	"\x06Joined\x12'\n" +
 	"\x05reply\x18\x01 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\"_\n" +
 	"\x0eSignalReceived\x12\x0e\n" +

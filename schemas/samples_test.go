@@ -185,6 +185,7 @@ func flow() map[string]proto.Message {
 		"refused":            refused,
 		"event_refused":      &schemas.Event{Kind: &schemas.Event_Refused{Refused: refused}},
 		"envelope_busy":      &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-18", Payload: payload("7"), Priority: -3, Busy: schemas.Busy_BUSY_REPLACE},
+		"cancel_interrupt":   &schemas.CancelRequested{Id: "c-2", Reason: "interrupted by chat/ann/m-3", SupersededBy: "chat/ann/m-3"},
 		"envelope_queue":     &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-19", Busy: schemas.Busy_BUSY_QUEUE},
 		"envelope_reject":    &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-20", Busy: schemas.Busy_BUSY_REJECT},
 		"envelope_interrupt": &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-21", Busy: schemas.Busy_BUSY_INTERRUPT},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ func startCommand() *cobra.Command {
 	var method, id string
 	var attributes []string
 	var wait bool
+	var priority int
+	var busy string
 	cmd := &cobra.Command{
 		Use:   "start KIND/KEY INPUT",
 		Short: "Start a run; INPUT is JSON",
@@ -43,6 +46,14 @@ why, and it is waited on. The wait may be interrupted: that stops no run.`,
 			if err != nil {
 				return err
 			}
+			policy, err := broker.ParseBusy(busy)
+			if err != nil {
+				return usageError{fmt.Errorf("--busy %w", err)}
+			}
+			opts = append(opts, perdure.Priority(priority))
+			if busy != "" {
+				opts = append(opts, perdure.IfBusy(policy))
+			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				run, err := client.StartJSON(ctx, string(identity.Kind), identity.Key, method, id, input, opts...)
 				if err != nil {
@@ -63,6 +74,8 @@ why, and it is waited on. The wait may be interrupted: that stops no run.`,
 	cmd.Flags().StringVar(&method, "method", "", "method of the kind; empty for its only one")
 	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same run")
 	cmd.Flags().StringArrayVar(&attributes, "attr", nil, "an attribute that the run is found by, as NAME=VALUE: a number, true or false, a time as 2026-11-26T10:00:00Z, or text; may be repeated")
+	cmd.Flags().IntVar(&priority, "priority", 0, "of those that wait for a permit of a limit the highest goes first")
+	cmd.Flags().StringVar(&busy, "busy", "", "what becomes of it if its identity has an open run: queue, reject, interrupt or replace; empty: as its kind says")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the result and print it")
 	return cmd
 }

@@ -24,12 +24,14 @@ type activation struct {
 	msgs []*received // received, not acknowledged
 	mail *runtime.Mailbox
 	ref  schemas.Ref // that mail is for
+	open schemas.Ref // suspended, the zero value for none
 }
 
 // A received is a message that an activation holds.
 type received struct {
 	*message
 	given bool // to the execution
+	press press
 	early bool // a signal of a run that was never heard of: it may come
 }
 
@@ -38,6 +40,7 @@ func (a *activation) receive(msg *message) {
 	m := &received{message: msg}
 	m.given = a.mail != nil && m.ref == a.ref && a.mail.Put(m.env)
 	a.msgs = append(a.msgs, m)
+	a.presses(m)
 	a.mu.Unlock()
 	select {
 	case a.notify <- struct{}{}:
@@ -75,11 +78,14 @@ func (a *activation) held() []*received {
 // serve executes runs with one executor and reports whether there is to be
 // another. A task that is first is run without reading the head before.
 func (a *activation) serve(x *runtime.Executor) (again bool) {
-	var open schemas.Ref // not the zero value: the run that goes first
-	var asleep bool      // it waits for a message
+	var open schemas.Ref  // not the zero value: the run that goes first
+	var asleep bool       // it waits for a message
+	var first schemas.Ref // the run that has interrupted the last one
 	if msgs := a.held(); a.first(msgs) == nil || len(msgs) > 1 {
 		switch end := x.Open(a.p.ctx); {
 		case end == nil:
+		case end.Next:
+			first = end.Open
 		case end.Kind == runtime.Behind:
 			open, asleep = end.Open, end.Asleep
 		default:
@@ -89,13 +95,33 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 	for {
 		var end *runtime.Ending
 		ref := open
+		a.mu.Lock()
+		a.open = open
+		a.mu.Unlock()
 		if open != (schemas.Ref{}) {
-			if asleep && !a.await(func(m *received) bool { return m.ref == open }) {
+			if asleep && !a.await(func(m *received) bool { return a.wants(m, open) }) {
 				return false
+			}
+			if asleep {
+				interrupts, wrong := a.elbow(x, open)
+				if wrong != nil {
+					return a.ended(wrong, schemas.Ref{})
+				}
+				if !interrupts && !slices.ContainsFunc(a.held(), func(m *received) bool { return m.ref == open }) {
+					continue
+				}
 			}
 			end = a.execute(open, nil, func(mail *runtime.Mailbox) *runtime.Ending { return x.Resume(a.p.ctx, open, mail) })
 		} else {
-			m, wrong := a.next(x)
+			if first != (schemas.Ref{}) && !a.await(func(m *received) bool { return m.ref == first }) {
+				return false
+			}
+			_, wrong := a.elbow(x, open)
+			var m *received
+			if wrong == nil {
+				m, wrong = a.next(x, first)
+			}
+			first = schemas.Ref{}
 			if wrong != nil {
 				return a.ended(wrong, schemas.Ref{})
 			}
@@ -123,6 +149,10 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 				return true
 			}
 		case runtime.Behind:
+			if end.Next {
+				first = end.Open
+				continue
+			}
 			open, asleep = end.Open, end.Asleep
 		default:
 			return a.ended(end, ref)
@@ -193,7 +223,7 @@ func (a *activation) first(msgs []*received) *received {
 
 // next returns the next task. What concerns no run that is open or waits is
 // looked up, and acknowledged if its run is over or unknown (P15).
-func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
+func (a *activation) next(x *runtime.Executor, before schemas.Ref) (*received, *runtime.Ending) {
 	for {
 		msgs := a.held()
 		for _, m := range msgs {
@@ -217,6 +247,11 @@ func (a *activation) next(x *runtime.Executor) (*received, *runtime.Ending) {
 				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
 		}
+		for _, m := range msgs {
+			if m.env.GetType() == schemas.Envelope_TASK && (m.ref == before || before == schemas.Ref{} && runtime.Interrupts(m.press.policy)) {
+				return m, nil
+			}
+		}
 		if m := a.first(msgs); m != nil {
 			return m, nil
 		}
@@ -233,11 +268,15 @@ func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Ma
 		m.given = m.ref == ref && (m == task || mail.Put(m.env))
 	}
 	a.mail, a.ref = mail, ref
+	a.pressOn()
 	a.mu.Unlock()
 	end := f(mail)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.mail = nil
+	a.mail, a.ref = nil, schemas.Ref{}
+	for _, m := range a.msgs {
+		m.press.offered = false
+	}
 	return end
 }
 

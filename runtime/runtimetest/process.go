@@ -159,7 +159,12 @@ func (p *Process) crash() {
 // without a wake-up. World.mu is held.
 func (w *World) checkCarriers(id schemas.Identity) {
 	head, ok, err := w.Journal.Head(context.Background(), id)
-	if err != nil || !ok || head.Entry.GetRecord() != nil {
+	if err == nil && ok && head.Entry.GetRecord().GetOpen() != "" { // a refusal, behind which a run is open
+		head.Ref, err = schemas.ParseRef(head.Entry.GetRecord().GetOpen())
+	} else if head.Entry.GetRecord() != nil {
+		return
+	}
+	if err != nil || !ok {
 		return
 	}
 	for _, m := range w.inbox[id] {
