@@ -11,6 +11,7 @@ import (
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
 )
 
 // The workflows whose journals are frozen in testdata/compat. Never change what
@@ -52,6 +53,10 @@ const (
 func compatKinds(phase compatPhase) []*durable.Kind {
 	return slices.Concat(compatFirstKinds(phase), compatLongKinds())
 }
+
+// compatReplayed are the kinds that journals are replayed with: those that every
+// node hosts are among them.
+func compatReplayed() []*durable.Kind { return append(compatKinds(compatNow), schedules.Kind("")) }
 
 func compatFirstKinds(phase compatPhase) []*durable.Kind {
 	return []*durable.Kind{

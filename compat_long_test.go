@@ -7,9 +7,11 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
 )
 
-// Workflows that continue as new, have attributes, and whose kinds have limits.
+// Workflows that continue as new, have attributes, are paused, and whose kinds have
+// limits.
 
 var (
 	compatContinued = durable.DeclareWorkflow[frozenSum, int]("compat-continued")
@@ -18,6 +20,7 @@ var (
 	compatSlowed    = durable.DeclareWorkflow[int, string]("compat-slowed")
 	compatSingle    = durable.DeclareWorkflow[int, string]("compat-single")
 	compatQuiet     = durable.DeclareWorkflow[int, string]("compat-quiet")
+	compatPaused    = durable.DeclareWorkflow[int, string]("compat-paused")
 )
 
 // A frozenSum is the input of each generation.
@@ -68,10 +71,25 @@ func compatLongKinds() []*durable.Kind {
 			}
 			return durable.Await(ctx, compatFinish)
 		}),
+		durable.Workflow(compatPaused, func(ctx durable.Context, n int) (string, error) {
+			if err := compatDo(ctx, "before"); err != nil {
+				return "", err
+			}
+			if _, err := durable.Await(ctx, compatGo); err != nil {
+				return "", err
+			}
+			return held(ctx, n)
+		}),
 		durable.Workflow(compatLimited, held, durable.Concurrency(1), durable.Concurrency(5, durable.LimitName("compat-region"), durable.LimitBy(func(n int) string { return fmt.Sprint(n) }))),
 		durable.Workflow(compatSlowed, held, durable.Rate(1000, time.Second)),
 		durable.Workflow(compatSingle, held, durable.Singleton(durable.Attached())),
 		durable.Workflow(compatQuiet, held, durable.Debounce(20*time.Millisecond)),
+	}
+}
+
+func pause(ref string) func(context.Context, *perdure.Client) error {
+	return func(ctx context.Context, c *perdure.Client) error {
+		return c.Pause(ctx, ref, perdure.Why{Reason: "it is frozen", By: "ops"})
 	}
 }
 
@@ -88,6 +106,28 @@ var frozenLongRuns = []frozenRun{
 			return err
 		},
 		has: []string{"attributes_set", `step_completed "found"`},
+	},
+	{
+		file: "paused", ref: "compat-paused/frozen/frozen",
+		begin: all(begin(compatPaused.At("frozen"), 1), pause("compat-paused/frozen/frozen"), signal("compat-paused/frozen/frozen", 1)),
+		steer: func(ctx context.Context, c *perdure.Client) error {
+			return c.Resume(ctx, "compat-paused/frozen/frozen", perdure.Why{Reason: "it is frozen", By: "ops"})
+		},
+		has: []string{"paused", "", "signal_received", "resumed", `step_completed "held 1"`},
+	},
+	{
+		file: "stays-paused", ref: "compat-paused/stays/frozen", begin: all(begin(compatPaused.At("stays"), 1), pause("compat-paused/stays/frozen")),
+		has: []string{"paused"},
+	},
+	{
+		file: "schedule", ref: "schedule/frozen/frozen",
+		begin: func(ctx context.Context, c *perdure.Client) error {
+			if _, err := perdure.Schedule(ctx, c, "frozen", schedules.Spec{Every: time.Hour}, compatChild.At("scheduled"), 1); err != nil {
+				return err
+			}
+			return c.Schedules().Trigger(ctx, "frozen", schedules.Skip)
+		},
+		has: []string{`step_completed "plan"`, "signal_received", "call_returned"},
 	},
 	{
 		file: "limited", ref: "compat-limited/holds/frozen", begin: begin(compatLimited.At("holds"), 1),

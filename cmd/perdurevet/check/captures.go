@@ -18,11 +18,11 @@ func (c *checker) captures(files []*ast.File) {
 				}
 			case *ast.CallExpr:
 				f, ok := c.object(n.Fun).(*types.Func)
-				if !ok || f.Pkg() == nil || f.Pkg().Path() != durablePath || f.Name() != "Go" {
+				if !ok || f.Pkg() == nil || f.Pkg().Path() != durablePath || f.Name() != "Go" && f.Name() != "OnUpdate" {
 					return true
 				}
 				for _, arg := range n.Args {
-					if lit, ok := ast.Unparen(arg).(*ast.FuncLit); ok {
+					if lit, ok := ast.Unparen(arg).(*ast.FuncLit); ok && c.class[lit] == workflow {
 						c.branchCaptures(lit)
 					}
 				}
