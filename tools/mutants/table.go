@@ -55,7 +55,7 @@ var table = []mutant{
 	},
 	{
 		name: "outbox dropped at a take-over", breaks: "P16: who comes next finishes the effects of a record", file: "runtime/executor.go",
-		old: "return x.settle(ctx, head.Ref, rec, head.Seq)", new: "return nil",
+		old: "if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {", new: "if end := (*Ending)(nil); end != nil {",
 		by: []tests{engine("TestRandomProgramsUnderCrashes")},
 	},
 	{
@@ -102,7 +102,12 @@ var table = []mutant{
 	{
 		name: "signals forgotten by continue-as-new", breaks: "a run that continues as new keeps what it has not awaited", file: "runtime/generation.go",
 		old: "Mail: r.signals.left()", new: "Mail: nil",
-		by: []tests{engine("TestP15|TestRandomPrograms"), contracts("TestKitchenSinkSuspended")},
+		by: []tests{engine("TestContinueAsNew"), contracts("TestKitchenSinkSuspended")},
+	},
+	{
+		name: "limit one too many", breaks: "no more runs at once than a limit says", file: "runtime/limiter.go",
+		old: "return int(l.GetHold().GetMax())", new: "return int(l.GetHold().GetMax()) + 1",
+		by: []tests{memory("stays_within_its_limit")},
 	},
 	{
 		name: "attempts unbounded", breaks: "a step is tried as often as its policy says", file: "runtime/retry.go",
