@@ -131,7 +131,11 @@ func TestBadInput_OfAForeignPublisherIsADeadLetter(t *testing.T) {
 			t.Errorf("the dead letter is %+v, want one of code %s that says %s", d, tt.code, tt.reason)
 		}
 	}
-	_, e := api[struct{}](t, nc, "runs.get", `{"run":"account/k/malformed"}`)
+	_, e := api[struct{}](t, nc, "runs.start", `{"kind":"account","key":"k","id":"shoved","input":{"cents":1},"busy":"shove"}`)
+	if e.Code != "invalid" || e.Message != `start account/k: busy "shove" is unknown; there are queue, reject, interrupt and replace` {
+		t.Errorf("an unknown policy: %+v", e)
+	}
+	_, e = api[struct{}](t, nc, "runs.get", `{"run":"account/k/malformed"}`)
 	if e.Code != "not_found" || !strings.Contains(e.Message, "no run account/k/malformed: its task was put aside as a dead letter, number 1, because of invalid: body") {
 		t.Errorf("its run is %+v", e)
 	}

@@ -122,6 +122,25 @@ func TestLimit_GivesBackWhatComesTooLate(t *testing.T) {
 	s.until("the permit is given back", func() bool { h, w := s.holds("booth"); return h+w == 0 })
 }
 
+// TestLimit_AnOperatorGivesBack what a run holds whose journal is gone.
+func TestLimit_AnOperatorGivesBack(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.boothKinds(durable.Concurrency(1))...)
+	s.start()
+	limit := schemas.Identity{Kind: "perdure-limit", Key: "booth"}
+	a, b := ref("booth", "a", "a"), ref("booth", "b", "b")
+	s.send(a, "", "a")
+	s.until("a is in", func() bool { return g.times("a") == 1 })
+	g.open("b")
+	s.send(b, "", "b")
+	s.until("b waits", func() bool { _, w := s.holds("booth"); return w == 1 })
+	s.foreign(limit, map[string]string{"Perdure-Method": "release"}, fmt.Sprintf(`{"run":%q}`, a))
+	result[string](s, b)
+	g.open("a")
+	result[string](s, a)
+}
+
 // TestLimit_ManyAreTakenInTogether: what waits for a limit becomes few entries.
 func TestLimit_ManyAreTakenInTogether(t *testing.T) {
 	t.Parallel()
@@ -137,4 +156,31 @@ func TestLimit_ManyAreTakenInTogether(t *testing.T) {
 		result[string](s, ref("booth", fmt.Sprint(i), fmt.Sprint(i)))
 	}
 	s.until("nobody holds or waits", func() bool { h, w := s.holds("booth"); return h+w == 0 })
+}
+
+// TestLimit_ALongQueueLeavesNoObjects: a state that is too large for a message is
+// an object, and the one before it goes.
+func TestLimit_ALongQueueLeavesNoObjects(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.boothKinds(durable.Concurrency(1))...)
+	s.start()
+	s.send(ref("booth", "a", "a"), "", "a")
+	s.until("a is in", func() bool { return g.times("a") == 1 })
+	limit := schemas.Identity{Kind: "perdure-limit", Key: "booth"}
+	long := strings.Repeat("x", 200)
+	n := int(s.b.MaxMessage())/500 + 50
+	for i := range n {
+		r := ref("booth", fmt.Sprint(long, i), fmt.Sprint(long, i))
+		ask := fmt.Appendf(nil, `{"run":%q,"path":"0.1","hold":{"rule":"CONCURRENCY","max":1,"tenant":%q}}`, r, long)
+		s.publish(limit, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: fmt.Sprint("ask", i), Method: "acquire", Payload: &schemas.Payload{Data: ask}})
+	}
+	s.idle(limit)
+	if _, waiting := s.holds("booth"); waiting != n {
+		t.Errorf("%d wait, want %d", waiting, n)
+	}
+	names, err := s.b.Blobs().Of(s.ctx, limit)
+	if err != nil || len(names) != 1 {
+		t.Errorf("the limit has the objects %q, %v; want one", names, err)
+	}
 }

@@ -91,6 +91,19 @@ func removeReplaced(ctx context.Context, b *broker.Broker, run schemas.Ref, part
 	return err
 }
 
+// removeLeft removes objects of a ledger, but those of an entry.
+func removeLeft(ctx context.Context, b *broker.Broker, names []string, part string) error {
+	for _, name := range names {
+		if strings.HasPrefix(lastPart(name), part+"-") || strings.HasPrefix(lastPart(name), messageBlob) {
+			continue
+		}
+		if err := b.Blobs().Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // stateObject names the object of an identity's state; empty for none.
