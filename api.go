@@ -64,8 +64,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"nodes.list":     decoded(a.nodes),
 		"dead.list":      decoded(a.dead),
 		"runs.approve":   later("approvals"),
-		"runs.retry":     later("retry from a failed step"),
-		"runs.fork":      later("fork from a step"),
+		"runs.retry":     decoded(a.retry),
+		"runs.fork":      decoded(a.fork),
 	}
 	maps.Copy(endpoints, a.schedules())
 	for kind, k := range n.host.Kinds() {
@@ -167,7 +167,7 @@ func later(what string) func(context.Context, []byte) (any, error) {
 	return func(context.Context, []byte) (any, error) {
 		return nil, &durable.Error{
 			Code: durable.ErrUnimplemented.Code, Final: true,
-			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, pause, resume, terminate, signal and query are; the changelog says when this comes",
+			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, pause, resume, terminate, retry, fork, signal and query are; the changelog says when this comes",
 		}
 	}
 }

@@ -37,6 +37,9 @@ func decoded[In any](fn func(context.Context, In) (any, error)) func(context.Con
 func fieldsOf(t reflect.Type) []string {
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous {
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		names = append(names, name)
 	}

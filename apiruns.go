@@ -125,6 +125,12 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 		info.CustomStatus, info.CustomCodec = actors.PayloadJSON(p)
 	}
 	info.Attributes = actors.AttributesOf(rec.GetAttributes())
+	info.ForkedFrom, info.ForkStep = rec.GetFork().GetRun(), rec.GetFork().GetStep()
+	if rec.GetHistory() {
+		if info.Forks, err = a.forks(ctx, ref); err != nil {
+			return nil, err
+		}
+	}
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
 	info.Generation = rec.GetGeneration()
 	info.SupersededBy = rec.GetSupersededBy()

@@ -71,6 +71,11 @@ type RunInfo struct {
 	// Archived says that its retention time is over and it is kept to be looked at:
 	// see [Keep]. Its message ID is not remembered any more.
 	Archived bool `json:"archived,omitempty"`
+	// ForkedFrom is the run that it began with a copy of, ForkStep the first step
+	// that it did itself; Forks are those of it whose IDs were not chosen.
+	ForkedFrom string   `json:"forked_from,omitempty"`
+	ForkStep   string   `json:"fork_step,omitempty"`
+	Forks      []string `json:"forks,omitempty"`
 	// CustomStatus is what the run's code showed last, by durable.SetStatus; in
 	// the form of Done.Result, CustomCodec its codec where that is not JSON.
 	CustomStatus json.RawMessage `json:"custom_status,omitempty"`

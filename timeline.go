@@ -18,6 +18,12 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 		archived = "  archived"
 	}
 	fmt.Fprintf(out, "%s  %s%s\n", info.Run, info.Status, archived)
+	if info.ForkedFrom != "" {
+		fmt.Fprintf(out, "forked from %s%s\n", info.ForkedFrom, beforeStep(info.ForkStep))
+	}
+	for _, f := range info.Forks {
+		fmt.Fprintf(out, "forked as %s\n", f)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	next := 0
 	for i, c := range info.Claims {
@@ -64,6 +70,13 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 		_, err = fmt.Fprintf(out, "result: %s\n", info.Result)
 	}
 	return err
+}
+
+func beforeStep(step string) string {
+	if step == "" {
+		return ""
+	}
+	return ", before step " + step
 }
 
 func claimNote(i int, c Claim) string {

@@ -387,7 +387,7 @@ func TestWire_IsDiscoveredAsAMicroService(t *testing.T) {
 func TestWire_WhatComesLaterIsUnimplemented(t *testing.T) {
 	t.Parallel()
 	nc := plain(t, running(t, "", perdure.Host(greetKind())))
-	for _, endpoint := range []string{"runs.approve", "runs.retry", "runs.fork"} {
+	for _, endpoint := range []string{"runs.approve"} {
 		m, err := nc.RequestWithContext(testContext(t), "perdure.api."+endpoint, []byte(`{"run":"greet/a/a"}`))
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/perdure/perdure/broker"
@@ -51,7 +52,7 @@ func (u *pump) unhold(it *item) { u.held.add(-1, -it.bytes.Swap(0)) }
 func (u *pump) unwrap(it *item) {
 	p := it.d.Envelope.GetPayload()
 	it.d.Data, it.d.Headers = nil, nil
-	it.light = p.GetBlob() != nil
+	it.light = p.GetBlob() != nil || slices.ContainsFunc(it.d.Envelope.GetFork().GetResults(), func(r *schemas.ForkResult) bool { return r.GetResult().GetBlob() != nil })
 	u.weigh(it, int64(len(p.GetData())))
 }
 

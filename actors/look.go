@@ -162,9 +162,9 @@ type Event struct {
 }
 
 // Events returns the events of a run's journal from a sequence. Of a run that
-// has ended only the record is left.
+// has completed only the record is left, unless its kind keeps the history.
 func Events(ctx context.Context, b *broker.Broker, ref schemas.Ref, from uint64) ([]Event, error) {
-	entries, err := journal{b, b.Journal()}.Load(ctx, ref)
+	entries, err := journal{b, b.Journal()}.Entries(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -214,4 +214,14 @@ func PayloadOf(d Done) (*schemas.Payload, error) {
 		return nil, runtime.Errorf(runtime.ErrInvalid.Code, "codec %q is wanted as a base64 string: %v", d.Codec, err)
 	}
 	return &schemas.Payload{Data: data, Codec: d.Codec}, nil
+}
+
+// Entries returns the journal of a run, with what its record keeps. The error
+// matches runtime.ErrNotFound for a run that has none.
+func Entries(ctx context.Context, b *broker.Broker, ref schemas.Ref) ([]schemas.Stored, error) {
+	entries, err := journal{b, b.Journal()}.Entries(ctx, ref)
+	if err == nil && len(entries) == 0 {
+		err = runtime.Errorf(runtime.ErrNotFound.Code, "no run %s has a journal: it was never started, or its record is older than the retention time", ref)
+	}
+	return entries, err
 }

@@ -29,6 +29,7 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 	switch m := m.(type) {
 	case *schemas.Envelope:
 		one(m.GetPayload())
+		results(m.GetFork(), one)
 	case *schemas.State:
 		one(m.GetValue())
 	case *schemas.Entry:
@@ -36,6 +37,7 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 			switch k := e.GetKind().(type) {
 			case *schemas.Event_Started:
 				one(k.Started.GetInput())
+				results(k.Started.GetFork(), one)
 			case *schemas.Event_Continued:
 				one(k.Continued.GetCarried())
 			case *schemas.Event_StepCompleted:
@@ -61,6 +63,13 @@ func ofRecord(rec *schemas.Record, one func(*schemas.Payload)) {
 	one(rec.GetCustomStatus())
 	for _, env := range rec.GetOutbox() {
 		one(env.GetPayload())
+	}
+}
+
+// results visits what a fork replaces.
+func results(f *schemas.Fork, one func(*schemas.Payload)) {
+	for _, r := range f.GetResults() {
+		one(r.GetResult())
 	}
 }
 
@@ -191,13 +200,23 @@ func (j journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, boo
 }
 
 func (j journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
-	all, err := j.Journal.Load(ctx, ref)
-	for _, s := range all {
-		if err == nil {
-			err = j.fill(ctx, s.Entry)
+	return j.filled(ctx)(j.Journal.Load(ctx, ref))
+}
+
+func (j journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	return j.filled(ctx)(j.Journal.Entries(ctx, ref))
+}
+
+// filled returns what reads the payloads of entries that were loaded.
+func (j journal) filled(ctx context.Context) func([]schemas.Stored, error) ([]schemas.Stored, error) {
+	return func(all []schemas.Stored, err error) ([]schemas.Stored, error) {
+		for _, s := range all {
+			if err == nil {
+				err = j.fill(ctx, s.Entry)
+			}
 		}
+		return all, err
 	}
-	return all, err
 }
 
 func (j journal) fill(ctx context.Context, e *schemas.Entry) error {

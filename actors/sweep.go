@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -65,7 +66,7 @@ func (u *pump) sweepOnce(ctx context.Context) error {
 		if u.host.kinds[id.Kind] == nil || kept[id] {
 			continue
 		}
-		switch goes, err := u.old(ctx, s); {
+		switch goes, err := u.old(ctx, s, horizon); {
 		case err != nil:
 			return err
 		case !goes:
@@ -89,8 +90,9 @@ func (u *pump) sweepOnce(ctx context.Context) error {
 const sweepMax = 16_384
 
 // old reports whether an entry that is older than the retention time may go.
-// One that is left below a record it removes.
-func (u *pump) old(ctx context.Context, s schemas.Stored) (bool, error) {
+// One that is left below a record it removes; those that a record keeps go with
+// it.
+func (u *pump) old(ctx context.Context, s schemas.Stored, horizon time.Time) (bool, error) {
 	b := u.host.cfg.Broker
 	if s.Entry.GetRecord() == nil {
 		// of an open run, or left by a crash between storing a record and purging
@@ -98,6 +100,9 @@ func (u *pump) old(ctx context.Context, s schemas.Stored) (bool, error) {
 		last, ok, err := b.Journal().Last(ctx, s.Ref)
 		if err != nil || !ok || last.Entry.GetRecord() == nil {
 			return false, err
+		}
+		if last.Entry.GetRecord().GetHistory() {
+			return !last.Time.After(horizon), nil
 		}
 		return true, b.Journal().Delete(ctx, s.Seq)
 	}
@@ -183,6 +188,22 @@ func over(done <-chan struct{}) bool {
 
 var errSwept = errors.New("records were removed")
 
+// removeHistory removes the entries that a record keeps. They go before it: left
+// without it they would be a run that is open. Whoever dies in between leaves a
+// record with less before it, which goes with the next sweep.
+func removeHistory(ctx context.Context, b *broker.Broker, ref schemas.Ref, record schemas.Stored) error {
+	if !record.Entry.GetRecord().GetHistory() {
+		return nil
+	}
+	entries, err := b.Journal().Entries(ctx, ref)
+	for _, s := range entries {
+		if err == nil && s.Seq < record.Seq {
+			err = b.Journal().Delete(ctx, s.Seq)
+		}
+	}
+	return err
+}
+
 // removeRecords removes records and what belongs to them. Its ending is Restart,
 // for errSwept if all went well: the head may be gone.
 func (a *activation) removeRecords(ctx context.Context, records []expired) *runtime.Ending {
@@ -199,6 +220,9 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 		switch {
 		case err == nil && ok && last.Seq == r.seq:
 			if archived[r.ref], err = a.pump.host.archive(ctx, last); err == nil {
+				err = removeHistory(ctx, b, r.ref, last)
+			}
+			if err == nil {
 				err = b.Journal().Delete(ctx, r.seq)
 			}
 		case err == nil && !ok: // it went before, and its objects may be left

@@ -139,10 +139,20 @@ func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (s schemas.Stored, 
 	return s, ok, nil
 }
 
-// Load returns the entries of a run in order; none when the run is unknown.
-// It begins at the last entry that replaces those before it: what a roll-up has not yet
-// removed below it does not count (P19).
+// Load returns the entries of a run in order, its record alone if it has one;
+// none when the run is unknown.
 func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	entries, err := j.Entries(ctx, ref)
+	if n := len(entries); n > 1 && entries[n-1].Entry.Record != nil {
+		return entries[n-1:], err
+	}
+	return entries, err
+}
+
+// Entries returns the entries of a run in order, those that its record keeps
+// included. It begins at the last entry that replaces those before it: what a
+// roll-up has not yet removed below it does not count (P19).
+func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
 	var entries []schemas.Stored
 	for m, err := range j.b.runs.scan(ctx, j.b.names.RunSubject(ref), 0) {
 		var s schemas.Stored

@@ -44,6 +44,7 @@ type Context struct {
 type line struct {
 	count int
 	rand  *rand.Rand
+	seed  schemas.Ref // that rand was made of
 }
 
 // Info returns which run this is.
@@ -68,8 +69,9 @@ func (c *Context) NewID() string {
 // Rand returns a generator whose numbers are the same on every replay.
 func (c *Context) Rand() *rand.Rand {
 	c.check()
-	if c.line.rand == nil {
-		c.line.rand = deriveRand(c.run.info.Namespace, c.run.ref, c.run.global(c.prefix))
+	if seed := c.run.seed(); c.line.rand == nil || c.line.seed != seed {
+		c.line.seed = seed
+		c.line.rand = deriveRand(c.run.info.Namespace, seed, c.run.global(c.prefix))
 	}
 	return c.line.rand
 }

@@ -112,6 +112,11 @@ func (m *Mailbox) asks() (a asking) {
 // terminate commits a run by what its journal says, and runs no code of it: it is
 // over, whatever it was doing. entries are its journal.
 func (x *Executor) terminate(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored) *Ending {
+	return x.end(ctx, ref, mail, entries, schemas.Status_CANCELLED, Errorf(ErrTerminated.Code, "%s", mail.terminated()))
+}
+
+// end commits a run that its code does not end.
+func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored, status schemas.Status, why error) *Ending {
 	rec, _ := Timeline(entries)
 	started := startedOf(entries)
 	r := &run{started: started, wakes: map[string]time.Time{}}
@@ -133,27 +138,33 @@ func (x *Executor) terminate(ctx context.Context, ref schemas.Ref, mail *Mailbox
 		}
 	}
 	rec.Suspended = rec.Suspended || len(rec.Claims) > 1
-	why := "the run was terminated"
 	for _, env := range mail.seal() {
-		switch c := env.GetControl(); {
-		case r.joins(env):
+		if r.joins(env) {
 			r.joined = append(r.joined, env.GetReply())
-		case c.GetAction() == schemas.Control_TERMINATE:
-			why = terminateMessage(c)
 		}
 	}
-	rec.Status, rec.Error = schemas.Status_CANCELLED, EncodeError(Errorf(ErrTerminated.Code, "%s", why))
+	rec.Status, rec.Error, rec.History = status, EncodeError(why), true
 	rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, ref, started.GetHolds(), rec)...)
 	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...))
 }
 
-func terminateMessage(c *schemas.Control) string {
+// terminated says who asks that the run ends, and why.
+func (m *Mailbox) terminated() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	s := "the run was terminated"
-	if c.GetBy() != "" {
-		s += " by " + c.GetBy()
-	}
-	if c.GetReason() != "" {
-		s += ": " + c.GetReason()
+	for _, env := range m.mail {
+		c := env.GetControl()
+		if c.GetAction() != schemas.Control_TERMINATE {
+			continue
+		}
+		if c.GetBy() != "" {
+			s += " by " + c.GetBy()
+		}
+		if c.GetReason() != "" {
+			s += ": " + c.GetReason()
+		}
+		break
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // A Task is a message that asks for a run.
@@ -57,7 +58,23 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if asks.terminate {
 		return x.terminate(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()))
 	}
-	if len(x.kind.Limits) > 0 {
+	fork := t.Envelope.GetFork()
+	if fork != nil {
+		c, err := x.source(ctx, fork)
+		var wrong *Error
+		switch {
+		case errors.As(err, &wrong):
+			return x.end(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()), schemas.Status_FAILED, err)
+		case err != nil:
+			return ending(Restart, err)
+		}
+		started.Fork = proto.CloneOf(fork)
+		for _, r := range started.Fork.GetResults() {
+			r.Result = inline(r.GetResult())
+		}
+		started.Fork.Segments = c.Segments
+	}
+	if len(x.kind.Limits) > 0 && fork == nil {
 		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
 	}
 	if end := x.stale(); end != nil {
@@ -84,6 +101,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		return end
 	}
 	x.known, x.claimed, x.open = true, true, t.Ref
+	if fork != nil {
+		return x.Resume(ctx, t.Ref, mail)
+	}
 	r := x.newRun(t.Ref)
 	x.trace(ctx, r, started)
 	return x.execute(ctx, r, mail, e)
@@ -137,8 +157,19 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	if s == nil {
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
 	}
+	if s.GetFork() != nil {
+		copied, end := x.copy(ctx, ref, mail, s.GetFork(), entries)
+		if end != nil {
+			return end
+		}
+		entries = copied
+	}
 	x.trace(ctx, r, s)
 	if err := r.load(entries); err != nil {
+		if r.fork != nil && onlyClaims(entries[r.fork.last(entries)+1:]) { // it has done nothing by itself
+			r.drop()
+			return x.end(ctx, ref, mail, entries, schemas.Status_FAILED, forkMismatch(s.GetFork(), err))
+		}
 		return x.park(ctx, r, err)
 	}
 	r.confirm(entries)
@@ -186,14 +217,22 @@ func onlyClaims(entries []schemas.Stored) bool {
 // confirm marks the messages that the journal shows to be accepted: the next
 // entry is appended only after what the one before puts out is confirmed.
 func (r *run) confirm(entries []schemas.Stored) {
+	last := -1 // of what was copied
+	if r.fork != nil {
+		last = r.fork.last(entries)
+	}
 	for i, s := range entries {
-		if onlyClaims(entries[i+1:]) {
+		copied := i <= last
+		follows := !onlyClaims(entries[max(i, last)+1:])
+		if !copied && !follows {
 			return
 		}
 		for _, e := range s.Entry.GetEvents() {
 			for _, path := range []string{e.GetCalled().GetPath(), e.GetSent().GetPath()} {
 				if f := r.futures[path]; path != "" && f != nil {
-					f.msg.confirmed = true
+					// a call that was copied without its result is sent again: whom it
+					// called answers the fork, too
+					f.msg.confirmed = follows || f.done || f.kind == kindSend
 				}
 			}
 		}

@@ -87,7 +87,7 @@ func (e Export) Open() error {
 	case n == 0:
 		return Errorf(ErrNotFound.Code, "no run %s has a journal", e.Ref)
 	case e.Entries[n-1].Entry.GetRecord() != nil:
-		return Errorf(ErrInvalid.Code, "%s is over: only its record is left; export runs that are open", e.Ref)
+		return Errorf(ErrInvalid.Code, "%s is over: only its record is left; export runs that are open, or that failed, or whose kind has durable.KeepHistory", e.Ref)
 	}
 	return nil
 }
@@ -135,6 +135,9 @@ func ReplayJSON(journal []byte, kinds ...*Kind) error {
 // load makes the entries of a journal happen to the run.
 func (r *run) load(entries []schemas.Stored) error {
 	r.readAhead(entries)
+	if err := r.forks(entries); err != nil {
+		return err
+	}
 	for i, s := range entries {
 		if r.replays = !onlyClaims(entries[i+1:]); !r.replays {
 			r.log = r.loud // what the code says after the last recorded event is new

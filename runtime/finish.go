@@ -43,6 +43,9 @@ func (x *Executor) record(r *run) *schemas.Record {
 		Published: s.GetPublished(), Started: r.info.Started.UnixNano(),
 		Claims: r.timeline.claims, CustomStatus: r.shown.value, Generation: r.gen.number, Attributes: r.attrs.now,
 	}
+	if r.fork != nil {
+		rec.Started = r.fork.at.UnixNano()
+	}
 	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.result.GetData())) > limit {
 		r.err = Errorf(ErrTooLarge.Code, "the result of %s has %d bytes; the cap is %d: store it elsewhere and return its name", r.ref, len(r.result.GetData()), limit)
 	}
@@ -91,6 +94,8 @@ func (x *Executor) record(r *run) *schemas.Record {
 		rec.SupersededBy = r.interrupts
 	}
 	rec.Suspended = r.suspended || len(rec.Claims) > 1
+	rec.Fork = forkOf(s)
+	rec.History = x.kind.KeepHistory || r.err != nil && r.superseded == ""
 	return rec
 }
 

@@ -74,7 +74,15 @@ func (g *generation) ended(r *run, err error) error {
 
 // derive returns an ID of the run, see [DeriveID]; each generation has its own.
 func (r *run) derive(purpose, path string) string {
-	return DeriveID(r.info.Namespace, r.ref, purpose, r.global(path))
+	ref := r.ref
+	switch {
+	case r.fork == nil:
+	case purpose == "id":
+		ref = r.seed()
+	default:
+		ref = r.sender(path)
+	}
+	return DeriveID(r.info.Namespace, ref, purpose, r.global(path))
 }
 
 // global names a path of this generation among those of all; local undoes it.

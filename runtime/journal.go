@@ -17,6 +17,9 @@ type Journal interface {
 	Last(ctx context.Context, ref schemas.Ref) (last schemas.Stored, ok bool, err error)
 	// Load returns the entries of a run in order, only its record if it has one.
 	Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
+	// Entries returns the entries of a run in order, also those that its record
+	// keeps.
+	Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
 	// Append stores e as the next entry of a run if the last sequence of its
 	// whole identity is after (0: nothing). An entry that [schemas.Entry.Replaces]
 	// those before it of its run does so in the same write. An unknown outcome is resolved inside: an error means

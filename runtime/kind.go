@@ -59,9 +59,12 @@ type Kind struct {
 	Stateful bool
 	// Keep is how long records of an outcome are kept to be looked at, where that is
 	// not as the node says.
-	Keep    map[schemas.Status]time.Duration
-	Methods map[string]Method // by method name; "" is the only method of a kind that has one
-	Queries map[string]QueryFunc
+	Keep map[schemas.Status]time.Duration
+	// KeepHistory keeps the journals of its runs that complete, too, until their
+	// records go.
+	KeepHistory bool
+	Methods     map[string]Method // by method name; "" is the only method of a kind that has one
+	Queries     map[string]QueryFunc
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
 	// Busy is what becomes of a message for an identity that has an open run,

@@ -16,6 +16,9 @@ import (
 // is a mismatch, and the error says what was recorded and what was asked for.
 func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	r.now = time.Unix(0, at).UTC()
+	if r.fork != nil {
+		r.fork.happens(r, e)
+	}
 	r.applied++
 	var err error
 	switch k := e.GetKind().(type) {

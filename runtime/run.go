@@ -48,6 +48,7 @@ type run struct {
 	wakes      map[string]time.Time // wake-ups that may stand, and when they are due
 	parked     *schemas.Parked
 	gen        generation
+	fork       *origin          // nil: the run is none
 	held       []*schemas.Hold  // limits that were asked for, in order
 	superseded string           // the run that took this one's place
 	interrupts string           // the run that interrupted this one
@@ -83,6 +84,9 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 // begin starts the handler. It blocks at its first verb when begin returns.
 func (r *run) begin(s *schemas.Started) {
 	r.started = s
+	if r.fork != nil {
+		r.fork.begin(r)
+	}
 	r.info.Method, r.info.Parent, r.info.Started = s.GetMethod(), s.GetParent(), r.now
 	if r.gen.number > 0 {
 		r.info.Started, r.info.Generation = r.gen.begun, int(r.gen.number)

@@ -79,6 +79,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
 				rec.Published, rec.Started = st.GetPublished(), cmp.Or(began, at)
+				rec.Fork = forkOf(st)
 			case *schemas.Event_StepCompleted:
 				t.step(k.StepCompleted, at)
 			case *schemas.Event_TimerCreated:

@@ -19,10 +19,10 @@ type Outcome struct {
 }
 
 // Replaces reports whether an entry stands for all before it of its run: a
-// record, or the beginning of a run that continues as new.
+// record that keeps no history, or the beginning of a run that continues as new.
 func (e *Entry) Replaces() bool {
-	if e.GetRecord() != nil {
-		return true
+	if rec := e.GetRecord(); rec != nil {
+		return !rec.GetHistory()
 	}
 	for i, ev := range e.GetEvents() {
 		if ev.GetContinued() != nil {

@@ -264,7 +264,7 @@ func (x Control_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Control_Action.Descriptor instead.
 func (Control_Action) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{4, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type Hold_Rule int32
@@ -319,7 +319,7 @@ func (x Hold_Rule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hold_Rule.Descriptor instead.
 func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Payload is a value in the encoding that its codec names.
@@ -539,6 +539,7 @@ type Envelope struct {
 	Busy          Busy                   `protobuf:"varint,20,opt,name=busy,proto3,enum=perdure.v1.Busy" json:"busy,omitempty"`                                                                 // TASK: what becomes of it if its identity is busy; unset: as its kind says
 	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
 	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked
+	Fork          *Fork                  `protobuf:"bytes,18,opt,name=fork,proto3" json:"fork,omitempty"`                                                                                       // TASK: the run begins with what another one recorded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,6 +700,206 @@ func (x *Envelope) GetControl() *Control {
 	return nil
 }
 
+func (x *Envelope) GetFork() *Fork {
+	if x != nil {
+		return x.Fork
+	}
+	return nil
+}
+
+// Fork says what a run begins with: a copy of what another one of its kind has
+// recorded.
+type Fork struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`                  // reference of that run
+	Step          string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`                // number of the first step that is not copied; empty: all are
+	Uncancelled   bool                   `protobuf:"varint,3,opt,name=uncancelled,proto3" json:"uncancelled,omitempty"` // what came before it was cancelled is copied
+	Results       []*ForkResult          `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`          // in the place of those that were recorded
+	Segments      []*ForkSegment         `protobuf:"bytes,5,rep,name=segments,proto3" json:"segments,omitempty"`        // of Started: whose the copied events are, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fork) Reset() {
+	*x = Fork{}
+	mi := &file_perdure_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fork) ProtoMessage() {}
+
+func (x *Fork) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fork.ProtoReflect.Descriptor instead.
+func (*Fork) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Fork) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Fork) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Fork) GetUncancelled() bool {
+	if x != nil {
+		return x.Uncancelled
+	}
+	return false
+}
+
+func (x *Fork) GetResults() []*ForkResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *Fork) GetSegments() []*ForkSegment {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+// ForkResult is what a step of a fork came to, whatever it was.
+type ForkResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Result        *Payload               `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkResult) Reset() {
+	*x = ForkResult{}
+	mi := &file_perdure_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkResult) ProtoMessage() {}
+
+func (x *ForkResult) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkResult.ProtoReflect.Descriptor instead.
+func (*ForkResult) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ForkResult) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ForkResult) GetResult() *Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// ForkSegment is events of a fork that were copied from one run: what the code
+// derives of a run's reference while they are replayed is that run's.
+type ForkSegment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`      // reference
+	Began         int64                  `protobuf:"varint,2,opt,name=began,proto3" json:"began,omitempty"` // Unix nanoseconds
+	Events        uint64                 `protobuf:"varint,3,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForkSegment) Reset() {
+	*x = ForkSegment{}
+	mi := &file_perdure_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForkSegment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForkSegment) ProtoMessage() {}
+
+func (x *ForkSegment) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForkSegment.ProtoReflect.Descriptor instead.
+func (*ForkSegment) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ForkSegment) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *ForkSegment) GetBegan() int64 {
+	if x != nil {
+		return x.Began
+	}
+	return 0
+}
+
+func (x *ForkSegment) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
 // Control is what an operator asks of a run. Its code is not told.
 type Control struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -711,7 +912,7 @@ type Control struct {
 
 func (x *Control) Reset() {
 	*x = Control{}
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +924,7 @@ func (x *Control) String() string {
 func (*Control) ProtoMessage() {}
 
 func (x *Control) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +937,7 @@ func (x *Control) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Control.ProtoReflect.Descriptor instead.
 func (*Control) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{4}
+	return file_perdure_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Control) GetAction() Control_Action {
@@ -771,7 +972,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +984,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +997,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{5}
+	return file_perdure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Reply) GetRun() string {
@@ -828,7 +1029,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1041,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1054,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{6}
+	return file_perdure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Entry) GetEpoch() uint64 {
@@ -931,7 +1132,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1144,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1157,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7}
+	return file_perdure_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -1298,7 +1499,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1511,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1524,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{8}
+	return file_perdure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Claimed) GetNode() string {
@@ -1360,13 +1561,14 @@ type Started struct {
 	Trace         map[string]string      `protobuf:"bytes,8,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Published     int64                  `protobuf:"varint,9,opt,name=published,proto3" json:"published,omitempty"` // when the broker accepted it, Unix nanoseconds
 	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
+	Fork          *Fork                  `protobuf:"bytes,14,opt,name=fork,proto3" json:"fork,omitempty"`           // what it begins with, which the entries behind it have
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1580,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1593,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{9}
+	return file_perdure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Started) GetMethod() string {
@@ -1464,6 +1666,13 @@ func (x *Started) GetHolds() []*Hold {
 	return nil
 }
 
+func (x *Started) GetFork() *Fork {
+	if x != nil {
+		return x.Fork
+	}
+	return nil
+}
+
 // Refused is the only event of a run that was not executed, because another run
 // of its identity is open: it is not the identity's last word, as a record is.
 type Refused struct {
@@ -1475,7 +1684,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1696,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1709,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10}
+	return file_perdure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refused) GetRecord() *Record {
@@ -1531,7 +1740,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1752,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1765,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11}
+	return file_perdure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hold) GetRule() Hold_Rule {
@@ -1651,7 +1860,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1872,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1885,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{12}
+	return file_perdure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Ask) GetRun() string {
@@ -1734,7 +1943,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1955,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1968,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{13}
+	return file_perdure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Permit) GetAt() int64 {
@@ -1807,7 +2016,7 @@ type LimitState struct {
 
 func (x *LimitState) Reset() {
 	*x = LimitState{}
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2028,7 @@ func (x *LimitState) String() string {
 func (*LimitState) ProtoMessage() {}
 
 func (x *LimitState) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2041,7 @@ func (x *LimitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
 func (*LimitState) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14}
+	return file_perdure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LimitState) GetHold() *Hold {
@@ -1906,7 +2115,7 @@ type Waiter struct {
 
 func (x *Waiter) Reset() {
 	*x = Waiter{}
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2127,7 @@ func (x *Waiter) String() string {
 func (*Waiter) ProtoMessage() {}
 
 func (x *Waiter) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2140,7 @@ func (x *Waiter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiter.ProtoReflect.Descriptor instead.
 func (*Waiter) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{15}
+	return file_perdure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Waiter) GetRun() string {
@@ -1987,7 +2196,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2208,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2221,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{16}
+	return file_perdure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -2045,7 +2254,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2266,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2279,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{17}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -2134,7 +2343,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2355,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2368,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{18}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -2192,7 +2401,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2413,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2426,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -2241,7 +2450,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2462,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2475,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Called) GetPath() string {
@@ -2315,7 +2524,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2536,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2549,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -2378,7 +2587,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2599,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2612,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Sent) GetPath() string {
@@ -2453,7 +2662,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2674,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2687,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -2515,7 +2724,7 @@ type Paused struct {
 
 func (x *Paused) Reset() {
 	*x = Paused{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2736,7 @@ func (x *Paused) String() string {
 func (*Paused) ProtoMessage() {}
 
 func (x *Paused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2749,7 @@ func (x *Paused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paused.ProtoReflect.Descriptor instead.
 func (*Paused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Paused) GetId() string {
@@ -2576,7 +2785,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2797,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2810,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Resumed) GetId() string {
@@ -2636,7 +2845,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2857,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2870,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -2695,7 +2904,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2916,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2929,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -2743,7 +2952,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +2964,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +2977,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -2803,7 +3012,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +3024,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +3037,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Versioned) GetChange() string {
@@ -2861,7 +3070,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +3082,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +3095,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -2938,7 +3147,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3159,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3172,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -3012,7 +3221,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3233,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3246,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Seen) GetId() string {
@@ -3065,7 +3274,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3286,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3299,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -3124,7 +3333,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3345,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3358,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -3250,7 +3459,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3262,7 +3471,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3275,7 +3484,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -3303,7 +3512,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3524,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3537,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -3372,13 +3581,15 @@ type Record struct {
 	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
 	Open          string                 `protobuf:"bytes,28,opt,name=open,proto3" json:"open,omitempty"`                                     // in Refused: reference of the run that is open
 	SupersededBy  string                 `protobuf:"bytes,29,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that took its place
+	History       bool                   `protobuf:"varint,24,opt,name=history,proto3" json:"history,omitempty"`                              // the run's entries stay before it
+	Fork          *Fork                  `protobuf:"bytes,25,opt,name=fork,proto3" json:"fork,omitempty"`                                     // what the run began with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3390,7 +3601,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3403,7 +3614,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Record) GetStatus() Status {
@@ -3567,6 +3778,20 @@ func (x *Record) GetSupersededBy() string {
 	return ""
 }
 
+func (x *Record) GetHistory() bool {
+	if x != nil {
+		return x.History
+	}
+	return false
+}
+
+func (x *Record) GetFork() *Fork {
+	if x != nil {
+		return x.Fork
+	}
+	return nil
+}
+
 // Outbox is messages that leave with a record, where they do not fit into it.
 type Outbox struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3577,7 +3802,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3814,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3827,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -3623,7 +3848,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3860,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3873,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -3689,7 +3914,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3701,7 +3926,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3939,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -3792,7 +4017,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +4029,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +4042,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *State) GetValue() *Payload {
@@ -3856,7 +4081,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +4093,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +4106,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Member) GetId() string {
@@ -3938,7 +4163,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3950,7 +4175,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +4188,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Owner) GetNode() string {
@@ -3999,7 +4224,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4236,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4249,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4066,7 +4291,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\xcf\x06\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xf5\x06\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -4088,7 +4313,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\bpriority\x18\x13 \x01(\x05R\bpriority\x12$\n" +
 	"\x04busy\x18\x14 \x01(\x0e2\x10.perdure.v1.BusyR\x04busy\x12\x14\n" +
 	"\x05limit\x18\x15 \x01(\tR\x05limit\x12-\n" +
-	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x1a8\n" +
+	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x12$\n" +
+	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4106,7 +4332,21 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04WAKE\x10\x04\x12\n" +
 	"\n" +
 	"\x06CANCEL\x10\x05\x12\v\n" +
-	"\aCONTROL\x10\a\"\xad\x01\n" +
+	"\aCONTROL\x10\a\"\xb5\x01\n" +
+	"\x04Fork\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
+	"\vuncancelled\x18\x03 \x01(\bR\vuncancelled\x120\n" +
+	"\aresults\x18\x04 \x03(\v2\x16.perdure.v1.ForkResultR\aresults\x123\n" +
+	"\bsegments\x18\x05 \x03(\v2\x17.perdure.v1.ForkSegmentR\bsegments\"M\n" +
+	"\n" +
+	"ForkResult\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\"M\n" +
+	"\vForkSegment\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
+	"\x05began\x18\x02 \x01(\x03R\x05began\x12\x16\n" +
+	"\x06events\x18\x03 \x01(\x04R\x06events\"\xad\x01\n" +
 	"\aControl\x122\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x1a.perdure.v1.Control.ActionR\x06action\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
@@ -4156,7 +4396,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12%\n" +
-	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\"\x8c\x03\n" +
+	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\"\xb2\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -4168,7 +4408,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05chain\x18\a \x03(\tR\x05chain\x124\n" +
 	"\x05trace\x18\b \x03(\v2\x1e.perdure.v1.Started.TraceEntryR\x05trace\x12\x1c\n" +
 	"\tpublished\x18\t \x01(\x03R\tpublished\x12&\n" +
-	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x1a8\n" +
+	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x12$\n" +
+	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -4330,7 +4571,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xc0\a\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x80\b\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -4361,7 +4602,9 @@ const file_perdure_proto_rawDesc = "" +
 	"attributes\x12'\n" +
 	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\x12\x12\n" +
 	"\x04open\x18\x1c \x01(\tR\x04open\x12#\n" +
-	"\rsuperseded_by\x18\x1d \x01(\tR\fsupersededBy\x1aT\n" +
+	"\rsuperseded_by\x18\x1d \x01(\tR\fsupersededBy\x12\x18\n" +
+	"\ahistory\x18\x18 \x01(\bR\ahistory\x12$\n" +
+	"\x04fork\x18\x19 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\":\n" +
@@ -4444,7 +4687,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -4455,143 +4698,152 @@ var file_perdure_proto_goTypes = []any{
 	(*Blob)(nil),            // 6: perdure.v1.Blob
 	(*Error)(nil),           // 7: perdure.v1.Error
 	(*Envelope)(nil),        // 8: perdure.v1.Envelope
-	(*Control)(nil),         // 9: perdure.v1.Control
-	(*Reply)(nil),           // 10: perdure.v1.Reply
-	(*Entry)(nil),           // 11: perdure.v1.Entry
-	(*Event)(nil),           // 12: perdure.v1.Event
-	(*Claimed)(nil),         // 13: perdure.v1.Claimed
-	(*Started)(nil),         // 14: perdure.v1.Started
-	(*Refused)(nil),         // 15: perdure.v1.Refused
-	(*Hold)(nil),            // 16: perdure.v1.Hold
-	(*Ask)(nil),             // 17: perdure.v1.Ask
-	(*Permit)(nil),          // 18: perdure.v1.Permit
-	(*LimitState)(nil),      // 19: perdure.v1.LimitState
-	(*Waiter)(nil),          // 20: perdure.v1.Waiter
-	(*StepStarted)(nil),     // 21: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 22: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 23: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 24: perdure.v1.TimerFired
-	(*Called)(nil),          // 25: perdure.v1.Called
-	(*CallReturned)(nil),    // 26: perdure.v1.CallReturned
-	(*Sent)(nil),            // 27: perdure.v1.Sent
-	(*Suspended)(nil),       // 28: perdure.v1.Suspended
-	(*Paused)(nil),          // 29: perdure.v1.Paused
-	(*Resumed)(nil),         // 30: perdure.v1.Resumed
-	(*CancelRequested)(nil), // 31: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 32: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 33: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 34: perdure.v1.Versioned
-	(*Continued)(nil),       // 35: perdure.v1.Continued
-	(*Carried)(nil),         // 36: perdure.v1.Carried
-	(*Seen)(nil),            // 37: perdure.v1.Seen
-	(*StatusSet)(nil),       // 38: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 39: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 40: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 41: perdure.v1.Parked
-	(*Record)(nil),          // 42: perdure.v1.Record
-	(*Outbox)(nil),          // 43: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 44: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 45: perdure.v1.TimelineStep
-	(*State)(nil),           // 46: perdure.v1.State
-	(*Member)(nil),          // 47: perdure.v1.Member
-	(*Owner)(nil),           // 48: perdure.v1.Owner
-	(*Namespace)(nil),       // 49: perdure.v1.Namespace
-	nil,                     // 50: perdure.v1.Envelope.TraceEntry
-	nil,                     // 51: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 52: perdure.v1.Started.TraceEntry
-	nil,                     // 53: perdure.v1.LimitState.ServedEntry
-	nil,                     // 54: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 55: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 56: perdure.v1.Record.AttributesEntry
-	nil,                     // 57: perdure.v1.TimelineStep.AttributesEntry
+	(*Fork)(nil),            // 9: perdure.v1.Fork
+	(*ForkResult)(nil),      // 10: perdure.v1.ForkResult
+	(*ForkSegment)(nil),     // 11: perdure.v1.ForkSegment
+	(*Control)(nil),         // 12: perdure.v1.Control
+	(*Reply)(nil),           // 13: perdure.v1.Reply
+	(*Entry)(nil),           // 14: perdure.v1.Entry
+	(*Event)(nil),           // 15: perdure.v1.Event
+	(*Claimed)(nil),         // 16: perdure.v1.Claimed
+	(*Started)(nil),         // 17: perdure.v1.Started
+	(*Refused)(nil),         // 18: perdure.v1.Refused
+	(*Hold)(nil),            // 19: perdure.v1.Hold
+	(*Ask)(nil),             // 20: perdure.v1.Ask
+	(*Permit)(nil),          // 21: perdure.v1.Permit
+	(*LimitState)(nil),      // 22: perdure.v1.LimitState
+	(*Waiter)(nil),          // 23: perdure.v1.Waiter
+	(*StepStarted)(nil),     // 24: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 25: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 26: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 27: perdure.v1.TimerFired
+	(*Called)(nil),          // 28: perdure.v1.Called
+	(*CallReturned)(nil),    // 29: perdure.v1.CallReturned
+	(*Sent)(nil),            // 30: perdure.v1.Sent
+	(*Suspended)(nil),       // 31: perdure.v1.Suspended
+	(*Paused)(nil),          // 32: perdure.v1.Paused
+	(*Resumed)(nil),         // 33: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 34: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 35: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 36: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 37: perdure.v1.Versioned
+	(*Continued)(nil),       // 38: perdure.v1.Continued
+	(*Carried)(nil),         // 39: perdure.v1.Carried
+	(*Seen)(nil),            // 40: perdure.v1.Seen
+	(*StatusSet)(nil),       // 41: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 42: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 43: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 44: perdure.v1.Parked
+	(*Record)(nil),          // 45: perdure.v1.Record
+	(*Outbox)(nil),          // 46: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 47: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 48: perdure.v1.TimelineStep
+	(*State)(nil),           // 49: perdure.v1.State
+	(*Member)(nil),          // 50: perdure.v1.Member
+	(*Owner)(nil),           // 51: perdure.v1.Owner
+	(*Namespace)(nil),       // 52: perdure.v1.Namespace
+	nil,                     // 53: perdure.v1.Envelope.TraceEntry
+	nil,                     // 54: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 55: perdure.v1.Started.TraceEntry
+	nil,                     // 56: perdure.v1.LimitState.ServedEntry
+	nil,                     // 57: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 58: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 59: perdure.v1.Record.AttributesEntry
+	nil,                     // 60: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	6,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
 	2,  // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
 	5,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	7,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	10, // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	50, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	51, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	13, // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	53, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	54, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,  // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	9,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
-	3,  // 9: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
-	12, // 10: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	42, // 11: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	13, // 12: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	14, // 13: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	21, // 14: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	22, // 15: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	23, // 16: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	24, // 17: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	25, // 18: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	26, // 19: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	27, // 20: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	28, // 21: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	31, // 22: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	32, // 23: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	41, // 24: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	33, // 25: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	34, // 26: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	38, // 27: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	35, // 28: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	40, // 29: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	15, // 30: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	29, // 31: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	30, // 32: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	5,  // 33: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	10, // 34: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	52, // 35: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	16, // 36: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	42, // 37: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	4,  // 38: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	7,  // 39: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	16, // 40: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	5,  // 41: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	7,  // 42: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	5,  // 43: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	7,  // 44: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	16, // 45: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	20, // 46: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	20, // 47: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	53, // 48: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	5,  // 49: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	7,  // 50: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	54, // 51: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	5,  // 52: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	7,  // 53: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	10, // 54: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	5,  // 55: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	5,  // 56: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	8,  // 57: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	8,  // 58: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	37, // 59: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	10, // 60: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	28, // 61: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	5,  // 62: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	55, // 63: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,  // 64: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,  // 65: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	5,  // 66: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	7,  // 67: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	5,  // 68: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	8,  // 69: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	44, // 70: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	45, // 71: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	5,  // 72: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	56, // 73: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	5,  // 74: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	8,  // 75: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	57, // 76: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	5,  // 77: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	39, // 78: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	39, // 79: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	39, // 80: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	12, // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	9,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
+	10, // 10: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
+	11, // 11: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
+	5,  // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
+	3,  // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	15, // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	45, // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	16, // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	17, // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	24, // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	25, // 19: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	26, // 20: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	27, // 21: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	28, // 22: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	29, // 23: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	30, // 24: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	31, // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	34, // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	35, // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	44, // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	36, // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	37, // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	41, // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	38, // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	43, // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	18, // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	32, // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	33, // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	5,  // 37: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	13, // 38: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	55, // 39: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	19, // 40: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	9,  // 41: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
+	45, // 42: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,  // 43: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	7,  // 44: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	19, // 45: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	5,  // 46: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	7,  // 47: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	5,  // 48: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	7,  // 49: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	19, // 50: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	23, // 51: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	23, // 52: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	56, // 53: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	5,  // 54: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	7,  // 55: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	57, // 56: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	5,  // 57: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	7,  // 58: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	13, // 59: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	5,  // 60: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	5,  // 61: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	8,  // 62: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	8,  // 63: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	40, // 64: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	13, // 65: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	31, // 66: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	5,  // 67: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	58, // 68: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,  // 69: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,  // 70: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	5,  // 71: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	7,  // 72: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	5,  // 73: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	8,  // 74: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	47, // 75: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	48, // 76: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	5,  // 77: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	59, // 78: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	5,  // 79: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	9,  // 80: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	8,  // 81: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	60, // 82: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	5,  // 83: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	42, // 84: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	42, // 85: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	42, // 86: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	87, // [87:87] is the sub-list for method output_type
+	87, // [87:87] is the sub-list for method input_type
+	87, // [87:87] is the sub-list for extension type_name
+	87, // [87:87] is the sub-list for extension extendee
+	0,  // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -4599,7 +4851,7 @@ func file_perdure_proto_init() {
 	if File_perdure_proto != nil {
 		return
 	}
-	file_perdure_proto_msgTypes[7].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[10].OneofWrappers = []any{
 		(*Event_Claimed)(nil),
 		(*Event_Started)(nil),
 		(*Event_StepStarted)(nil),
@@ -4622,7 +4874,7 @@ func file_perdure_proto_init() {
 		(*Event_Paused)(nil),
 		(*Event_Resumed)(nil),
 	}
-	file_perdure_proto_msgTypes[34].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[37].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
@@ -4635,7 +4887,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   53,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -59,14 +59,7 @@ why, and it is waited on. The wait may be interrupted: that stops no run.`,
 				if err != nil {
 					return err
 				}
-				if !wait {
-					if c.output == "json" {
-						return printJSON(cmd.OutOrStdout(), map[string]string{"run": run.Ref()})
-					}
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), run.Ref())
-					return err
-				}
-				return waitFor(ctx, cmd, client, run, &c)
+				return started(ctx, cmd, client, run, &c, wait)
 			})
 		},
 	}

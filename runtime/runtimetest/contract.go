@@ -27,6 +27,7 @@ func TestJournal(t *testing.T, open func(t *testing.T) runtime.Journal) {
 		"the same write sent again is stored once":                   sameWriteOnce,
 		"another write with the same counter is fenced":              otherNonceIsFenced,
 		"a record replaces the entries of its run and no others":     recordReplaces,
+		"a record that keeps the history replaces nothing":           recordKeeps,
 		"the head is the record until something follows":             headIsRecord,
 		"of writers that race for a place one wins":                  oneWins,
 		"what is changed after an append or a load is not stored":    storedIsApart,
@@ -225,6 +226,21 @@ func recordReplaces(t *testing.T, j runtime.Journal) {
 	mustStore(t, j, two, seq, record(5, "two"))
 	expectRun(t, j, one, record(3, "one"))
 	expectRun(t, j, two, record(5, "two"))
+}
+
+func recordKeeps(t *testing.T, j runtime.Journal) {
+	one, two := ref("shop", "a", "1"), ref("shop", "a", "2")
+	kept := record(3, "one")
+	kept.Record.History = true
+	seq := mustStore(t, j, one, 0, entry(1, "a"))
+	seq = mustStore(t, j, one, seq, entry(2, "b"))
+	seq = mustStore(t, j, one, seq, kept)
+	expectRun(t, j, one, kept)
+	mustStore(t, j, two, seq, entry(4, "a"))
+	all, err := j.Entries(t.Context(), one)
+	if err != nil || len(all) != 3 || all[2].Entry.GetRecord() == nil {
+		t.Errorf("it keeps %v, %v; want two entries and the record", all, err)
+	}
 }
 
 func headIsRecord(t *testing.T, j runtime.Journal) {

@@ -78,8 +78,18 @@ func (j *Journal) last(ctx context.Context, id schemas.Identity, match func(stor
 	return schemas.Stored{}, false, nil
 }
 
-// Load returns the entries of a run in order.
+// Load returns the entries of a run in order, its record alone if it has one.
 func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	entries, err := j.Entries(ctx, ref)
+	if n := len(entries); n > 1 && entries[n-1].Entry.GetRecord() != nil {
+		return entries[n-1:], err
+	}
+	return entries, err
+}
+
+// Entries returns the entries of a run in order, those that its record keeps
+// included.
+func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

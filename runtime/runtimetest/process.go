@@ -197,6 +197,11 @@ func (j processJournal) Load(ctx context.Context, ref schemas.Ref) (es []schemas
 	return es, err
 }
 
+func (j processJournal) Entries(ctx context.Context, ref schemas.Ref) (es []schemas.Stored, err error) {
+	err = j.p.read(func() (err error) { es, err = j.p.w.Journal.Entries(ctx, ref); return err })
+	return es, err
+}
+
 func (j processJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (out schemas.Outcome, err error) {
 	what := "append "
 	if e.GetRecord() != nil {

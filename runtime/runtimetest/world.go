@@ -281,7 +281,8 @@ func (w *World) Left() (left []string) {
 		left = append(left, fmt.Sprintf("wake-up %s of %s", k.timer, k.ref))
 	}
 	for _, s := range w.Journal.All() {
-		if s.Entry.GetRecord() == nil {
+		last, _, err := w.Journal.Last(context.Background(), s.Ref)
+		if err != nil || s.Entry.GetRecord() == nil && !last.Entry.GetRecord().GetHistory() {
 			left = append(left, fmt.Sprintf("entry %d of %s", s.Seq, s.Ref))
 		}
 	}

@@ -1,0 +1,201 @@
+package perdure
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Fork says where a fork begins; see [Client.Fork].
+type Fork struct {
+	// Step is the number of the first step, timer, call or send that the fork does
+	// itself, as [Client.Get] lists them: everything that was recorded before its
+	// result is copied. Empty: everything that was recorded at all.
+	Step string `json:"step,omitempty"`
+	// Key is the fork's, of the same kind; empty: that of the run.
+	Key string `json:"key,omitempty"`
+	// ID is the fork's message ID; empty: the run's with ~1, ~2 and so on behind it.
+	ID string `json:"id,omitempty"`
+	// Input replaces the run's, as JSON. Where what is copied depends on it, the fork
+	// fails as [durable.ErrNondeterministic].
+	Input json.RawMessage `json:"input,omitempty"`
+	// Results are, by number, what steps and calls before Step, and Step itself, came
+	// to in the place of what was recorded, as JSON.
+	Results map[string]json.RawMessage `json:"results,omitempty"`
+}
+
+// Fork starts a run that begins with a copy of what another one has recorded, and
+// goes on from a step by itself, with the code that is deployed now. What is copied
+// is not done again; what comes after has message IDs and idempotency keys of its
+// own. A call that was made and not answered is answered to the fork as well. An
+// actor's fork begins from the state that its identity has now. A fork waits for
+// its turn in its key, and takes no limit of its kind.
+//
+// A run can be forked while it is open, and after it failed or was cancelled; one
+// that completed if its kind has [durable.KeepHistory]. The error matches
+// [durable.ErrNotFound] for a run or a step that is not there,
+// [durable.ErrConflict] for a run whose journal is not kept and for an ID that was
+// used before with another input, and [durable.ErrInvalid] for what cannot be.
+//
+// Wrong: forking a run that is open to have two of it: both do what follows.
+func (c *Client) Fork(ctx context.Context, run string, f Fork) (*Run[json.RawMessage], error) {
+	return c.forked(ctx, "runs.fork", forkRequest{run, f})
+}
+
+// Retry starts a run that tries again what made another one fail: a fork from the
+// step whose failure ended it, from what came before it was cancelled, or, where
+// neither is so, with all that it has recorded, e.g. for code that was mended. The
+// run that failed stays as it is: who waited for it was told. The errors are those
+// of [Client.Fork]; [durable.ErrConflict] is also a run that has not failed, and
+// one that did something after its failure, e.g. undid what came before: then
+// choose a step yourself.
+func (c *Client) Retry(ctx context.Context, run string) (*Run[json.RawMessage], error) {
+	return c.forked(ctx, "runs.retry", runRequest{run})
+}
+
+func (c *Client) forked(ctx context.Context, endpoint string, in any) (*Run[json.RawMessage], error) {
+	var answer forkAnswer
+	if err := c.do(ctx, endpoint, in, &answer); err != nil {
+		return nil, err
+	}
+	ref, err := schemas.ParseRef(answer.Run)
+	if err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", endpoint, err)
+	}
+	return &Run[json.RawMessage]{c: c, ref: ref}, nil
+}
+
+type forkRequest struct {
+	Run string `json:"run"`
+	Fork
+}
+
+type forkAnswer struct {
+	Run  string `json:"run"`
+	Step string `json:"step,omitempty"` // the first that is done anew
+}
+
+func (a *api) fork(ctx context.Context, in forkRequest) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := actors.Entries(ctx, a.node.b, ref)
+	if err != nil {
+		return nil, err
+	}
+	f := &schemas.Fork{Run: ref.String(), Step: in.Step}
+	for _, path := range slices.Sorted(maps.Keys(in.Results)) {
+		data, err := broker.CompactJSON(in.Results[path])
+		if err != nil {
+			return nil, durable.Fail(durable.ErrInvalid.Code, "result of step %s: %v", path, err)
+		}
+		f.Results = append(f.Results, &schemas.ForkResult{Path: path, Result: &schemas.Payload{Data: data}})
+	}
+	return a.startFork(ctx, ref, entries, f, in.Fork)
+}
+
+func (a *api) retry(ctx context.Context, in runRequest) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := actors.Entries(ctx, a.node.b, ref)
+	if err != nil {
+		return nil, err
+	}
+	switch rec := entries[len(entries)-1].Entry.GetRecord(); {
+	case rec == nil:
+		return nil, durable.Fail(durable.ErrConflict.Code, "retry %s: it has not ended; resume it if it is paused", ref)
+	case rec.GetStatus() == schemas.Status_COMPLETED:
+		return nil, durable.Fail(durable.ErrConflict.Code, "retry %s: it is completed; fork it from a step to do that again", ref)
+	}
+	f, err := runtime.FailedStep(ref, entries)
+	if err != nil {
+		return nil, err
+	}
+	return a.startFork(ctx, ref, entries, f, Fork{})
+}
+
+// startFork checks what can be checked of a fork before it is accepted, and
+// publishes its task.
+func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schemas.Stored, f *schemas.Fork, in Fork) (any, error) {
+	if _, err := runtime.CopyFor(source, entries, f); err != nil {
+		return nil, err
+	}
+	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Fork: f}
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if st := e.GetStarted(); st != nil {
+				env.Method, env.Payload = st.GetMethod(), st.GetInput()
+			}
+			if set := e.GetAttributesSet(); set != nil && set.GetCount() == 0 {
+				env.Attributes = set.GetAttributes()
+			}
+		}
+	}
+	if len(in.Input) > 0 {
+		data, err := broker.CompactJSON(in.Input)
+		if err != nil {
+			return nil, durable.Fail(durable.ErrInvalid.Code, "input of a fork of %s: %v", source, err)
+		}
+		env.Payload = &schemas.Payload{Data: data}
+	}
+	id := source.Identity
+	if in.Key != "" {
+		id.Key = in.Key
+	}
+	if env.Id == "" {
+		all, err := a.forks(ctx, id.Run(source.ID))
+		if err != nil {
+			return nil, err
+		}
+		env.Id = string(forkID(source.ID, len(all)+1))
+	}
+	if err := a.check(ctx, id, env); err != nil {
+		return nil, err
+	}
+	ref := id.Run(schemas.RunID(env.Id))
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	if _, known, err := actors.Known(ctx, a.node.b, ref); err != nil {
+		return nil, err
+	} else if known {
+		return nil, durable.Fail(durable.ErrConflict.Code, "fork %s: there is a run %s already; use another ID", source, ref)
+	}
+	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, id, env); err != nil {
+		return nil, err
+	}
+	return forkAnswer{ref.String(), f.GetStep()}, nil
+}
+
+// forkID is the ID of the n-th fork of a run, from 1, where none is chosen.
+func forkID(id schemas.RunID, n int) schemas.RunID {
+	return schemas.RunID(string(id) + "~" + strconv.Itoa(n))
+}
+
+// maxForks bounds how many forks of a run are looked for.
+const maxForks = 1000
+
+// forks returns the references of the forks of a run whose IDs were not chosen.
+func (a *api) forks(ctx context.Context, ref schemas.Ref) (all []string, err error) {
+	for n := 1; n <= maxForks; n++ {
+		f := ref.Identity.Run(forkID(ref.ID, n))
+		_, known, err := actors.Known(ctx, a.node.b, f)
+		if err != nil || !known {
+			return all, err
+		}
+		all = append(all, f.String())
+	}
+	return all, nil
+}

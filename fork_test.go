@@ -1,0 +1,108 @@
+package perdure_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+)
+
+var compile = durable.DeclareWorkflow[string, string]("build")
+
+// TestFailedRunIsRetried from the step that failed it, twice, and forked with
+// another result, for another key; its journal is whole meanwhile.
+func TestFailedRunIsRetried(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	var fetched, compiled atomic.Int64
+	broken.Store(true)
+	node := running(t, "", perdure.Host(durable.Workflow(compile, func(ctx durable.Context, what string) (string, error) {
+		src, err := durable.Step(ctx, "fetch", func(context.Context) (string, error) {
+			fetched.Add(1)
+			return "source of " + what + strings.Repeat(" ", 700_000), nil // it is stored as an object
+		})
+		if err != nil {
+			return "", err
+		}
+		out, err := durable.Step(ctx, "compile", func(context.Context) (string, error) {
+			if compiled.Add(1); broken.Load() {
+				return "", durable.Fail("syntax", "line 3")
+			}
+			return "binary", nil
+		})
+		return out + " of the " + strings.TrimSpace(src), err
+	})))
+	ctx, c := testContext(t), node.Client()
+	run, err := perdure.Start(ctx, c, compile.At("a"), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Result(ctx); !durable.IsCode(err, "syntax") {
+		t.Fatalf("the run: %v", err)
+	}
+	if journal, err := c.Export(ctx, run.Ref()); err != nil || !strings.Contains(string(journal), "compile") {
+		t.Errorf("its journal: %.100s, %v", journal, err)
+	}
+	result := func(r *perdure.Run[json.RawMessage], err error, ref, want string) {
+		t.Helper()
+		if err != nil || r.Ref() != ref {
+			t.Fatalf("got %v, %v; want %s", r, err, ref)
+		}
+		got, err := r.Result(ctx)
+		if err != nil {
+			got = json.RawMessage("error " + err.Error())
+		}
+		if string(got) != want {
+			t.Errorf("%s: got %s, want %s", ref, got, want)
+		}
+	}
+	again, err := c.Retry(ctx, run.Ref())
+	result(again, err, "build/a/a~1", "error line 3")
+	broken.Store(false)
+	again, err = c.Retry(ctx, run.Ref())
+	result(again, err, "build/a/a~2", `"binary of the source of a"`)
+	again, err = c.Retry(ctx, "build/a/a~1") // a retry of a retry
+	result(again, err, "build/a/a~1~1", `"binary of the source of a"`)
+	fork, err := c.Fork(ctx, run.Ref(), perdure.Fork{Step: "2", Key: "b", ID: "b", Results: map[string]json.RawMessage{"2": json.RawMessage(`"patch"`)}})
+	result(fork, err, "build/b/b", `"patch of the source of a"`)
+	fork, err = c.Fork(ctx, run.Ref(), perdure.Fork{Step: "1", Input: json.RawMessage(`"z"`)})
+	result(fork, err, "build/a/a~3", `"binary of the source of z"`)
+	if fetched.Load() != 2 || compiled.Load() != 5 {
+		t.Errorf("fetched %d times, compiled %d times; want 2 and 5", fetched.Load(), compiled.Load())
+	}
+	info, err := c.Get(ctx, run.Ref())
+	if err != nil || info.Status != "failed" || strings.Join(info.Forks, " ") != "build/a/a~1 build/a/a~2 build/a/a~3" {
+		t.Errorf("the run is %+v, %v", info, err)
+	}
+	info, err = c.Get(ctx, "build/a/a~2")
+	if err != nil || info.ForkedFrom != run.Ref() || info.ForkStep != "2" || info.StepCount != 2 {
+		t.Errorf("its retry is %+v, %v", info, err)
+	}
+	for name, ask := range map[string]struct {
+		do   func() (*perdure.Run[json.RawMessage], error)
+		want error
+		says string
+	}{
+		"no such run":  {func() (*perdure.Run[json.RawMessage], error) { return c.Retry(ctx, "build/a/never") }, durable.ErrNotFound, "no run build/a/never"},
+		"no reference": {func() (*perdure.Run[json.RawMessage], error) { return c.Retry(ctx, "build") }, durable.ErrInvalid, "kind/key/id"},
+		"completed":    {func() (*perdure.Run[json.RawMessage], error) { return c.Retry(ctx, "build/a/a~2") }, durable.ErrConflict, "it is completed"},
+		"no history": {func() (*perdure.Run[json.RawMessage], error) {
+			return c.Fork(ctx, "build/a/a~2", perdure.Fork{Step: "1"})
+		}, durable.ErrConflict, "KeepHistory"},
+		"no such step":    {func() (*perdure.Run[json.RawMessage], error) { return c.Fork(ctx, run.Ref(), perdure.Fork{Step: "7"}) }, durable.ErrNotFound, `1 "fetch", 2 "compile"`},
+		"the ID is taken": {func() (*perdure.Run[json.RawMessage], error) { return c.Fork(ctx, run.Ref(), perdure.Fork{ID: "a"}) }, durable.ErrConflict, "build/a/a already"},
+		"another input": {func() (*perdure.Run[json.RawMessage], error) {
+			return c.Fork(ctx, run.Ref(), perdure.Fork{Input: json.RawMessage("7")})
+		}, durable.ErrInvalid, "input of build/a"},
+	} {
+		if _, err := ask.do(); !errors.Is(err, ask.want) || !strings.Contains(err.Error(), ask.says) {
+			t.Errorf("%s: %v, want %v that says %q", name, err, ask.want, ask.says)
+		}
+	}
+	openStore(t, node.URL()).settled()
+}
