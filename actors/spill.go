@@ -61,6 +61,7 @@ func ofRecord(rec *schemas.Record, one func(*schemas.Payload)) {
 	one(rec.GetState())
 	one(rec.GetRest())
 	one(rec.GetCustomStatus())
+	results(rec.GetFork(), one)
 	for _, env := range rec.GetOutbox() {
 		one(env.GetPayload())
 	}
