@@ -126,6 +126,11 @@ func TestScheduleOfAnyNATSClient(t *testing.T) {
 		return info.Paused && info.Reason == "by hand"
 	})
 
+	send(t, nc, "perdure.task.web.schedule.evil", `{"every":"1s","target":{"kind":"greet","input":"{time}"}}`)
+	if run := reaches(t, nc, "schedule/evil/web:evil", "failed"); run.Error.Code != "denied" {
+		t.Errorf("a schedule of another trust domain: %+v", run.Error)
+	}
+
 	made := answered[perdure.ScheduleInfo](t, nc, "schedules.create", `{"name":"wages","spec":{"cron":"0 9 L * *","target":{"kind":"account","method":"pay","key":"ann","input":{"cents":5}}}}`)
 	if made.Run != "schedule-money/wages/wages" {
 		t.Errorf("got %+v, want it in the pool of its target", made)

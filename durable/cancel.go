@@ -18,3 +18,11 @@ func CancelRun(ctx Context, run schemas.Ref, reason string) error {
 	_, err := ctx.engine().CancelRun(run, reason).Outcome()
 	return err
 }
+
+// TerminateRun ends another run at once, as an operator does: no code of it runs any
+// more, no compensation either, and its error is [ErrTerminated]. Otherwise it is
+// like [CancelRun], which lets the run clean up: prefer that.
+func TerminateRun(ctx Context, run schemas.Ref, reason string) error {
+	_, err := ctx.engine().TerminateRun(run, reason).Outcome()
+	return err
+}

@@ -25,6 +25,51 @@ func ExampleCancelRun() {
 	// Output: told ship/oslo/m1 to stop
 }
 
+func ExampleTerminateRun() {
+	report(func(ctx durable.Context) (string, error) {
+		child, err := durable.Start(ctx, Ship.At("oslo"), Charge{"c1"}, durable.MessageID("m1"))
+		if err != nil {
+			return "", err
+		}
+		if err := durable.TerminateRun(ctx, child.Ref(), "does not listen"); err != nil {
+			return "", err
+		}
+		return child.Ref().String() + " runs no more", nil
+	})
+	// Output: ship/oslo/m1 runs no more
+}
+
+// A run that ends another one for good waits for it no longer.
+func TestTerminateRun(t *testing.T) {
+	var (
+		deaf = durable.DeclareWorkflow[durable.None, string]("deaf")
+		boss = durable.DeclareWorkflow[durable.None, string]("boss")
+	)
+	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
+		got, err := durabletest.Call(w, boss.At("a"), durable.None{})
+		if want := "the run was terminated by boss/a/a: enough"; err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}, durable.Workflow(deaf, func(ctx durable.Context, _ durable.None) (string, error) {
+		return "", durable.Sleep(durable.WithoutCancel(ctx), 24*time.Hour)
+	}), durable.Workflow(boss, func(ctx durable.Context, _ durable.None) (string, error) {
+		child, err := durable.Start(ctx, deaf.At("a"), durable.None{})
+		if err != nil {
+			return "", err
+		}
+		if err := durable.Sleep(ctx, time.Minute); err != nil {
+			return "", err
+		}
+		if err := durable.TerminateRun(ctx, child.Ref(), "enough"); err != nil {
+			return "", err
+		}
+		if _, err = child.Result(ctx); !errors.Is(err, durable.ErrTerminated) {
+			return "", durable.Fail("alive", "it ended with %v", err)
+		}
+		return err.Error(), nil
+	}))
+}
+
 // A run that is told to stop by another one stops, whatever dies; one that is over
 // takes no notice.
 func TestCancelRun(t *testing.T) {

@@ -21,6 +21,7 @@ type Info struct {
 	Attempt   int       // how many owners the run has had, this one included
 	Started   time.Time // when the run began, by its journal
 	Parent    string    // reference of the run that caused it; empty for a client
+	From      string    // trust domain of whoever started it, "local" for the node's own
 	// Generation is how often the run continued as new.
 	Generation int
 }

@@ -87,7 +87,7 @@ func (r *run) begin(s *schemas.Started) {
 	if r.fork != nil {
 		r.fork.begin(r)
 	}
-	r.info.Method, r.info.Parent, r.info.Started = s.GetMethod(), s.GetParent(), r.now
+	r.info.Method, r.info.Parent, r.info.From, r.info.Started = s.GetMethod(), s.GetParent(), s.GetFrom(), r.now
 	if r.gen.number > 0 {
 		r.info.Started, r.info.Generation = r.gen.begun, int(r.gen.number)
 	}

@@ -46,7 +46,7 @@ func (f *specFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&f.to, "to", "", "no time after it, RFC 3339")
 	fs.DurationVar(&s.Jitter, "jitter", 0, "runs start up to so much later")
 	fs.IntVar(&s.Limit, "limit", 0, "at most so many runs (default no limit)")
-	fs.StringVar(&f.overlap, "overlap", "", "when a run still goes on: skip, buffer_one, buffer_all, cancel_other or allow_all (default skip)")
+	fs.StringVar(&f.overlap, "overlap", "", "when a run still goes on: skip, buffer_one, buffer_all, cancel_other, terminate_other or allow_all (default skip)")
 	fs.DurationVar(&s.CatchUp, "catch-up", 0, "how late a time may be kept after an outage (default a year)")
 	fs.BoolVar(&s.PauseOnFailure, "pause-on-failure", false, "pause when a run fails")
 	fs.BoolVar(&s.Paused, "paused", false, "create it paused")

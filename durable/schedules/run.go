@@ -55,6 +55,9 @@ func run(ctx durable.Context, in input) (Counts, error) {
 		s.carried = *in.carried
 		s.now = later(s.now, s.Cursor)
 	} else {
+		if from := ctx.Info().From; from != localDomain {
+			return Counts{}, durable.Fail(durable.ErrDenied.Code, "a task of the trust domain %q creates no schedule: its runs would be those of the domain %q; ask for it by the API", from, localDomain)
+		}
 		if err := s.spec.Check(s.name); err != nil {
 			return Counts{}, err
 		}

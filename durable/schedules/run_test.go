@@ -130,11 +130,12 @@ func TestTargetsLearnTheirTime(t *testing.T) {
 
 func TestOverlap(t *testing.T) {
 	for policy, want := range map[schedules.Overlap]string{ // each run takes 25 minutes; looked at after an hour and a second
-		schedules.Skip:        "recent 00:10 completed; running 00:40 running; fired 2, skipped 4, waiting 0",
-		schedules.BufferOne:   "recent 00:10 completed, 00:20 completed; running 00:40 running; fired 3, skipped 3, waiting 0",
-		schedules.BufferAll:   "recent 00:10 completed, 00:20 completed; running 00:30 running; fired 3, skipped 0, waiting 3",
-		schedules.CancelOther: "recent 00:10 cancelled, 00:20 cancelled, 00:30 cancelled, 00:40 cancelled, 00:50 cancelled; running 01:00 running; fired 6, skipped 0, waiting 0",
-		schedules.AllowAll:    "recent 00:10 completed, 00:20 completed, 00:30 completed; running 00:40 running, 00:50 running, 01:00 running; fired 6, skipped 0, waiting 0",
+		schedules.Skip:           "recent 00:10 completed; running 00:40 running; fired 2, skipped 4, waiting 0",
+		schedules.BufferOne:      "recent 00:10 completed, 00:20 completed; running 00:40 running; fired 3, skipped 3, waiting 0",
+		schedules.BufferAll:      "recent 00:10 completed, 00:20 completed; running 00:30 running; fired 3, skipped 0, waiting 3",
+		schedules.CancelOther:    "recent 00:10 cancelled, 00:20 cancelled, 00:30 cancelled, 00:40 cancelled, 00:50 cancelled; running 01:00 running; fired 6, skipped 0, waiting 0",
+		schedules.TerminateOther: "recent 00:10 cancelled, 00:20 cancelled, 00:30 cancelled, 00:40 cancelled, 00:50 cancelled; running 01:00 running; fired 6, skipped 0, waiting 0",
+		schedules.AllowAll:       "recent 00:10 completed, 00:20 completed, 00:30 completed; running 00:40 running, 00:50 running, 01:00 running; fired 6, skipped 0, waiting 0",
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			durabletest.Play(t, func(t *testing.T, w *durabletest.World) {

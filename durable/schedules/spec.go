@@ -75,11 +75,13 @@ const (
 	BufferOne   Overlap = "buffer_one"   // one time waits for its end, further ones are skipped
 	BufferAll   Overlap = "buffer_all"   // times wait for their turn, up to 1,000
 	CancelOther Overlap = "cancel_other" // the run is cancelled; the newest time waits for its end
-	AllowAll    Overlap = "allow_all"    // it is started beside the others, up to 1,000
+	// TerminateOther is CancelOther without letting the run clean up.
+	TerminateOther Overlap = "terminate_other"
+	AllowAll       Overlap = "allow_all" // it is started beside the others, up to 1,000
 )
 
 // overlaps are all of them.
-var overlaps = []Overlap{Skip, BufferOne, BufferAll, CancelOther, AllowAll}
+var overlaps = []Overlap{Skip, BufferOne, BufferAll, CancelOther, TerminateOther, AllowAll}
 
 // What a spec leaves out.
 const (

@@ -95,8 +95,8 @@ func (s *schedule) offer(a action) {
 		return
 	case policy == BufferOne && len(s.Waiting) == 0:
 	case policy == BufferAll && len(s.Waiting) < maxWaiting:
-	case policy == CancelOther:
-		s.tell()
+	case policy == CancelOther, policy == TerminateOther:
+		s.tell(policy == TerminateOther)
 		before := len(s.Waiting)
 		s.Waiting = slices.DeleteFunc(s.Waiting, func(w action) bool { return w.Overlap == a.Overlap && w.Manual == a.Manual })
 		s.Counts.Skipped += before - len(s.Waiting)
@@ -140,8 +140,8 @@ func (s *schedule) launch(a *action) (err error) {
 	return err
 }
 
-// tell tells every run that goes on to stop.
-func (s *schedule) tell() {
+// tell tells every run that goes on to stop, or ends it.
+func (s *schedule) tell(terminate bool) {
 	for i := range s.Running {
 		a := &s.Running[i]
 		if a.Told {
@@ -149,7 +149,12 @@ func (s *schedule) tell() {
 		}
 		a.Told = true
 		s.verbs++
-		durable.CancelRun(s.ctx, a.start.ref, "schedule "+s.name+" starts the next one")
+		how := durable.CancelRun
+		if terminate {
+			how = durable.TerminateRun
+		}
+		// a reference that has been started is of the right form
+		_ = how(s.ctx, a.start.ref, "schedule "+s.name+" starts the next one")
 	}
 }
 
@@ -171,7 +176,7 @@ func (s *schedule) ended(a action, err error) {
 	switch {
 	case err == nil:
 		s.Counts.Completed++
-	case durable.IsCode(err, durable.ErrCancelled.Code):
+	case durable.IsCode(err, durable.ErrCancelled.Code), durable.IsCode(err, durable.ErrTerminated.Code):
 		f.Status = "cancelled"
 		s.Counts.Cancelled++
 	default:
