@@ -252,7 +252,7 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"runs.list":  `the request has no field "state"; it has "kind", "key", "key_prefix", "status", "started_from", "started_until", "updated_from", "updated_until", "where", "limit", "after"`,
 		"runs.get":   `the request has no field "state"; it has "run"`,
-		"dead.list":  `the request has no field "state"; it has "kind", "key", "after", "limit"`,
+		"dead.list":  `the request has no field "state"; it has "seq", "kind", "key", "code", "since", "until", "after", "limit"`,
 		"nodes.list": `the request has no field "state"; it has none`,
 	} {
 		if _, e := api[page](t, nc, endpoint, `{"state":"failed"}`); e.Code != "invalid" || e.Message != want {

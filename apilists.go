@@ -1,15 +1,11 @@
 package perdure
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
-	"time"
-	"unicode/utf8"
 
 	"github.com/perdure/perdure/actors"
-	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -94,50 +90,4 @@ func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
 func (a *api) nodes(ctx context.Context, _ struct{}) (any, error) {
 	nodes, err := actors.Nodes(ctx, a.node.b)
 	return map[string]any{"nodes": nodes}, err
-}
-
-// deadLetter is a message that was put aside, for people and programs.
-type deadLetter struct {
-	Seq     uint64    `json:"seq"` // ask again from the last one
-	At      time.Time `json:"at"`
-	Subject string    `json:"subject"` // where it was in the inbox
-	ID      string    `json:"id,omitempty"`
-	Code    string    `json:"code"`
-	Reason  string    `json:"reason"`
-	Body    string    `json:"body,omitempty"`  // if it is text
-	Bytes   []byte    `json:"bytes,omitempty"` // if it is not
-}
-
-// dead lists the messages that could not be handled.
-func (a *api) dead(ctx context.Context, in struct {
-	Kind  string `json:"kind"`
-	Key   string `json:"key"`
-	After uint64 `json:"after"`
-	Limit int    `json:"limit"`
-},
-) (any, error) {
-	if in.Kind != "" {
-		if err := schemas.Kind(in.Kind).Validate(); err != nil {
-			return nil, err
-		}
-	}
-	if in.Limit < 0 || in.Limit > 1000 {
-		return nil, durable.Fail(durable.ErrInvalid.Code, "a limit of %d: ask for 1 to 1000 dead letters at once, and go on with after", in.Limit)
-	}
-	limit := cmp.Or(in.Limit, 100)
-	found, err := a.node.b.Inbox().DeadLetters(ctx, schemas.Kind(in.Kind), in.Key, in.After, limit)
-	if err != nil {
-		return nil, err
-	}
-	list := []deadLetter{}
-	for _, d := range found {
-		l := deadLetter{Seq: d.Seq, At: d.Stored, Subject: d.Subject, ID: d.ID, Code: d.Code, Reason: d.Reason}
-		if utf8.Valid(d.Data) {
-			l.Body = string(d.Data)
-		} else {
-			l.Bytes = d.Data
-		}
-		list = append(list, l)
-	}
-	return map[string]any{"dead": list, "more": len(list) == limit}, nil
 }

@@ -37,7 +37,7 @@ func decoded[In any](fn func(context.Context, In) (any, error)) func(context.Con
 func fieldsOf(t reflect.Type) []string {
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
-		if f.Anonymous {
+		if f.Anonymous { // its fields are visible as well
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

@@ -133,6 +133,18 @@ func Keep(outcome durable.Outcome, d time.Duration) Option {
 	}
 }
 
+// KeepDead is how long dead letters are kept, and how large all of them may be before
+// the oldest go. The defaults are 30 days and 1 GiB.
+func KeepDead(d time.Duration, bytes int64) Option {
+	return func(o *options) error {
+		if d <= 0 || bytes <= 0 {
+			return fmt.Errorf("dead letters are to be kept for %s, at most %d bytes: both are more than 0", d, bytes)
+		}
+		o.host.DeadRetention, o.host.DeadBytes = d, bytes
+		return nil
+	}
+}
+
 // SuspendAfter is how long a run that waits stays in memory. The default is 30
 // seconds.
 func SuspendAfter(d time.Duration) Option {

@@ -29,6 +29,10 @@ type Config struct {
 	// Keep is how long records of an outcome are kept to be looked at, if that is
 	// longer than Retention; a kind may say otherwise.
 	Keep map[schemas.Status]time.Duration
+	// DeadRetention is how long dead letters are kept; default 30 days. DeadBytes is
+	// how large all of them may be before the oldest go; default 1 GiB.
+	DeadRetention time.Duration
+	DeadBytes     int64
 	// SuspendAfter is how long a run waits in memory; default 30 s.
 	SuspendAfter time.Duration
 	// PassivateAfter is how long an idle activation stays in memory; default 60 s.
@@ -68,6 +72,10 @@ func (c *Config) defaults() {
 		}
 	}
 	set(&c.Retention, 24*time.Hour)
+	set(&c.DeadRetention, 30*24*time.Hour)
+	if c.DeadBytes == 0 {
+		c.DeadBytes = 1 << 30
+	}
 	set(&c.SuspendAfter, 30*time.Second)
 	set(&c.PassivateAfter, time.Minute)
 	set(&c.SweepEvery, time.Minute)

@@ -135,9 +135,17 @@ func (u *pump) putAside(ctx context.Context, it *item, code, reason string) erro
 // acknowledges it.
 func (u *pump) bury(it *item, code, reason string) {
 	u.work.begin(func() {
-		u.sayDead(it, code, reason)
-		if err := u.host.cfg.Broker.Inbox().Dead(u.ctx, it.d, code, reason); err != nil {
-			u.lose(fmt.Errorf("keep message %d as a dead letter: %w", it.d.Seq, err))
+		var err error
+		if it.d.Envelope != nil && it.d.Data == nil { // it was understood, and what was stored let go
+			err = u.putAside(u.ctx, it, code, reason)
+		} else {
+			u.sayDead(it, code, reason)
+			if err = u.host.cfg.Broker.Inbox().Dead(u.ctx, it.d, code, reason); err != nil {
+				err = fmt.Errorf("keep message %d as a dead letter: %w", it.d.Seq, err)
+			}
+		}
+		if err != nil {
+			u.lose(err)
 			return
 		}
 		u.ack(it)

@@ -210,14 +210,19 @@ func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []
 
 // usedObjects are those that messages to the run's identity name.
 func usedObjects(ctx context.Context, b *broker.Broker, run schemas.Ref) (map[string]bool, error) {
+	before, err := deadObjects(ctx, b, run.Identity) // one of which may be sent again now
+	if err != nil {
+		return nil, err
+	}
 	waiting, err := b.Inbox().Pending(ctx, run.Identity, 0)
 	if err != nil && !errors.Is(err, broker.ErrUnknownKind) {
 		return nil, err
 	}
-	used, err := deadObjects(ctx, b, run.Identity)
+	used, err := deadObjects(ctx, b, run.Identity) // or have been put aside now
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(used, before)
 	for _, d := range waiting {
 		used[d.Envelope.GetPayload().GetBlob().GetName()] = true
 	}

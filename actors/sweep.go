@@ -27,6 +27,11 @@ func (u *pump) sweep(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		if u.p == 0 {
+			if err := u.expireDead(ctx); err != nil && ctx.Err() == nil {
+				u.host.cfg.Log.Warn("old dead letters could not be removed", "error", err)
+			}
+		}
 		if err := u.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 			u.host.cfg.Log.Warn("old records could not be removed", "partition", u.p.String(), "error", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +14,8 @@ import (
 )
 
 // A DeadLetter is a message that could not be handled: it cannot be decoded, its
-// ID was used before with another input, or nobody hosts its kind. It is kept until somebody removes
-// it from the stream [Names.DeadStream].
+// ID was used before with another input, or nobody hosts its kind. It is kept in
+// the stream [Names.DeadStream] until it is sent again, dropped, or too old.
 type DeadLetter struct {
 	Seq     uint64    // in the stream of dead letters
 	Stored  time.Time // when it was put aside
@@ -23,6 +24,23 @@ type DeadLetter struct {
 	Code    string    // why, for programs, as in runtime.Error
 	Reason  string    // why, for people, and what the publisher can do
 	Data    []byte    // its body
+	Headers map[string][]string
+	Kind    string // as its subject says, which may be no kind
+	Key     string
+}
+
+func (i *Inbox) letter(m message) DeadLetter {
+	d := DeadLetter{
+		Seq: m.seq, Stored: m.time, Subject: m.header.Get(HeaderSubject), ID: m.header.Get(HeaderID),
+		Code: m.header.Get(HeaderCode), Reason: m.header.Get(HeaderReason), Data: m.data, Headers: m.header,
+	}
+	if t, err := i.b.names.split(m.subject, ".dead.", 2); err == nil {
+		d.Kind, d.Key = t[0], t[1]
+		if key, err := schemas.DecodeToken(t[1]); err == nil {
+			d.Key = key
+		}
+	}
+	return d
 }
 
 // Dead stores a copy of d in the stream of dead letters, with what it was and
@@ -85,19 +103,29 @@ func (i *Inbox) DeadLetters(ctx context.Context, kind schemas.Kind, key string, 
 		token = schemas.EncodeToken(key)
 	}
 	var out []DeadLetter
-	for m, err := range i.b.dead.scan(ctx, i.b.names.deadSubject(k, token), after+1) {
+	for d, err := range i.deadLetters(ctx, i.b.names.deadSubject(k, token), after+1) {
 		if err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
+			return nil, err
 		}
-		out = append(out, DeadLetter{
-			Seq: m.seq, Stored: m.time, Subject: m.header.Get(HeaderSubject), ID: m.header.Get(HeaderID),
-			Code: m.header.Get(HeaderCode), Reason: m.header.Get(HeaderReason), Data: m.data,
-		})
-		if len(out) == limit {
+		if out = append(out, d); len(out) == limit {
 			break
 		}
 	}
 	return out, nil
+}
+
+func (i *Inbox) deadLetters(ctx context.Context, filter string, from uint64) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		for m, err := range i.b.dead.scan(ctx, filter, from) {
+			if err != nil {
+				yield(DeadLetter{}, fmt.Errorf("list dead letters: %w", err))
+				return
+			}
+			if !yield(i.letter(m), nil) {
+				return
+			}
+		}
+	}
 }
 
 // Hosted reports whether a node of the namespace has ever hosted a kind, so

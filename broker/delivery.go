@@ -251,10 +251,14 @@ func (b *Broker) foreignSignal(d *Delivery, h nats.Header) error {
 
 // foreignID is the ID of a foreign message (P21).
 func (b *Broker) foreignID(seq uint64, h nats.Header) (id string, made bool) {
-	for _, k := range []string{HeaderID, hdrMsgID} {
-		if id := h.Get(k); id != "" {
-			return id, false
-		}
+	first, err := strconv.ParseUint(h.Get(HeaderSequence), 10, 64)
+	switch again := err == nil; {
+	case h.Get(HeaderID) != "":
+		return h.Get(HeaderID), false
+	case again: // a dead letter that had none is sent again: it is what it was
+		seq = first
+	case h.Get(hdrMsgID) != "":
+		return h.Get(hdrMsgID), false
 	}
 	return strconv.FormatInt(b.created.UnixNano(), 36) + "-" + strconv.FormatUint(seq, 10), true
 }

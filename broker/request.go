@@ -207,6 +207,7 @@ type streamInfo struct {
 	State   struct {
 		Messages uint64 `json:"messages"`
 		Last     uint64 `json:"last_seq"`
+		Bytes    uint64 `json:"bytes"`
 		// NumSubjects is how many subjects have a message.
 		NumSubjects uint64            `json:"num_subjects"`
 		Subjects    map[string]uint64 `json:"subjects"`
