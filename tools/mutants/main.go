@@ -147,7 +147,7 @@ func (w *workshop) kill(m mutant) (string, error) {
 	}
 	for _, by := range m.by {
 		began := time.Now()
-		out, err := w.goTool("test", "-overlay", overlay, "-count=1", "-timeout=100s", "-json", "-run", by.run, by.pkg)
+		out, err := w.goTool("test", "-overlay", overlay, "-count=1", "-timeout=100s", "-json", "-run", by.run, by.pkg, "-args", "-rapid.nofailfile")
 		if err == nil {
 			fmt.Fprintf(os.Stderr, "mutants: %q lives through %s of %s\n", m.name, by.run, by.pkg)
 			continue
