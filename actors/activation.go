@@ -122,7 +122,7 @@ func (a *activation) accept(it *item) {
 		it.run = schemas.RunID(env.GetId())
 	}
 	a.items = append(a.items, it)
-	if a.halted && a.parked == it.run && it.terminates() { // that takes no code
+	if a.halted && a.parked == it.run && it.unparks() {
 		ref := a.id.Run(it.run)
 		a.halted, a.open, a.asleep = false, &ref, false
 	}
@@ -399,7 +399,7 @@ func (a *activation) conclude(m ended) []*item {
 		if m.end.Kind == runtime.Parked {
 			a.parked = m.run
 		}
-		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.terminates() }) {
+		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.unparks() && (!it.given || it.terminates()) }) {
 			ref := a.id.Run(m.run)
 			a.open, a.asleep = &ref, false // it came meanwhile
 			break

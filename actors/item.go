@@ -71,9 +71,15 @@ func (u *pump) lighten(it *item) {
 
 func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelope_TASK }
 
-// terminates reports whether the message asks that its run ends at once.
+// terminates reports whether an operator asks that its run ends at once.
 func (it *item) terminates() bool {
 	return it.d.Envelope.GetControl().GetAction() == schemas.Control_TERMINATE
+}
+
+// unparks reports whether an operator asks that a run which stands still ends, or
+// tries again.
+func (it *item) unparks() bool {
+	return it.terminates() || it.d.Envelope.GetControl().GetAction() == schemas.Control_RESUME
 }
 
 // inputHash returns the hash of a task's input, whether that is in memory or not.

@@ -44,6 +44,14 @@ func payloads(m proto.Message, visit func(*schemas.Payload)) {
 				one(k.StepCompleted.GetResult())
 			case *schemas.Event_CallReturned:
 				one(k.CallReturned.GetResult())
+			case *schemas.Event_StepProgress:
+				one(k.StepProgress.GetProgress())
+			case *schemas.Event_UpdateAccepted:
+				one(k.UpdateAccepted.GetInput())
+			case *schemas.Event_UpdateCompleted:
+				one(k.UpdateCompleted.GetResult())
+			case *schemas.Event_Asked:
+				one(k.Asked.GetQuestion())
 			case *schemas.Event_StatusSet:
 				one(k.StatusSet.GetValue())
 			case *schemas.Event_SignalReceived:
@@ -62,6 +70,9 @@ func ofRecord(rec *schemas.Record, one func(*schemas.Payload)) {
 	one(rec.GetRest())
 	one(rec.GetCustomStatus())
 	results(rec.GetFork(), one)
+	for _, u := range rec.GetUpdates() {
+		one(u.GetResult())
+	}
 	for _, env := range rec.GetOutbox() {
 		one(env.GetPayload())
 	}

@@ -50,16 +50,8 @@ func (o TimeoutOption) applyAwait(c *callConfig) { c.timeout = o.d }
 // Wrong: an Await in a virtual actor's method holds every later message of its
 // key back until the signal comes; wait in a workflow.
 func Await[T any](ctx Context, signal Signal[T], opts ...AwaitOption) (T, error) {
-	var cfg callConfig
-	for _, o := range opts {
-		o.applyAwait(&cfg)
-	}
-	limited := ctx
-	if cfg.timeout > 0 {
-		var cancel func()
-		limited, cancel = WithTimeout(ctx, cfg.timeout)
-		defer cancel()
-	}
+	cfg, limited, cancel := awaitConfig(ctx, opts)
+	defer cancel()
 	var zero T
 	f, err := AwaitAsync(limited, signal)
 	if err != nil {

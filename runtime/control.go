@@ -43,6 +43,17 @@ func controlEvent(env *schemas.Envelope) *schemas.Event {
 	return nil
 }
 
+// resumed returns the request to go on that waits and is not known, as an event; nil
+// for none. It stays: recorded twice it would be one.
+func (m *Mailbox) resumed(known map[string]bool) *schemas.Event {
+	for _, e := range m.pauses() {
+		if r := e.GetResumed(); r != nil && !known[r.GetId()] {
+			return e
+		}
+	}
+	return nil
+}
+
 // pauses returns the requests to pause and to resume that wait, as events. They
 // stay: recorded twice they would be one.
 func (m *Mailbox) pauses() (events []*schemas.Event) {

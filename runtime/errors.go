@@ -59,6 +59,9 @@ var (
 	ErrConflict = &Error{Code: "conflict", Final: true}
 	// ErrDenied is returned when the sender may not do what it asks for.
 	ErrDenied = &Error{Code: "denied", Final: true}
+	// ErrPoisoned stops a run whose process ended again and again while it was
+	// executed.
+	ErrPoisoned = &Error{Code: "poisoned", Final: true}
 	// ErrTooLarge is returned for a payload over the configured cap.
 	ErrTooLarge = &Error{Code: "too_large", Final: true}
 	// ErrInvalid is returned for an input that is malformed or fails its schema.

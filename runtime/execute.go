@@ -130,16 +130,12 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 		return x.terminate(ctx, ref, mail, entries)
 	}
 	events := last.Entry.GetEvents()
-	if !x.claimed {
-		attempt := uint32(1)
-		for _, s := range entries {
-			for _, ev := range s.Entry.GetEvents() {
-				if c := ev.GetClaimed(); c != nil {
-					attempt = c.GetAttempt() + 1
-				}
-			}
-		}
-		e := newEntry(x.claim(attempt))
+	e, leave, end := x.reclaim(ctx, ref, entries, mail)
+	defer leave()
+	if end != nil {
+		return end
+	}
+	if e != nil {
 		if end := x.stale(); end != nil {
 			return end
 		}
@@ -183,6 +179,56 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	return x.execute(ctx, r, mail, nil)
 }
 
+// reclaim returns the claim of an open run under this lease, nil if it has one, and
+// how to leave the quarantine in which it is to be executed. A run that is poisoned
+// is claimed only when an operator wants it to go on.
+func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schemas.Stored, mail *Mailbox) (e *schemas.Entry, leave func(), end *Ending) {
+	leave = func() {}
+	attempt := uint32(1)
+	var parked *schemas.Parked
+	known := map[string]bool{} // requests to go on
+	for _, s := range entries {
+		for _, ev := range s.Entry.GetEvents() {
+			if c := ev.GetClaimed(); c != nil {
+				attempt = c.GetAttempt() + 1
+			} else {
+				parked = ev.GetParked()
+			}
+			if r := ev.GetResumed(); r != nil {
+				known[r.GetId()] = true
+			}
+		}
+	}
+	e = newEntry(x.claim(attempt))
+	if parked.GetStatus() == schemas.Status_POISONED {
+		resumed := mail.resumed(known)
+		if resumed == nil {
+			return nil, leave, ending(Parked, Errorf(ErrPoisoned.Code, "%s", parked.GetReason()))
+		}
+		e.Events = append(e.Events, resumed)
+		return e, leave, nil
+	}
+	switch {
+	case x.claimed:
+		return nil, leave, nil
+	case x.cfg.MaxCrashes <= 0:
+		return e, leave, nil
+	}
+	switch c := crashesOf(entries, x.cfg.Nonce); {
+	case len(c.claims) >= x.cfg.MaxCrashes && c.poisoned():
+		end = x.poison(ctx, ref, e, c)
+	case len(c.claims) >= x.cfg.MaxCrashes-1:
+		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
+		var err error
+		if x.leave, err = x.cfg.quarantine.enter(ctx, x.lease.Draining()); err != nil {
+			return nil, leave, ending(Restart, err)
+		}
+		e.Events[0].GetClaimed().Quarantine = true
+		leave = x.leave
+	}
+	return e, leave, end
+}
+
 func (x *Executor) claim(attempt uint32) *schemas.Event {
 	return &schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: x.cfg.Node, Attempt: attempt, StateRevision: x.rev}}}
 }
@@ -206,12 +252,17 @@ func startedOf(entries []schemas.Stored) *schemas.Started {
 func onlyClaims(entries []schemas.Stored) bool {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
-			if e.GetClaimed() == nil && e.GetParked() == nil {
+			if !claims(e) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// claims reports whether an event says whose the run is, and nothing else.
+func claims(e *schemas.Event) bool {
+	return e.GetClaimed() != nil || e.GetParked() != nil || e.GetReleased() != nil
 }
 
 // confirm marks the messages that the journal shows to be accepted: the next

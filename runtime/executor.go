@@ -36,6 +36,16 @@ type Config struct {
 	// log; 0 or less: never.
 	LongJournal int
 
+	// MaxCrashes is how often in a row processes may end while they execute a run,
+	// with nothing recorded of it in between, before it is parked as poisoned; the
+	// last of them executes it alone. 0: a run is never parked so.
+	MaxCrashes int
+
+	// Answered, if not nil, is told the answers to updates, once they are recorded,
+	// and those that are refused. It may be called again with the same.
+	Answered func(ref schemas.Ref, answer *schemas.UpdateCompleted)
+
+	quarantine quarantine
 	// entries numbers what the process appends: with the nonce it names one
 	// write (P04), whichever executor made it.
 	entries atomic.Uint64
@@ -95,6 +105,7 @@ type Executor struct {
 	open    schemas.Ref // the identity's open run, the zero value for none
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
+	leave   func()      // the quarantine; nil if it is not in it
 	state   *schemas.State
 	rev     uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed

@@ -28,6 +28,7 @@ func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 		return end
 	}
 	x.open = schemas.Ref{}
+	x.tell(r)
 	r.finishSpan(r.err)
 	if end := x.settle(ctx, r.ref, rec, x.head); end != nil {
 		return end
@@ -42,6 +43,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		Method: s.GetMethod(), InputHash: s.GetInputHash(), From: s.GetFrom(), Parent: s.GetParent(),
 		Published: s.GetPublished(), Started: r.info.Started.UnixNano(),
 		Claims: r.timeline.claims, CustomStatus: r.shown.value, Generation: r.gen.number, Attributes: r.attrs.now,
+		Updates: r.updates.answered,
 	}
 	if r.fork != nil {
 		rec.Started = r.fork.at.UnixNano()

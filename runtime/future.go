@@ -20,6 +20,9 @@ const (
 	kindSend   futureKind = "send"
 	kindBranch futureKind = "branch"
 	kindSignal futureKind = "signal"
+	kindAsk    futureKind = "question"
+	kindUpdate futureKind = "update"
+	kindUntil  futureKind = "condition"
 )
 
 // A Future is the result of a verb that was issued and may not be done. It
@@ -49,18 +52,21 @@ type Future struct {
 	selectors []*Selector
 	onDone    func()
 
-	step step      // kindStep
-	due  time.Time // kindTimer
-	wait time.Duration
-	msg  message // kindCall, kindSend
+	step      step      // kindStep
+	due       time.Time // kindTimer
+	wait      time.Duration
+	msg       message          // kindCall, kindSend
+	question  *schemas.Payload // kindAsk
+	condition func() bool      // kindUntil
 }
 
 // step is what is needed to execute a step.
 type step struct {
-	fn     StepFunc
-	opts   StepOptions
-	cancel context.CancelFunc // while it runs
-	told   bool               // it is to stop
+	fn       StepFunc
+	opts     StepOptions
+	cancel   context.CancelFunc // while it runs
+	told     bool               // it is to stop
+	progress *schemas.Payload   // recorded last
 }
 
 // message is what a call or a send puts out.
@@ -122,7 +128,12 @@ func (f *Future) cancel(r *run, err *Error) {
 		if f.step.cancel != nil {
 			f.step.cancel()
 		}
-	case kindBranch: // it ends when its code has seen the cancellation
+	case kindAsk:
+		if f.created {
+			r.withdraw(f)
+		}
+		f.complete(r, nil, err)
+	case kindBranch, kindUpdate: // it ends when its code has seen the cancellation
 	default:
 		f.complete(r, nil, err)
 	}

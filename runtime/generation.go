@@ -110,6 +110,7 @@ func (r *run) continued(e *schemas.Continued) error {
 	r.timeline.count = e.GetSteps()
 	r.suspended = e.GetSuspended()
 	r.joined = c.GetJoined()
+	r.updates.answered, r.updates.told = c.GetUpdates(), len(c.GetUpdates())
 	for _, s := range c.GetSeen() {
 		r.signals.first(s.GetId(), s.GetAt())
 	}
@@ -119,11 +120,20 @@ func (r *run) continued(e *schemas.Continued) error {
 	return nil
 }
 
+// carriedAnswers are what a generation knows of the updates of those before it.
+func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
+	var c schemas.Carried
+	if proto.Unmarshal(e.GetCarried().GetData(), &c) != nil {
+		return nil // what is shown is less than there is
+	}
+	return c.GetUpdates()
+}
+
 // next begins the run's next generation, and ends this execution: whoever hosts
 // the run acknowledges what it has taken, and resumes it.
 func (l *live) next(ctx context.Context) *Ending {
 	r := l.r
-	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: r.signals.left()}
+	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: r.signals.left(), Updates: r.updates.answered}
 	for _, env := range l.mail.seal() {
 		switch env.GetType() {
 		case schemas.Envelope_WAKE, schemas.Envelope_RESULT: // of this generation
@@ -131,7 +141,7 @@ func (l *live) next(ctx context.Context) *Ending {
 			if r.joins(env) {
 				c.Joined = append(c.Joined, env.GetReply())
 			}
-		case schemas.Envelope_SIGNAL, schemas.Envelope_CONTROL:
+		case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE, schemas.Envelope_CONTROL:
 			if r.signals.first(env.GetId(), 0) {
 				c.Mail = append(c.Mail, proto.CloneOf(env))
 			}
@@ -178,6 +188,7 @@ func (l *live) next(ctx context.Context) *Ending {
 		return end
 	}
 	l.open = r.ref
+	l.tell(l.r)
 	r.finishSpan(nil)
 	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
 }

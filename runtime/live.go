@@ -16,16 +16,17 @@ import (
 // that are armed, calls that are out.
 type live struct {
 	*Executor
-	r      *run
-	mail   *Mailbox
-	steps  int                // running
-	work   sync.WaitGroup     // their goroutines
-	gaveUp bool               // a step was, between two attempts
-	warned bool               // that the journal is long
-	paused bool               // once what is queued has happened
-	queue  []*schemas.Event   // happened, and not stored yet
-	armed  map[*Future]string // timers and calls that are waited for, by path
-	timer  *time.Timer        // of wait, used again
+	r        *run
+	mail     *Mailbox
+	steps    int                // running
+	work     sync.WaitGroup     // their goroutines
+	gaveUp   bool               // a step was, between two attempts
+	warned   bool               // that the journal is long
+	recorded bool               // something, by this execution
+	paused   bool               // once what is queued has happened
+	queue    []*schemas.Event   // happened, and not stored yet
+	armed    map[*Future]string // timers and calls that are waited for, by path
+	timer    *time.Timer        // of wait, used again
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is
@@ -58,6 +59,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		}
 		draining := l.draining()
 		if draining && l.steps == 0 && len(l.queue) == 0 {
+			l.release(ctx)
 			return ending(Restart, errDraining)
 		}
 		if end := l.refuse(ctx); end != nil {
@@ -80,18 +82,18 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			if asks.pause || l.pausing() {
 				l.queue = timers(l.queue)
 			}
-			l.queue = append(l.queue, l.happened()...)
+			l.queue = append(l.queue, l.happened(len(l.queue) > 0)...)
 		}
 		// what the code follows is stored before, or with, what it led to
 		if e := r.shown.event(); e != nil {
-			r.versioned = append(r.versioned, e)
+			r.aside = append(r.aside, e)
 		}
 		if e := r.attrs.event(); e != nil {
-			r.versioned = append(r.versioned, e)
+			r.aside = append(r.aside, e)
 		}
-		if len(r.versioned) > 0 {
-			l.queue = append(r.versioned, l.queue...)
-			r.versioned = nil
+		if len(r.aside) > 0 {
+			l.queue = append(r.aside, l.queue...)
+			r.aside = nil
 		}
 		if len(l.queue) == 0 {
 			if l.gaveUp {
@@ -108,11 +110,18 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			continue
 		}
 		if ctx.Err() != nil { // what steps report then is that they were told to stop
+			l.stopped(ctx)
 			return ending(Restart, context.Cause(ctx))
 		}
 		e = l.dequeue()
 		if end := x.append(ctx, r.ref, e); end != nil {
 			return end
+		}
+		l.recorded = true
+		l.tell(l.r)
+		if x.leave != nil {
+			x.leave()
+			x.leave = nil
 		}
 		l.warn(len(e.GetEvents()))
 	}
@@ -193,6 +202,8 @@ func (l *live) creations(begin bool) (events []*schemas.Event) {
 			continue
 		}
 		switch f.kind {
+		case kindAsk:
+			events = append(events, &schemas.Event{Kind: &schemas.Event_Asked{Asked: &schemas.Asked{Path: l.r.global(f.path), Name: f.name, Question: f.question}}})
 		case kindStep:
 			if !begin {
 				continue
@@ -229,11 +240,11 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 			if end := l.startStep(stepCtx, f); end != nil {
 				return end
 			}
-		case f.kind == kindSignal:
+		case f.kind == kindSignal, f.kind == kindUntil:
 			l.armed[f] = f.path
 		case !f.created:
 			rest = append(rest, f)
-		case f.kind == kindTimer:
+		case f.kind == kindTimer, f.kind == kindAsk:
 			l.armed[f] = f.path
 		default:
 			if !f.done {
@@ -269,6 +280,10 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	info := &StepContext{
 		Info: l.r.info, Path: f.path, Name: f.name,
 		IdempotencyKey: l.r.derive("step", f.path),
+		progress:       f.step.progress, began: time.Now(), future: f, mail: l.mail,
+	}
+	if f.step.opts.Heartbeat > 0 {
+		info.alive = make(chan struct{}, 1)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	f.step.cancel = func() { cancel(f.scope.cause()) }
@@ -281,15 +296,24 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
 			ev.Result = nil
 		}
-		l.mail.putStep(stepDone{f, ev})
+		l.mail.putStep(stepDone{future: f, event: ev})
 	})
 	return nil
 }
 
-// happened returns the events of what has happened since it was last asked.
-func (l *live) happened() (events []*schemas.Event) {
+// happened returns the events of what has happened since it was last asked; after
+// says that others come before them.
+func (l *live) happened(after bool) (events []*schemas.Event) {
 	mail, steps := l.mail.take()
 	for _, d := range steps {
+		if d.progress != nil {
+			if !d.future.done {
+				events = append(events, &schemas.Event{Kind: &schemas.Event_StepProgress{StepProgress: &schemas.StepProgress{
+					Path: d.future.path, Name: d.future.name, Progress: d.progress, Attempt: uint32(l.r.info.Attempt),
+				}}})
+			}
+			continue
+		}
 		l.steps--
 		if d.event == nil {
 			l.gaveUp = true
@@ -298,8 +322,16 @@ func (l *live) happened() (events []*schemas.Event) {
 		events = append(events, &schemas.Event{Kind: &schemas.Event_StepCompleted{StepCompleted: d.event}})
 	}
 	now := time.Now()
-	for _, env := range mail {
+	for i, env := range mail {
 		switch env.GetType() {
+		case schemas.Envelope_UPDATE:
+			if after || len(events) > 0 || len(l.r.aside) > 0 { // it is looked at when that has happened
+				l.mail.putBefore(mail[i:])
+				return l.fired(events, now)
+			}
+			if e := l.updated(env, now.UnixNano()); e != nil {
+				events = append(events, e)
+			}
 		case schemas.Envelope_WAKE:
 			if due := time.Unix(0, env.GetDue()); due.After(now) {
 				now = due // due times are the broker's: its clock says that it is time
@@ -322,6 +354,10 @@ func (l *live) happened() (events []*schemas.Event) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}
 		case schemas.Envelope_CONTROL:
+			if env.GetControl().GetAction() == schemas.Control_TERMINATE { // it came since the mail was looked at
+				l.mail.putBefore(mail[i:])
+				return events
+			}
 			if e := l.control(env); e != nil {
 				events = append(events, e)
 			}
@@ -332,6 +368,11 @@ func (l *live) happened() (events []*schemas.Event) {
 			}
 		}
 	}
+	return l.fired(events, now)
+}
+
+// fired adds the timers that are due.
+func (l *live) fired(events []*schemas.Event, now time.Time) []*schemas.Event {
 	for _, f := range l.inDueOrder() {
 		if f.due.After(now) || l.pausing() {
 			break
@@ -425,6 +466,7 @@ func (l *live) wait(ctx context.Context) *Ending {
 		}
 		return nil
 	case <-ctx.Done():
+		l.stopped(ctx)
 		return ending(Restart, context.Cause(ctx))
 	}
 }

@@ -33,7 +33,7 @@ func programs(depth int) *rapid.Generator[[]verb] {
 	ops := []string{
 		"step", "step", "fails", "retried", "panics", "once", "async", "window", "sleep", "race",
 		"call", "call", "ask", "start", "forget", "send", "send", "id", "rand", "timeout", "cancel", "told", "same", "join",
-		"await", "await", "undo", "version", "status", "again", "attribute",
+		"await", "await", "undo", "version", "status", "again", "attribute", "beats", "question", "update",
 	}
 	if depth > 0 {
 		ops = append(ops, "branches", "branches", "scope")
@@ -154,6 +154,23 @@ func (e *effects) verb(c *runtime.Context, v verb) (string, error) {
 	case "undo":
 		c.Compensate("undo", e.body(v.n, ""), runtime.StepOptions{})
 		return "", nil
+	case "beats":
+		return step(c, "beats", func(ctx context.Context) (*schemas.Payload, error) {
+			s, _ := runtime.StepFrom(ctx)
+			for range 1 + v.n {
+				if err := s.Heartbeat(text("on the way")); err != nil {
+					return nil, err
+				}
+				if _, err := e.body(2, "")(ctx); err != nil {
+					return nil, err
+				}
+			}
+			return text("there"), nil
+		})
+	case "question":
+		d, cancel := c.WithTimeout(time.Duration(v.n) * time.Hour)
+		defer cancel()
+		return result(d, d.Ask("question", text("?")))
 	case "version":
 		return fmt.Sprint(c.Version(fmt.Sprint("change ", v.n), 0, 1)), nil
 	case "status":
@@ -236,6 +253,8 @@ func (e *effects) message(c *runtime.Context, v verb) (s string, err error, ok b
 		}
 	case "forget":
 		s = string(e.issued(c.Start("forget", to("clerk", key), text(key))).Ref().Kind)
+	case "update":
+		s, err = result(c, e.issued(c.Call("update", to("updated", key), text(key))))
 	case "again":
 		s, err = result(c, e.issued(c.Call("again", to("loop", key), text(key))))
 	case "same":
@@ -287,6 +306,23 @@ func (e *effects) scoped(c *runtime.Context, v verb) (string, error) {
 		return code(err), nil
 	}
 	panic(v.op)
+}
+
+// updated is a kind whose runs end when they have been updated.
+func (e *effects) updated() *runtime.Kind {
+	return kind("updated", func(c *runtime.Context, in string) (string, error) {
+		set := ""
+		c.HandleUpdate("set", runtime.UpdateHandler{Handle: func(c *runtime.Context, to *schemas.Payload) (*schemas.Payload, error) {
+			s, err := step(c, "set", e.body(2, string(to.GetData())))
+			set = s
+			return text(s), err
+		}})
+		if _, err := result(c, c.Until("set", func() bool { return set != "" })); err != nil {
+			return "", err
+		}
+		_, err := result(c, c.After("rest", time.Minute))
+		return in + set, err
+	})
 }
 
 // loop is a kind whose runs continue as new as often as they are asked to.
@@ -354,8 +390,14 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		return result(c, c.Call("count", to("counter", in), text("1")))
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := runtimetest.NewWorld(main, counter, clerk, e.loop())
+		w := runtimetest.NewWorld(main, counter, clerk, e.loop(), e.updated())
 		w.AutoRestart, w.Passivate = true, by.passivate
+		w.OnMessage = func(to schemas.Identity, env *schemas.Envelope) {
+			if to.Kind == "updated" && env.GetType() == schemas.Envelope_TASK {
+				id := env.GetId()
+				go w.Send(to, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "set " + id, Run: id, Method: "set", Payload: text(" set")})
+			}
+		}
 		var points atomic.Int64
 		w.OnPoint = func(string) {
 			<-time.After(time.Duration(by.latency[int(points.Add(1))%len(by.latency)]) * 700 * time.Millisecond)

@@ -29,8 +29,18 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		err = r.continued(k.Continued)
 	case *schemas.Event_Started:
 		r.begin(k.Started)
+	case *schemas.Event_Asked:
+		q := k.Asked
+		if q.GetWithdrawn() {
+			break // known since the code gave it up
+		}
+		path, _ := r.local(q.GetPath())
+		err = r.expect(kindAsk, path, q.GetName(), func(f *Future) { f.created = true })
 	case *schemas.Event_StepStarted:
 		err = r.expect(kindStep, k.StepStarted.GetPath(), k.StepStarted.GetName(), func(f *Future) { f.started = true })
+	case *schemas.Event_StepProgress:
+		s := k.StepProgress
+		err = r.expect(kindStep, s.GetPath(), s.GetName(), func(f *Future) { f.step.progress = s.GetProgress() })
 	case *schemas.Event_StepCompleted:
 		s := k.StepCompleted
 		err = r.expect(kindStep, s.GetPath(), s.GetName(), func(f *Future) {
@@ -69,7 +79,9 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
-	case *schemas.Event_Versioned, *schemas.Event_StatusSet: // known since the journal was read, or since the code said it
+	case *schemas.Event_UpdateAccepted:
+		err = r.update(k.UpdateAccepted, at)
+	case *schemas.Event_Versioned, *schemas.Event_StatusSet, *schemas.Event_UpdateCompleted: // known since the journal was read, or since the code said it
 	case *schemas.Event_AttributesSet:
 		r.attrs.happen(k.AttributesSet)
 	case *schemas.Event_Joined:
@@ -83,7 +95,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.pause(k.Paused.GetId(), at, k.Paused)
 	case *schemas.Event_Resumed:
 		r.pause(k.Resumed.GetId(), at, nil)
-	case *schemas.Event_Parked: // for people
+	case *schemas.Event_Parked, *schemas.Event_Released: // for people
 	default:
 		err = Errorf(ErrNondeterministic.Code, "entry %d of the journal has an event that this build does not know; deploy the build that wrote it, or a newer one", seq)
 	}
@@ -91,7 +103,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		return err
 	}
 	if !r.finished && !r.paused {
-		r.sched.run()
+		r.settle()
 	}
 	return r.wrong
 }
@@ -161,45 +173,12 @@ func recorded(kind futureKind, name string) string {
 func goesOn(e *schemas.Entry) error {
 	was := "an event"
 	for _, ev := range e.GetEvents() {
-		switch k := ev.GetKind().(type) {
-		case *schemas.Event_Claimed, *schemas.Event_Parked:
-			continue
-		case *schemas.Event_StepStarted:
-			was = numbered(kindStep, k.StepStarted.GetName(), k.StepStarted.GetPath())
-		case *schemas.Event_StepCompleted:
-			was = numbered(kindStep, k.StepCompleted.GetName(), k.StepCompleted.GetPath())
-		case *schemas.Event_TimerCreated:
-			was = numbered(kindTimer, k.TimerCreated.GetName(), k.TimerCreated.GetPath())
-		case *schemas.Event_TimerFired:
-			was = numbered(kindTimer, "", k.TimerFired.GetPath())
-		case *schemas.Event_Called:
-			was = numbered(kindCall, k.Called.GetName(), k.Called.GetPath())
-		case *schemas.Event_CallReturned:
-			was = numbered(kindCall, "", k.CallReturned.GetPath())
-		case *schemas.Event_Sent:
-			was = numbered(kindSend, k.Sent.GetName(), k.Sent.GetPath())
-		case *schemas.Event_CancelRequested:
-			was = "a cancellation"
-		case *schemas.Event_SignalReceived:
-			was = fmt.Sprintf("signal %q", k.SignalReceived.GetName())
-		case *schemas.Event_Versioned:
-			was = fmt.Sprintf("change %q", k.Versioned.GetChange())
-		case *schemas.Event_StatusSet:
-			was = "what it shows"
-		case *schemas.Event_AttributesSet:
-			was = "its attributes"
-		case *schemas.Event_Suspended:
-			was = "a wait"
-		case *schemas.Event_Paused, *schemas.Event_Resumed:
-			was = "a pause"
+		if !claims(ev) {
+			was = described(ev)
+			break
 		}
-		break
 	}
 	return Errorf(ErrNondeterministic.Code, "the end: the journal goes on with %s, the code has returned; deploy code that agrees with the journal, and the run goes on", was)
-}
-
-func numbered(kind futureKind, name, path string) string {
-	return recorded(kind, name) + " at number " + path
 }
 
 func mismatch(path, was, asked string) error {

@@ -54,7 +54,10 @@ type run struct {
 	interrupts string           // the run that interrupted this one
 	undo       []compensation   // in the order registered
 	versions   map[string]int64 // by change
-	versioned  []*schemas.Event // versions that are to be recorded
+	aside      []*schemas.Event // that follow from what the code did, and are to be recorded
+	updates    updates
+	conditions []*Future       // waited for, in the order issued
+	withdrawn  map[string]bool // questions, by path; in the journal
 	shown      shown
 	attrs      attributes
 	replays    bool  // entries follow in which something happens

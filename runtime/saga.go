@@ -27,6 +27,7 @@ func (c *Context) Compensate(name string, fn StepFunc, opts StepOptions) {
 // registered.
 func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, error) {
 	p, err := c.protect(h, in)
+	c.finishUpdates()
 	if err != nil {
 		err = c.run.gen.ended(c.run, err)
 	}

@@ -60,10 +60,13 @@ func (r *run) signal(e *schemas.SignalReceived, at int64) {
 // it. A run that waits for signals alone leaves memory.
 func (c *Context) Await(name string) *Future {
 	c.check()
+	return c.await(&Future{kind: kindSignal, path: c.next(), name: name}, name)
+}
+
+func (c *Context) await(f *Future, name string) *Future {
 	r, s := c.run, &c.run.signals
-	f := c.issue(&Future{kind: kindSignal, path: c.next(), name: name})
 	switch values := s.values[name]; {
-	case f.done:
+	case c.issue(f).done:
 	case len(values) > 0:
 		s.values[name] = values[1:]
 		f.complete(r, values[0].value, nil)

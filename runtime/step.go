@@ -17,6 +17,9 @@ type StepFunc func(ctx context.Context) (*schemas.Payload, error)
 type StepOptions struct {
 	Retry   RetryPolicy
 	Timeout time.Duration // of one attempt; 0: none
+	// Heartbeat ends an attempt whose body does not call [StepContext.Heartbeat]
+	// for so long; 0: it need not.
+	Heartbeat time.Duration
 	// Total bounds all attempts and the waits between them; 0: none. A process
 	// that goes on after a crash begins to count again.
 	Total time.Duration
@@ -52,8 +55,14 @@ type StepContext struct {
 	// process: give it to the far side, which can make the effect happen once.
 	IdempotencyKey string
 
+	future *Future       // of the step, and where its progress is told
+	mail   *Mailbox      // nil: nowhere
+	alive  chan struct{} // holds a token after each heartbeat; nil: nobody looks
+
 	mu         sync.Mutex
 	attributes map[string]string
+	progress   *schemas.Payload // said last
+	began, due time.Time        // of the step; when progress is to be recorded next
 }
 
 // maxAttributes is how many attributes a step keeps.
@@ -101,6 +110,8 @@ func (c *Context) Step(name string, fn StepFunc, opts StepOptions) *Future {
 type stepDone struct {
 	future *Future
 	event  *schemas.StepCompleted // nil: given up, since this process may not go on
+	// progress, if not nil, says that the step goes on.
+	progress *schemas.Payload
 }
 
 // execute runs the body with its policy and returns the event to record. It
@@ -123,7 +134,7 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 	var err error
 	for attempt := 1; ; attempt++ {
 		ev.Attempts = uint32(attempt)
-		ev.Result, err = attemptStep(ctx, body, opts.Timeout)
+		ev.Result, err = attemptStep(ctx, body, opts, info)
 		if err == nil {
 			break
 		}
@@ -169,12 +180,20 @@ const stopGrace = 5 * time.Second
 // attemptStep calls the body once. A body that does not return within the
 // grace time after its context ended is left behind: its goroutine ends when
 // it does, and what it returns is dropped.
-func attemptStep(ctx context.Context, body StepFunc, timeout time.Duration) (*schemas.Payload, error) {
+func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, info *StepContext) (*schemas.Payload, error) {
 	cancel := context.CancelFunc(func() {})
-	if timeout > 0 {
+	if timeout := opts.Timeout; timeout > 0 {
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + timeout.String()})
 	}
 	defer cancel()
+	if opts.Heartbeat > 0 {
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() { info.watch(ctx, opts.Heartbeat, end) })
+		defer watch.Wait()
+		defer end(nil)
+	}
 	type outcome struct {
 		p   *schemas.Payload
 		err error

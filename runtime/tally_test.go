@@ -15,8 +15,9 @@ import (
 // never names the kinds of event at which no random program crashes, each with
 // the reason.
 var never = map[string]string{
-	"parked":  "the code of a random program agrees with its journal: see TestG6_RunThatItsCodeDoesNotMatchIsParkedAndLosesNothing",
-	"refused": "no random program is sent to an identity that is busy, with another policy than to wait: see TestBusy_ACrashAnywhereRefusesOnceOrNotAtAll",
+	"released": "no process leaves in good order: see TestP24_WhoGivesARunUpInGoodOrderIsNoCrash",
+	"parked":   "the code of a random program agrees with its journal: see TestG6_RunThatItsCodeDoesNotMatchIsParkedAndLosesNothing",
+	"refused":  "no random program is sent to an identity that is busy, with another policy than to wait: see TestBusy_ACrashAnywhereRefusesOnceOrNotAtAll",
 }
 
 // A tally counts at which kinds of write processes crashed, by its side.

@@ -2,6 +2,9 @@ package runtime
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
@@ -62,6 +65,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 	kinds := map[string]*Future{}
 	var began int64
 	paused := false
+	updates := 0
 	for _, s := range entries {
 		if r := s.Entry.GetRecord(); r != nil {
 			return r, r.GetStatus()
@@ -75,12 +79,18 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			case *schemas.Event_Continued:
 				c := k.Continued
 				began, t.count, rec.Generation = c.GetBegan(), c.GetSteps(), c.GetGeneration()
+				rec.Updates = carriedAnswers(c)
 			case *schemas.Event_Started:
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
 				rec.Published, rec.Started = st.GetPublished(), cmp.Or(began, at)
 				rec.Fork = forkOf(st)
+			case *schemas.Event_StepProgress:
+				p := k.StepProgress
+				rec.Progress = slices.DeleteFunc(rec.Progress, func(o *schemas.StepProgress) bool { return o.GetPath() == p.GetPath() })
+				rec.Progress = append(rec.Progress, p)
 			case *schemas.Event_StepCompleted:
+				rec.Progress = slices.DeleteFunc(rec.Progress, func(o *schemas.StepProgress) bool { return o.GetPath() == k.StepCompleted.GetPath() })
 				t.step(k.StepCompleted, at)
 			case *schemas.Event_TimerCreated:
 				kinds[k.TimerCreated.GetPath()] = &Future{kind: kindTimer, path: k.TimerCreated.GetPath(), name: k.TimerCreated.GetName()}
@@ -96,7 +106,20 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				}
 			case *schemas.Event_Sent:
 				t.done(&Future{kind: kindSend, path: k.Sent.GetPath(), name: k.Sent.GetName()}, at, nil)
+			case *schemas.Event_Asked:
+				rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == k.Asked.GetPath() })
+				if !k.Asked.GetWithdrawn() {
+					rec.Asked = append(rec.Asked, k.Asked)
+				}
+			case *schemas.Event_UpdateAccepted:
+				updates++
+				t.done(&Future{kind: kindUpdate, name: k.UpdateAccepted.GetName(), path: fmt.Sprint("u", updates)}, at, nil)
+			case *schemas.Event_UpdateCompleted:
+				rec.Updates = append(rec.Updates, k.UpdateCompleted)
 			case *schemas.Event_SignalReceived:
+				if path, is := strings.CutPrefix(k.SignalReceived.GetName(), AnswerPrefix); is {
+					rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == path })
+				}
 				t.done(&Future{kind: kindSignal, name: k.SignalReceived.GetName()}, at, nil)
 			case *schemas.Event_StatusSet:
 				rec.CustomStatus = k.StatusSet.GetValue()

@@ -17,7 +17,7 @@ func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 	bare := testing.AllocsPerRun(2000, func() {
 		ctx := context.WithValue(ctx, stepKey{}, info)
 		kept = &schemas.StepCompleted{Path: f.path, Name: f.name, Attempts: 1}
-		kept.Result, _ = attemptStep(ctx, f.step.fn, 0)
+		kept.Result, _ = attemptStep(ctx, f.step.fn, StepOptions{}, nil)
 		kept.Attributes = info.take()
 	})
 	off := testing.AllocsPerRun(2000, func() { kept = f.execute(ctx, info, nil, f.step.fn, func() bool { return true }) })

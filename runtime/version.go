@@ -19,7 +19,7 @@ func (c *Context) Version(change string, oldest, newest int) int {
 	default:
 		v, known = int64(newest), true
 		r.versions[change] = v
-		r.versioned = append(r.versioned, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})
+		r.aside = append(r.aside, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})
 	}
 	if v < int64(oldest) || v > int64(newest) {
 		r.wrong = Errorf(ErrNondeterministic.Code, "change %q: the run follows version %d, the code has %d to %d; deploy code that has it, and the run goes on", change, v, oldest, newest)
@@ -29,12 +29,24 @@ func (c *Context) Version(change string, oldest, newest int) int {
 }
 
 // readAhead notes what a journal says of versions, which the code asks for before
-// the event is reached, of what the run shows, and of its attributes.
+// the event is reached, of its attributes, and of what it did that is recorded once.
 func (r *run) readAhead(entries []schemas.Stored) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
 			if v := e.GetVersioned(); v != nil {
 				r.versions[v.GetChange()] = v.GetVersion()
+			}
+			if a := e.GetUpdateCompleted(); a != nil {
+				if r.updates.recorded == nil {
+					r.updates.recorded = map[string]bool{}
+				}
+				r.updates.recorded[a.GetId()] = true
+			}
+			if q := e.GetAsked(); q.GetWithdrawn() {
+				if r.withdrawn == nil {
+					r.withdrawn = map[string]bool{}
+				}
+				r.withdrawn[q.GetPath()] = true
 			}
 			if v := e.GetStatusSet(); v != nil {
 				r.shown.happen(v)

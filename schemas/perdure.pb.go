@@ -164,6 +164,7 @@ const (
 	Envelope_WAKE             Envelope_Type = 4 // a stored wake-up of a suspended run
 	Envelope_CANCEL           Envelope_Type = 5 // asks the run to stop
 	Envelope_CONTROL          Envelope_Type = 7 // an operator's: it says what is to become of the run
+	Envelope_UPDATE           Envelope_Type = 6 // changes the run that it is for, and is answered
 )
 
 // Enum value maps for Envelope_Type.
@@ -176,6 +177,7 @@ var (
 		4: "WAKE",
 		5: "CANCEL",
 		7: "CONTROL",
+		6: "UPDATE",
 	}
 	Envelope_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -185,6 +187,7 @@ var (
 		"WAKE":             4,
 		"CANCEL":           5,
 		"CONTROL":          7,
+		"UPDATE":           6,
 	}
 )
 
@@ -1125,6 +1128,11 @@ type Event struct {
 	//	*Event_Refused
 	//	*Event_Paused
 	//	*Event_Resumed
+	//	*Event_StepProgress
+	//	*Event_UpdateAccepted
+	//	*Event_UpdateCompleted
+	//	*Event_Released
+	//	*Event_Asked
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1356,6 +1364,51 @@ func (x *Event) GetResumed() *Resumed {
 	return nil
 }
 
+func (x *Event) GetStepProgress() *StepProgress {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_StepProgress); ok {
+			return x.StepProgress
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetUpdateAccepted() *UpdateAccepted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_UpdateAccepted); ok {
+			return x.UpdateAccepted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetUpdateCompleted() *UpdateCompleted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_UpdateCompleted); ok {
+			return x.UpdateCompleted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetReleased() *Released {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Released); ok {
+			return x.Released
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAsked() *Asked {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_Asked); ok {
+			return x.Asked
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1444,6 +1497,26 @@ type Event_Resumed struct {
 	Resumed *Resumed `protobuf:"bytes,23,opt,name=resumed,proto3,oneof"`
 }
 
+type Event_StepProgress struct {
+	StepProgress *StepProgress `protobuf:"bytes,18,opt,name=step_progress,json=stepProgress,proto3,oneof"`
+}
+
+type Event_UpdateAccepted struct {
+	UpdateAccepted *UpdateAccepted `protobuf:"bytes,19,opt,name=update_accepted,json=updateAccepted,proto3,oneof"`
+}
+
+type Event_UpdateCompleted struct {
+	UpdateCompleted *UpdateCompleted `protobuf:"bytes,20,opt,name=update_completed,json=updateCompleted,proto3,oneof"`
+}
+
+type Event_Released struct {
+	Released *Released `protobuf:"bytes,21,opt,name=released,proto3,oneof"`
+}
+
+type Event_Asked struct {
+	Asked *Asked `protobuf:"bytes,29,opt,name=asked,proto3,oneof"`
+}
+
 func (*Event_Claimed) isEvent_Kind() {}
 
 func (*Event_Started) isEvent_Kind() {}
@@ -1486,6 +1559,16 @@ func (*Event_Paused) isEvent_Kind() {}
 
 func (*Event_Resumed) isEvent_Kind() {}
 
+func (*Event_StepProgress) isEvent_Kind() {}
+
+func (*Event_UpdateAccepted) isEvent_Kind() {}
+
+func (*Event_UpdateCompleted) isEvent_Kind() {}
+
+func (*Event_Released) isEvent_Kind() {}
+
+func (*Event_Asked) isEvent_Kind() {}
+
 // Claimed is the first event of every owner: nothing of the identity runs
 // before it is acknowledged.
 type Claimed struct {
@@ -1493,6 +1576,7 @@ type Claimed struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`                                  // 1 for the first claim of the run
 	StateRevision uint64                 `protobuf:"varint,3,opt,name=state_revision,json=stateRevision,proto3" json:"state_revision,omitempty"` // of the identity's stored state, 0 for none
+	Quarantine    bool                   `protobuf:"varint,4,opt,name=quarantine,proto3" json:"quarantine,omitempty"`                            // processes ended before, again and again, without anything recorded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1546,6 +1630,13 @@ func (x *Claimed) GetStateRevision() uint64 {
 		return x.StateRevision
 	}
 	return 0
+}
+
+func (x *Claimed) GetQuarantine() bool {
+	if x != nil {
+		return x.Quarantine
+	}
+	return false
 }
 
 // Started begins a run.
@@ -3136,11 +3227,12 @@ func (x *Continued) GetCarried() *Payload {
 // Carried is what a run that begins again keeps.
 type Carried struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mail          []*Envelope            `protobuf:"bytes,1,rep,name=mail,proto3" json:"mail,omitempty"`     // received, and not taken by the code
-	Outbox        []*Envelope            `protobuf:"bytes,2,rep,name=outbox,proto3" json:"outbox,omitempty"` // sent by the generation before, perhaps not accepted yet
-	Seen          []*Seen                `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`     // messages that were taken, the oldest first
-	Joined        []*Reply               `protobuf:"bytes,4,rep,name=joined,proto3" json:"joined,omitempty"` // who waits besides
-	Wakes         []*Suspended           `protobuf:"bytes,5,rep,name=wakes,proto3" json:"wakes,omitempty"`   // wake-ups that may stand
+	Mail          []*Envelope            `protobuf:"bytes,1,rep,name=mail,proto3" json:"mail,omitempty"`       // received, and not taken by the code
+	Outbox        []*Envelope            `protobuf:"bytes,2,rep,name=outbox,proto3" json:"outbox,omitempty"`   // sent by the generation before, perhaps not accepted yet
+	Seen          []*Seen                `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`       // messages that were taken, the oldest first
+	Joined        []*Reply               `protobuf:"bytes,4,rep,name=joined,proto3" json:"joined,omitempty"`   // who waits besides
+	Wakes         []*Suspended           `protobuf:"bytes,5,rep,name=wakes,proto3" json:"wakes,omitempty"`     // wake-ups that may stand
+	Updates       []*UpdateCompleted     `protobuf:"bytes,6,rep,name=updates,proto3" json:"updates,omitempty"` // the latest answers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3210,6 +3302,311 @@ func (x *Carried) GetWakes() []*Suspended {
 	return nil
 }
 
+func (x *Carried) GetUpdates() []*UpdateCompleted {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+// StepProgress is what a step that runs says of how far it is.
+type StepProgress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Progress      *Payload               `protobuf:"bytes,3,opt,name=progress,proto3" json:"progress,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the process that runs it, from 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepProgress) Reset() {
+	*x = StepProgress{}
+	mi := &file_perdure_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepProgress) ProtoMessage() {}
+
+func (x *StepProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepProgress.ProtoReflect.Descriptor instead.
+func (*StepProgress) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *StepProgress) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StepProgress) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StepProgress) GetProgress() *Payload {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *StepProgress) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// UpdateAccepted begins an update of the run: its handler runs as a branch.
+type UpdateAccepted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID: an update sent twice is one
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Input         *Payload               `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateAccepted) Reset() {
+	*x = UpdateAccepted{}
+	mi := &file_perdure_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateAccepted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateAccepted) ProtoMessage() {}
+
+func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
+func (*UpdateAccepted) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *UpdateAccepted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateAccepted) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateAccepted) GetInput() *Payload {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+// UpdateCompleted is the answer to an update.
+type UpdateCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Result        *Payload               `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateCompleted) Reset() {
+	*x = UpdateCompleted{}
+	mi := &file_perdure_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateCompleted) ProtoMessage() {}
+
+func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateCompleted.ProtoReflect.Descriptor instead.
+func (*UpdateCompleted) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *UpdateCompleted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateCompleted) GetResult() *Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *UpdateCompleted) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Released says that an owner gave the run up in good order: its claim was not
+// followed by a crash.
+type Released struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Released) Reset() {
+	*x = Released{}
+	mi := &file_perdure_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Released) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Released) ProtoMessage() {}
+
+func (x *Released) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Released.ProtoReflect.Descriptor instead.
+func (*Released) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{38}
+}
+
+// Asked says that the run waits for somebody's decision.
+type Asked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Question      *Payload               `protobuf:"bytes,3,opt,name=question,proto3" json:"question,omitempty"`
+	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // the run waits for it no more, though nobody answered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Asked) Reset() {
+	*x = Asked{}
+	mi := &file_perdure_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Asked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Asked) ProtoMessage() {}
+
+func (x *Asked) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Asked.ProtoReflect.Descriptor instead.
+func (*Asked) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Asked) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Asked) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Asked) GetQuestion() *Payload {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *Asked) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
+}
+
 // Seen is a message that a run has taken.
 type Seen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3221,7 +3618,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3630,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3643,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Seen) GetId() string {
@@ -3274,7 +3671,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3683,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3696,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -3333,7 +3730,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3742,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3755,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -3459,7 +3856,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3868,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3881,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -3512,7 +3909,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3921,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3934,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -3578,6 +3975,9 @@ type Record struct {
 	CustomStatus  *Payload               `protobuf:"bytes,19,opt,name=custom_status,json=customStatus,proto3" json:"custom_status,omitempty"` // what the run's code showed last
 	Generation    uint32                 `protobuf:"varint,20,opt,name=generation,proto3" json:"generation,omitempty"`                        // how often the run continued as new
 	Attributes    map[string]*Attribute  `protobuf:"bytes,26,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Progress      []*StepProgress        `protobuf:"bytes,21,rep,name=progress,proto3" json:"progress,omitempty"`                             // of steps that run; of a run that is open
+	Updates       []*UpdateCompleted     `protobuf:"bytes,22,rep,name=updates,proto3" json:"updates,omitempty"`                               // the latest answers
+	Asked         []*Asked               `protobuf:"bytes,23,rep,name=asked,proto3" json:"asked,omitempty"`                                   // what is not decided; of a run that is open
 	Rest          *Payload               `protobuf:"bytes,18,opt,name=rest,proto3" json:"rest,omitempty"`                                     // an Outbox that was too large, by reference; outbox is empty then
 	Open          string                 `protobuf:"bytes,28,opt,name=open,proto3" json:"open,omitempty"`                                     // in Refused: reference of the run that is open
 	SupersededBy  string                 `protobuf:"bytes,29,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that took its place
@@ -3589,7 +3989,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +4001,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +4014,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Record) GetStatus() Status {
@@ -3757,6 +4157,27 @@ func (x *Record) GetAttributes() map[string]*Attribute {
 	return nil
 }
 
+func (x *Record) GetProgress() []*StepProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *Record) GetUpdates() []*UpdateCompleted {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+func (x *Record) GetAsked() []*Asked {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
 func (x *Record) GetRest() *Payload {
 	if x != nil {
 		return x.Rest
@@ -3802,7 +4223,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +4235,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +4248,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -3848,7 +4269,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +4281,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +4294,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -3914,7 +4335,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +4347,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,7 +4360,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -4017,7 +4438,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4450,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4463,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *State) GetValue() *Payload {
@@ -4081,7 +4502,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4093,7 +4514,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4106,7 +4527,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Member) GetId() string {
@@ -4163,7 +4584,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4596,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4609,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Owner) GetNode() string {
@@ -4224,7 +4645,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4236,7 +4657,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4249,7 +4670,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4291,7 +4712,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\xf5\x06\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\x81\a\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -4321,7 +4742,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"a\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"m\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04TASK\x10\x01\x12\n" +
@@ -4332,7 +4753,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04WAKE\x10\x04\x12\n" +
 	"\n" +
 	"\x06CANCEL\x10\x05\x12\v\n" +
-	"\aCONTROL\x10\a\"\xb5\x01\n" +
+	"\aCONTROL\x10\a\x12\n" +
+	"\n" +
+	"\x06UPDATE\x10\x06\"\xb5\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -4366,7 +4789,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xa4\t\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xd5\v\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +
@@ -4391,12 +4814,20 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0eattributes_set\x18\x19 \x01(\v2\x19.perdure.v1.AttributesSetH\x00R\rattributesSet\x12/\n" +
 	"\arefused\x18\x1a \x01(\v2\x13.perdure.v1.RefusedH\x00R\arefused\x12,\n" +
 	"\x06paused\x18\x16 \x01(\v2\x12.perdure.v1.PausedH\x00R\x06paused\x12/\n" +
-	"\aresumed\x18\x17 \x01(\v2\x13.perdure.v1.ResumedH\x00R\aresumedB\x06\n" +
-	"\x04kind\"^\n" +
+	"\aresumed\x18\x17 \x01(\v2\x13.perdure.v1.ResumedH\x00R\aresumed\x12?\n" +
+	"\rstep_progress\x18\x12 \x01(\v2\x18.perdure.v1.StepProgressH\x00R\fstepProgress\x12E\n" +
+	"\x0fupdate_accepted\x18\x13 \x01(\v2\x1a.perdure.v1.UpdateAcceptedH\x00R\x0eupdateAccepted\x12H\n" +
+	"\x10update_completed\x18\x14 \x01(\v2\x1b.perdure.v1.UpdateCompletedH\x00R\x0fupdateCompleted\x122\n" +
+	"\breleased\x18\x15 \x01(\v2\x14.perdure.v1.ReleasedH\x00R\breleased\x12)\n" +
+	"\x05asked\x18\x1d \x01(\v2\x11.perdure.v1.AskedH\x00R\x05askedB\x06\n" +
+	"\x04kind\"~\n" +
 	"\aClaimed\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12%\n" +
-	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\"\xb2\x03\n" +
+	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\x12\x1e\n" +
+	"\n" +
+	"quarantine\x18\x04 \x01(\bR\n" +
+	"quarantine\"\xb2\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -4541,13 +4972,34 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05began\x18\x02 \x01(\x03R\x05began\x12\x14\n" +
 	"\x05steps\x18\x03 \x01(\x04R\x05steps\x12\x1c\n" +
 	"\tsuspended\x18\x04 \x01(\bR\tsuspended\x12-\n" +
-	"\acarried\x18\x05 \x01(\v2\x13.perdure.v1.PayloadR\acarried\"\xdf\x01\n" +
+	"\acarried\x18\x05 \x01(\v2\x13.perdure.v1.PayloadR\acarried\"\x96\x02\n" +
 	"\aCarried\x12(\n" +
 	"\x04mail\x18\x01 \x03(\v2\x14.perdure.v1.EnvelopeR\x04mail\x12,\n" +
 	"\x06outbox\x18\x02 \x03(\v2\x14.perdure.v1.EnvelopeR\x06outbox\x12$\n" +
 	"\x04seen\x18\x03 \x03(\v2\x10.perdure.v1.SeenR\x04seen\x12)\n" +
 	"\x06joined\x18\x04 \x03(\v2\x11.perdure.v1.ReplyR\x06joined\x12+\n" +
-	"\x05wakes\x18\x05 \x03(\v2\x15.perdure.v1.SuspendedR\x05wakes\"&\n" +
+	"\x05wakes\x18\x05 \x03(\v2\x15.perdure.v1.SuspendedR\x05wakes\x125\n" +
+	"\aupdates\x18\x06 \x03(\v2\x1b.perdure.v1.UpdateCompletedR\aupdates\"\x81\x01\n" +
+	"\fStepProgress\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
+	"\bprogress\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\bprogress\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\rR\aattempt\"_\n" +
+	"\x0eUpdateAccepted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12)\n" +
+	"\x05input\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05input\"w\n" +
+	"\x0fUpdateCompleted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.perdure.v1.ErrorR\x05error\"\n" +
+	"\n" +
+	"\bReleased\"~\n" +
+	"\x05Asked\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
+	"\bquestion\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\bquestion\x12\x1c\n" +
+	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\"&\n" +
 	"\x04Seen\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\"L\n" +
@@ -4571,7 +5023,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x80\b\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x96\t\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -4599,7 +5051,10 @@ const file_perdure_proto_rawDesc = "" +
 	"generation\x12B\n" +
 	"\n" +
 	"attributes\x18\x1a \x03(\v2\".perdure.v1.Record.AttributesEntryR\n" +
-	"attributes\x12'\n" +
+	"attributes\x124\n" +
+	"\bprogress\x18\x15 \x03(\v2\x18.perdure.v1.StepProgressR\bprogress\x125\n" +
+	"\aupdates\x18\x16 \x03(\v2\x1b.perdure.v1.UpdateCompletedR\aupdates\x12'\n" +
+	"\x05asked\x18\x17 \x03(\v2\x11.perdure.v1.AskedR\x05asked\x12'\n" +
 	"\x04rest\x18\x12 \x01(\v2\x13.perdure.v1.PayloadR\x04rest\x12\x12\n" +
 	"\x04open\x18\x1c \x01(\tR\x04open\x12#\n" +
 	"\rsuperseded_by\x18\x1d \x01(\tR\fsupersededBy\x12\x18\n" +
@@ -4687,7 +5142,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -4729,121 +5184,140 @@ var file_perdure_proto_goTypes = []any{
 	(*Versioned)(nil),       // 37: perdure.v1.Versioned
 	(*Continued)(nil),       // 38: perdure.v1.Continued
 	(*Carried)(nil),         // 39: perdure.v1.Carried
-	(*Seen)(nil),            // 40: perdure.v1.Seen
-	(*StatusSet)(nil),       // 41: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 42: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 43: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 44: perdure.v1.Parked
-	(*Record)(nil),          // 45: perdure.v1.Record
-	(*Outbox)(nil),          // 46: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 47: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 48: perdure.v1.TimelineStep
-	(*State)(nil),           // 49: perdure.v1.State
-	(*Member)(nil),          // 50: perdure.v1.Member
-	(*Owner)(nil),           // 51: perdure.v1.Owner
-	(*Namespace)(nil),       // 52: perdure.v1.Namespace
-	nil,                     // 53: perdure.v1.Envelope.TraceEntry
-	nil,                     // 54: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 55: perdure.v1.Started.TraceEntry
-	nil,                     // 56: perdure.v1.LimitState.ServedEntry
-	nil,                     // 57: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 58: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 59: perdure.v1.Record.AttributesEntry
-	nil,                     // 60: perdure.v1.TimelineStep.AttributesEntry
+	(*StepProgress)(nil),    // 40: perdure.v1.StepProgress
+	(*UpdateAccepted)(nil),  // 41: perdure.v1.UpdateAccepted
+	(*UpdateCompleted)(nil), // 42: perdure.v1.UpdateCompleted
+	(*Released)(nil),        // 43: perdure.v1.Released
+	(*Asked)(nil),           // 44: perdure.v1.Asked
+	(*Seen)(nil),            // 45: perdure.v1.Seen
+	(*StatusSet)(nil),       // 46: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 47: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 48: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 49: perdure.v1.Parked
+	(*Record)(nil),          // 50: perdure.v1.Record
+	(*Outbox)(nil),          // 51: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 52: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 53: perdure.v1.TimelineStep
+	(*State)(nil),           // 54: perdure.v1.State
+	(*Member)(nil),          // 55: perdure.v1.Member
+	(*Owner)(nil),           // 56: perdure.v1.Owner
+	(*Namespace)(nil),       // 57: perdure.v1.Namespace
+	nil,                     // 58: perdure.v1.Envelope.TraceEntry
+	nil,                     // 59: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 60: perdure.v1.Started.TraceEntry
+	nil,                     // 61: perdure.v1.LimitState.ServedEntry
+	nil,                     // 62: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 63: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 64: perdure.v1.Record.AttributesEntry
+	nil,                     // 65: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
-	6,  // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
-	2,  // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
-	5,  // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
-	7,  // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	13, // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	53, // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	54, // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
-	0,  // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	12, // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
-	9,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
-	10, // 10: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
-	11, // 11: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
-	5,  // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
-	3,  // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
-	15, // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	45, // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	16, // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	17, // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	24, // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	25, // 19: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	26, // 20: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	27, // 21: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	28, // 22: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	29, // 23: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	30, // 24: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	31, // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	34, // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	35, // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	44, // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	36, // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	37, // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	41, // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	38, // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	43, // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	18, // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	32, // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	33, // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	5,  // 37: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	13, // 38: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	55, // 39: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	19, // 40: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	9,  // 41: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
-	45, // 42: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	4,  // 43: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	7,  // 44: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	19, // 45: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	5,  // 46: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	7,  // 47: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	5,  // 48: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	7,  // 49: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	19, // 50: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	23, // 51: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	23, // 52: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	56, // 53: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	5,  // 54: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	7,  // 55: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	57, // 56: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	5,  // 57: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	7,  // 58: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	13, // 59: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	5,  // 60: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	5,  // 61: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	8,  // 62: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	8,  // 63: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	40, // 64: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	13, // 65: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	31, // 66: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	5,  // 67: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	58, // 68: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,  // 69: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,  // 70: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	5,  // 71: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	7,  // 72: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	5,  // 73: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	8,  // 74: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	47, // 75: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	48, // 76: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	5,  // 77: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	59, // 78: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	5,  // 79: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	9,  // 80: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	8,  // 81: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	60, // 82: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	5,  // 83: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	42, // 84: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	42, // 85: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	42, // 86: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	87, // [87:87] is the sub-list for method output_type
-	87, // [87:87] is the sub-list for method input_type
-	87, // [87:87] is the sub-list for extension type_name
-	87, // [87:87] is the sub-list for extension extendee
-	0,  // [0:87] is the sub-list for field type_name
+	6,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
+	2,   // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
+	5,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
+	7,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
+	13,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	58,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	59,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
+	12,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	9,   // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
+	10,  // 10: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
+	11,  // 11: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
+	5,   // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
+	3,   // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	15,  // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	50,  // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	16,  // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	17,  // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	24,  // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	25,  // 19: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	26,  // 20: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	27,  // 21: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	28,  // 22: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	29,  // 23: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	30,  // 24: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	31,  // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	34,  // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	35,  // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	49,  // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	36,  // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	37,  // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	46,  // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	38,  // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	48,  // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	18,  // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	32,  // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	33,  // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	40,  // 37: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
+	41,  // 38: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
+	42,  // 39: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
+	43,  // 40: perdure.v1.Event.released:type_name -> perdure.v1.Released
+	44,  // 41: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
+	5,   // 42: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	13,  // 43: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	60,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	19,  // 45: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	9,   // 46: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
+	50,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,   // 48: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	7,   // 49: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	19,  // 50: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	5,   // 51: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	7,   // 52: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	5,   // 53: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	7,   // 54: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	19,  // 55: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	23,  // 56: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	23,  // 57: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	61,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	5,   // 59: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	7,   // 60: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	62,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	5,   // 62: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	7,   // 63: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	13,  // 64: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	5,   // 65: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	5,   // 66: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	8,   // 67: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	8,   // 68: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	45,  // 69: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	13,  // 70: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	31,  // 71: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	42,  // 72: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
+	5,   // 73: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
+	5,   // 74: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
+	5,   // 75: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
+	7,   // 76: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
+	5,   // 77: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
+	5,   // 78: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	63,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 80: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 81: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	5,   // 82: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	7,   // 83: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	5,   // 84: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	8,   // 85: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	52,  // 86: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	53,  // 87: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	5,   // 88: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	64,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	40,  // 90: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	42,  // 91: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	44,  // 92: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	5,   // 93: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	9,   // 94: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	8,   // 95: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	65,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	5,   // 97: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	47,  // 98: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	47,  // 99: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	47,  // 100: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	101, // [101:101] is the sub-list for method output_type
+	101, // [101:101] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -4873,8 +5347,13 @@ func file_perdure_proto_init() {
 		(*Event_Refused)(nil),
 		(*Event_Paused)(nil),
 		(*Event_Resumed)(nil),
+		(*Event_StepProgress)(nil),
+		(*Event_UpdateAccepted)(nil),
+		(*Event_UpdateCompleted)(nil),
+		(*Event_Released)(nil),
+		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[37].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[42].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
@@ -4887,7 +5366,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   56,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

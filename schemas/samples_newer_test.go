@@ -8,6 +8,11 @@ import (
 // newer are the samples of what came after the first version.
 func newer() map[string]proto.Message {
 	seen := &schemas.Seen{Id: "click-9", At: noon}
+	progress := &schemas.StepProgress{Path: "2", Name: "import", Progress: payload(`{"row":4000}`), Attempt: 2}
+	accepted := &schemas.UpdateAccepted{Id: "u-1", Name: "set_address", Input: payload(`"Main Street 1"`)}
+	completed := &schemas.UpdateCompleted{Id: "u-1", Result: payload(`"ok"`)}
+	refused := &schemas.UpdateCompleted{Id: "u-2", Error: failure()}
+	asked := &schemas.Asked{Path: "4", Name: "refund", Question: payload(`"Refund 50 euros?"`)}
 	continued := &schemas.Continued{Generation: 3, Began: noon, Steps: 4_000, Suspended: true, Carried: payload("carried")}
 	return map[string]proto.Message{
 		"seen": seen,
@@ -16,8 +21,25 @@ func newer() map[string]proto.Message {
 			Outbox: []*schemas.Envelope{{Type: schemas.Envelope_TASK, Id: "d-1", To: "stock/sku-2"}},
 			Seen:   []*schemas.Seen{seen}, Joined: []*schemas.Reply{reply()}, Wakes: []*schemas.Suspended{{Timer: "0000000000001", Due: noon}},
 		},
-		"continued":        continued,
-		"event_continued":  &schemas.Event{Kind: &schemas.Event_Continued{Continued: continued}},
-		"record_continued": &schemas.Record{Status: schemas.Status_COMPLETED, Generation: 3},
+		"envelope_update":        &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "u-1", Method: "set_address", Payload: payload(`"Main Street 1"`), Run: "order-17"},
+		"claimed_quarantine":     &schemas.Claimed{Node: "node-1", Attempt: 3, Quarantine: true},
+		"step_progress":          progress,
+		"update_accepted":        accepted,
+		"update_completed":       completed,
+		"update_refused":         refused,
+		"released":               &schemas.Released{},
+		"asked":                  asked,
+		"event_step_progress":    &schemas.Event{Kind: &schemas.Event_StepProgress{StepProgress: progress}},
+		"event_update_accepted":  &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: accepted}},
+		"event_update_completed": &schemas.Event{Kind: &schemas.Event_UpdateCompleted{UpdateCompleted: completed}},
+		"event_released":         &schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}},
+		"event_asked":            &schemas.Event{Kind: &schemas.Event_Asked{Asked: asked}},
+		"carried_updates":        &schemas.Carried{Updates: []*schemas.UpdateCompleted{completed}},
+		"asked_withdrawn":        &schemas.Asked{Path: "4", Name: "refund", Withdrawn: true},
+		"record_updated":         &schemas.Record{Status: schemas.Status_COMPLETED, Updates: []*schemas.UpdateCompleted{completed, refused}},
+		"record_open":            &schemas.Record{Progress: []*schemas.StepProgress{progress}, Asked: []*schemas.Asked{asked}},
+		"continued":              continued,
+		"event_continued":        &schemas.Event{Kind: &schemas.Event_Continued{Continued: continued}},
+		"record_continued":       &schemas.Record{Status: schemas.Status_COMPLETED, Generation: 3},
 	}
 }

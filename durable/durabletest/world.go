@@ -281,6 +281,74 @@ func SignalAfter[T any](w *World, d time.Duration, run string, signal durable.Si
 	}))
 }
 
+// Update sends an update to a run, by its reference kind/key/id, and waits for the
+// answer. It panics on a reference, name or input of a wrong form. The error is
+// what the run answered, or the reason why it was refused; it matches
+// durable.ErrNotFound if the run ended without having answered.
+func Update[In, Out any](w *World, run string, name durable.UpdateName[In, Out], in In) (Out, error) {
+	var zero Out
+	ref, err := schemas.ParseRef(run)
+	p, perr := durable.Encode(in)
+	if err := errors.Join(err, name.Err(), perr); err != nil {
+		panic(fmt.Sprintf("durabletest: update %s of %s: %v", name, run, err))
+	}
+	w.start()
+	a, err := w.engine.Update(w.ctx, ref, w.id(), name.String(), p)
+	if err != nil {
+		return zero, err
+	}
+	if a.GetError() != nil {
+		return zero, runtime.DecodeError(a.GetError())
+	}
+	return durable.Decode[Out](a.GetResult())
+}
+
+// Questions returns the names of the questions that a run asks, by
+// durable.AskApproval, and that are not decided.
+func Questions(w *World, run string) []string {
+	var names []string
+	for _, q := range w.asked(run) {
+		names = append(names, q.GetName())
+	}
+	return names
+}
+
+func (w *World) asked(run string) []*schemas.Asked {
+	ref, err := schemas.ParseRef(run)
+	if err != nil {
+		panic(fmt.Sprintf("durabletest: questions of %s: %v", run, err))
+	}
+	entries, err := w.engine.Journal.Load(w.ctx, ref)
+	if err != nil {
+		panic(fmt.Sprintf("durabletest: questions of %s: %v", run, err))
+	}
+	rec, _ := runtime.Timeline(entries)
+	return rec.GetAsked()
+}
+
+// Approve answers a question that a run asks, or will ask within a thousand hours.
+// It does not wait for what comes of it.
+func Approve(w *World, run, name string, d durable.Decision) {
+	w.start()
+	ctx, cancel := context.WithTimeout(w.ctx, 1000*time.Hour)
+	defer cancel()
+	var path string
+	err := w.engine.Until(ctx, func() bool {
+		for _, q := range w.asked(run) {
+			if q.GetName() == name {
+				path = q.GetPath()
+			}
+		}
+		return path != ""
+	})
+	ref, _ := schemas.ParseRef(run)
+	p, perr := durable.Encode(d)
+	if err := errors.Join(err, perr); err != nil {
+		panic(fmt.Sprintf("durabletest: approve %q of %s: %v", name, run, err))
+	}
+	w.engine.Signal(ref, "decision "+path, runtime.AnswerPrefix+path, p)
+}
+
 // Ask asks a virtual actor a query. It reads the state as it was last stored.
 func Ask[In, Out any](w *World, to durable.QueryTarget[In, Out], in In) (Out, error) {
 	var zero Out

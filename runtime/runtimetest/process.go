@@ -80,6 +80,10 @@ func (p *Process) Drain() {
 	}
 }
 
+// Leave is what follows [Process.Drain] when the grace time is over: steps are told
+// to stop. What the process writes is still stored.
+func (p *Process) Leave() { p.cancel(errLeft) }
+
 func (p *Process) alive() bool {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()

@@ -52,8 +52,9 @@ type World struct {
 	points   []string   // every write and acknowledgement, as they came
 	kindsOf  [][]string // of each of them
 	crashes  map[int]When
-	accepted map[string]bool // IDs of messages, with the identity
-	runs     map[string]int  // executions of steps, by reference and path
+	accepted map[string]bool                     // IDs of messages, with the identity
+	runs     map[string]int                      // executions of steps, by reference and path
+	answers  map[string]*schemas.UpdateCompleted // told, by reference and message ID
 	wrong    []string
 	parked   map[schemas.Ref]error
 	stopped  map[schemas.Identity]error
@@ -83,14 +84,17 @@ const (
 	After                  // it is stored, and nobody is told
 )
 
-var errKilled = errors.New("the process was killed")
+var (
+	errKilled = errors.New("the process was killed")
+	errLeft   = errors.New("the process leaves")
+)
 
 // NewWorld returns a world in which no process runs yet.
 func NewWorld(kinds ...*runtime.Kind) *World {
 	w := &World{
 		Journal: NewJournal(), States: NewStates(),
 		kinds: map[schemas.Kind]*runtime.Kind{}, inbox: map[schemas.Identity][]*message{}, wakes: map[wakeKey]*wake{},
-		changed: make(chan struct{}), crashes: map[int]When{}, accepted: map[string]bool{}, runs: map[string]int{},
+		changed: make(chan struct{}), crashes: map[int]When{}, accepted: map[string]bool{}, runs: map[string]int{}, answers: map[string]*schemas.UpdateCompleted{},
 		parked: map[schemas.Ref]error{}, stopped: map[schemas.Identity]error{}, happened: time.Now(),
 	}
 	w.Deploy(kinds...)
@@ -172,6 +176,14 @@ func (w *World) start() *Process {
 		Journal: processJournal{p}, States: processStates{p}, Outbox: processOutbox{p}, Wakes: processWakes{p}, Tracer: counter{p},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Retention: 24 * time.Hour, SuspendAfter: time.Second,
+		Answered: func(ref schemas.Ref, a *schemas.UpdateCompleted) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if !p.dead {
+				w.answers[ref.String()+" "+a.GetId()] = a
+				w.change()
+			}
+		},
 	}
 	if w.Configure != nil {
 		w.Configure(p.cfg)
@@ -237,6 +249,43 @@ func (w *World) Control(ref schemas.Ref, id string, action schemas.Control_Actio
 // Signal sends a value to a run.
 func (w *World) Signal(ref schemas.Ref, id, name string, value *schemas.Payload) {
 	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: id, Run: string(ref.ID), Method: name, Payload: value})
+}
+
+// Update sends an update to a run and waits for its answer, which is nil if the
+// run ended without one.
+func (w *World) Update(ctx context.Context, ref schemas.Ref, id, name string, input *schemas.Payload) (a *schemas.UpdateCompleted, err error) {
+	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: id, Run: string(ref.ID), Method: name, Payload: input})
+	err = w.Until(ctx, func() bool {
+		last, _, err := w.Journal.Last(ctx, ref)
+		a = w.answer(ref, id) // after that: a record has the answers of its run
+		return a != nil || err == nil && last.Entry.GetRecord() != nil
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("wait for the answer to update %s of %s: %w", id, ref, err)
+	case a == nil:
+		return nil, runtime.Errorf(runtime.ErrNotFound.Code, "%s ended without an answer to update %s", ref, id)
+	}
+	return a, nil
+}
+
+// answer returns the answer that was told, or that is in the run's journal.
+func (w *World) answer(ref schemas.Ref, id string) *schemas.UpdateCompleted {
+	w.mu.Lock()
+	a := w.answers[ref.String()+" "+id]
+	w.mu.Unlock()
+	if a != nil {
+		return a
+	}
+	entries, err := w.Journal.Load(context.Background(), ref)
+	if err != nil {
+		return nil
+	}
+	rec, _ := runtime.Timeline(entries)
+	if i := slices.IndexFunc(rec.GetUpdates(), func(u *schemas.UpdateCompleted) bool { return u.GetId() == id }); i >= 0 {
+		return rec.GetUpdates()[i]
+	}
+	return nil
 }
 
 // Do starts a run and waits for its record.

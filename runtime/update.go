@@ -1,0 +1,154 @@
+package runtime
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// An update changes a run that goes on, and is answered: its handler was
+// registered by the run's code, and is executed as a branch of it. What is refused
+// is not recorded; what is accepted is recorded before it begins, and so is its
+// answer.
+
+// An UpdateHandler is what a run does with an update of a name.
+type UpdateHandler struct {
+	// Check says what is wrong with an update before anything of it is recorded;
+	// it may read what the run's code knows, change nothing, and use no verb. nil
+	// accepts all.
+	Check  func(input *schemas.Payload) error
+	Handle Handler
+}
+
+// keptAnswers is how many answers a run keeps for those who ask again.
+const keptAnswers = 100
+
+// updates are those of a run.
+type updates struct {
+	handlers map[string]boundHandler
+	count    int                        // accepted
+	running  []*Future                  // their branches
+	answered []*schemas.UpdateCompleted // by the code, the latest keptAnswers
+	recorded map[string]bool            // answers in the journal
+	told     int                        // of answered, by this execution
+}
+
+// A boundHandler was registered with a context of the run.
+type boundHandler struct {
+	UpdateHandler
+	c *Context
+}
+
+// HandleUpdate registers what the run does with updates of a name from now on, in
+// place of what was registered before.
+func (c *Context) HandleUpdate(name string, h UpdateHandler) {
+	c.check()
+	if c.run.updates.handlers == nil {
+		c.run.updates.handlers = map[string]boundHandler{}
+	}
+	c.run.updates.handlers[name] = boundHandler{h, c}
+}
+
+// refusal says why an update is not accepted, nil if it is.
+func (r *run) refusal(env *schemas.Envelope) (err error) {
+	h, ok := r.updates.handlers[env.GetMethod()]
+	if !ok {
+		return Errorf(ErrNotFound.Code, "%s has no update %q now; it has %s", r.ref, env.GetMethod(), names(r.updates.handlers))
+	}
+	if h.Check == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicError(v, debug.Stack())
+		}
+	}()
+	return h.Check(env.GetPayload())
+}
+
+// update makes an accepted update happen: its handler begins.
+func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
+	u := &r.updates
+	h, ok := u.handlers[e.GetName()]
+	if !ok {
+		return mismatch(fmt.Sprint("u", u.count+1), fmt.Sprintf("update %q", e.GetName()), "updates named "+names(u.handlers))
+	}
+	u.count++
+	r.signals.first(e.GetId(), at)
+	r.timeline.done(&Future{kind: kindUpdate, name: e.GetName(), path: fmt.Sprint("u", u.count)}, at, nil)
+	r.issues++
+	f := &Future{run: r, kind: kindUpdate, path: fmt.Sprint("u", u.count), name: e.GetName(), index: r.issues, scope: h.c.scope}
+	h.c.scope.add(f)
+	u.running = append(u.running, f)
+	b := h.c.derive(h.c.scope)
+	b.prefix, b.line = f.path+".", new(line)
+	end := func(p *schemas.Payload, err error) {
+		u.running = slices.DeleteFunc(u.running, func(o *Future) bool { return o == f })
+		r.answer(&schemas.UpdateCompleted{Id: e.GetId(), Result: p, Error: EncodeError(err)})
+		f.complete(r, p, err)
+	}
+	b.co = r.sched.spawn(func() {
+		p, err := h.Handle(b, e.GetInput())
+		if err != nil {
+			p = nil
+		}
+		end(p, err)
+	}, func(e *Error) { end(nil, e) })
+	return nil
+}
+
+// answer notes what the code answers, to be recorded if it was not.
+func (r *run) answer(a *schemas.UpdateCompleted) {
+	u := &r.updates
+	if u.answered = append(u.answered, a); len(u.answered) > keptAnswers {
+		u.answered = u.answered[1:]
+		u.told = max(u.told-1, 0)
+	}
+	if !u.recorded[a.GetId()] {
+		r.aside = append(r.aside, &schemas.Event{Kind: &schemas.Event_UpdateCompleted{UpdateCompleted: a}})
+	}
+}
+
+// finishUpdates waits until what was accepted is answered: a run does not end, or
+// continue as new, in the middle of it, unless it was cancelled.
+func (c *Context) finishUpdates() {
+	for len(c.run.updates.running) > 0 {
+		if _, err := c.Wait(slices.Clone(c.run.updates.running)...); err != nil {
+			return
+		}
+	}
+}
+
+// tell tells who waits for answers that are recorded.
+func (x *Executor) tell(r *run) {
+	u := &r.updates
+	if x.cfg.Answered == nil {
+		return
+	}
+	for ; u.told < len(u.answered); u.told++ {
+		x.cfg.Answered(r.ref, u.answered[u.told])
+	}
+}
+
+// updated looks at an update that was received: the event that accepts it, or nil
+// if it is refused, which is told, or was accepted before.
+func (l *live) updated(env *schemas.Envelope, at int64) *schemas.Event {
+	if _, known := l.r.signals.seen[env.GetId()]; known {
+		l.r.signals.first(env.GetId(), at)
+		i := slices.IndexFunc(l.r.updates.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
+		if i >= 0 && l.cfg.Answered != nil {
+			l.cfg.Answered(l.r.ref, l.r.updates.answered[i])
+		}
+		return nil
+	}
+	if err := l.r.refusal(env); err != nil {
+		if l.cfg.Answered != nil {
+			l.cfg.Answered(l.r.ref, &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)})
+		}
+		return nil
+	}
+	l.r.signals.first(env.GetId(), at)
+	return &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: &schemas.UpdateAccepted{Id: env.GetId(), Name: env.GetMethod(), Input: env.GetPayload()}}}
+}
