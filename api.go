@@ -66,7 +66,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"dead.get":       decoded(a.deadGet),
 		"dead.redrive":   decoded(a.redrive),
 		"dead.drop":      decoded(a.drop),
-		"runs.approve":   later("approvals"),
+		"runs.update":    decoded(a.update),
+		"runs.approve":   decoded(a.approve),
 		"runs.retry":     decoded(a.retry),
 		"runs.fork":      decoded(a.fork),
 	}
@@ -163,14 +164,4 @@ func httpCode(code string) string {
 		return "504"
 	}
 	return "500"
-}
-
-// later answers for what a later version brings.
-func later(what string) func(context.Context, []byte) (any, error) {
-	return func(context.Context, []byte) (any, error) {
-		return nil, &durable.Error{
-			Code: durable.ErrUnimplemented.Code, Final: true,
-			Message: "not in this version: " + what, Details: "start, get, list, events, cancel, pause, resume, terminate, retry, fork, signal and query are; the changelog says when this comes",
-		}
-	}
 }

@@ -132,7 +132,11 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 		}
 	}
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
-	info.Generation = rec.GetGeneration()
+	info.Generation, info.Asks = rec.GetGeneration(), questionsOf(rec)
+	for _, p := range rec.GetProgress() {
+		data, _ := actors.PayloadJSON(p.GetProgress())
+		info.Progress = append(info.Progress, Progress{p.GetPath(), p.GetName(), data})
+	}
 	info.SupersededBy = rec.GetSupersededBy()
 	info.Published, info.Started = unix(rec.GetPublished()), unix(rec.GetStarted())
 	for _, c := range rec.GetClaims() {

@@ -33,7 +33,8 @@ func (c *Client) Pause(ctx context.Context, ref string, why Why) error {
 }
 
 // Resume lets a paused run go on from where it was; timers that became due fire
-// then. Resuming a run that is not paused changes nothing. The errors are those of
+// then. It lets a poisoned run be executed again, and one that stands still for
+// another reason be tried again. Resuming a run that goes on changes nothing. The errors are those of
 // [Client.Pause].
 func (c *Client) Resume(ctx context.Context, ref string, why Why) error {
 	return c.control(ctx, "runs.resume", ref, why)

@@ -62,6 +62,24 @@ func TestCrashSweepOfSuspendedRuns(t *testing.T) {
 	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(1, 11))
 }
 
+// TestCrashSweepOfARunThatContinues does so with one that waits for signals, and
+// continues as new.
+func TestCrashSweepOfARunThatContinues(t *testing.T) {
+	sweep(t, scenario{
+		node:  nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond},
+		tasks: 3,
+		start: func(ctx context.Context, c *perdure.Client) error {
+			run, err := perdure.Start(ctx, c, trip.At("t"), 0)
+			for _, to := range []string{"b", "c"} {
+				if err == nil {
+					err = perdure.Signal(ctx, c, run.Ref(), onward, to, perdure.MessageID(to))
+				}
+			}
+			return err
+		},
+	}, every(1, 9))
+}
+
 // TestCrashSweepOnDisk does so at durability disk, at some of the points.
 func TestCrashSweepOnDisk(t *testing.T) {
 	sweep(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(5, 40))

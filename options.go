@@ -175,6 +175,21 @@ func MaxRuns(n int) Option {
 	}
 }
 
+// MaxCrashes is how often in a row processes may end while they execute a run,
+// with nothing recorded of it in between, before the run is parked as poisoned, with
+// the evidence; the last time it is executed alone. One that was given up in good
+// order, or whose node lost the lease and lives, does not count. The default is 3; 0
+// parks no run so.
+func MaxCrashes(n int) Option {
+	return func(o *options) error {
+		if n < 0 {
+			return fmt.Errorf("at most %d crashes: it is at least 1, or 0 for no bound", n)
+		}
+		o.host.MaxCrashes = cmp.Or(n, -1)
+		return nil
+	}
+}
+
 // LongJournal is from how many events on the log says that the journal of a run
 // is long, and names durable.ContinueAsNew: whoever takes the run over replays
 // all of them. The default is 10,000; 0 never says it.

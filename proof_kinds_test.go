@@ -5,6 +5,7 @@ package perdure_test
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/perdure/perdure/actors"
@@ -77,6 +78,9 @@ var (
 	chore        = durable.DeclareWorkflow[string, string]("chore")
 	press        = durable.DeclareWorkflow[string, string]("press")
 	weather      = durable.Declare[string, advice]("weather")
+	trip         = durable.DeclareWorkflow[int, string]("trip")
+	onward       = durable.DeclareSignal[string]("onward")
+	deadly       = durable.DeclareWorkflow[durable.None, durable.None]("deadly")
 )
 
 func proofKinds(c nodeConfig) []*runtime.Kind {
@@ -96,6 +100,8 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 			actors.OnQuery(auditNotes, func(s auditState, _ durable.None) ([]string, error) { return s.Notes, nil }),
 		}),
 		durable.Workflow(chore, s.chore),
+		durable.Workflow(deadly, s.deadly),
+		durable.Workflow(trip, s.trip),
 		durable.Workflow(press, s.press, durable.Concurrency(pressMax)),
 		agents.New(weather,
 			agents.Instructions("You answer questions about the weather."),
@@ -218,6 +224,41 @@ func (s shop) chore(ctx durable.Context, what string) (string, error) {
 		return "", err
 	}
 	return durable.Step(ctx, "do"+s.build, s.step("do", what))
+}
+
+// trip walks twice, each time as a generation of its own, and waits to be sent on
+// in between.
+func (s shop) trip(ctx durable.Context, round int) (string, error) {
+	walked, err := durable.Step(ctx, "walk", func(ctx context.Context) (string, error) {
+		if err := durable.Heartbeat(ctx, round); err != nil {
+			return "", err
+		}
+		return s.far.tool(ctx, "walk", fmt.Sprint(round))
+	})
+	if err != nil {
+		return "", err
+	}
+	to, err := durable.Await(ctx, onward)
+	if err != nil {
+		return "", err
+	}
+	if _, err := durable.Send(ctx, auditNote.At("log"), walked+" to "+to); err != nil {
+		return "", err
+	}
+	if round == 1 {
+		return to, nil
+	}
+	return "", durable.ContinueAsNew(ctx, round+1)
+}
+
+// deadly kills its process, unless the build is a mended one.
+func (s shop) deadly(ctx durable.Context, _ durable.None) (durable.None, error) {
+	return durable.Step(ctx, "deadly", func(ctx context.Context) (durable.None, error) {
+		if _, err := s.far.tool(ctx, "deadly", ""); err != nil || s.build != "" {
+			return durable.None{}, err
+		}
+		return durable.None{}, syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
+	})
 }
 
 // look is the weather agent's tool.

@@ -82,13 +82,24 @@ type RunInfo struct {
 	CustomCodec  string          `json:"custom_codec,omitempty"`
 	// Attributes are what the run is found by: see [ListRuns.Where].
 	Attributes Attributes `json:"attributes,omitempty"`
-	Published  time.Time  `json:"published,omitzero"`
-	Started    time.Time  `json:"started,omitzero"`
-	Claims     []Claim    `json:"claims,omitempty"`
-	Steps      []Step     `json:"steps,omitempty"`
-	StepCount  uint64     `json:"step_count"`
+	// Asks are the questions of a run that waits for decisions.
+	Asks []Question `json:"asks,omitempty"`
+	// Progress is what steps that run said last, by durable.Heartbeat.
+	Progress  []Progress `json:"progress,omitempty"`
+	Published time.Time  `json:"published,omitzero"`
+	Started   time.Time  `json:"started,omitzero"`
+	Claims    []Claim    `json:"claims,omitempty"`
+	Steps     []Step     `json:"steps,omitempty"`
+	StepCount uint64     `json:"step_count"`
 	// Generation is how often the run continued as new; Steps are of the last.
 	Generation uint32 `json:"generation,omitempty"`
+}
+
+// Progress is how far a step is that runs.
+type Progress struct {
+	Path     string          `json:"path"`
+	Name     string          `json:"name"`
+	Progress json.RawMessage `json:"progress"`
 }
 
 // A Claim is an owner's beginning to execute a run.

@@ -45,6 +45,12 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	if info.Generation > 0 {
 		fmt.Fprintf(out, "continued as new: %d times\n", info.Generation)
 	}
+	for _, p := range info.Progress {
+		fmt.Fprintf(out, "step %s %s is at: %s\n", p.Path, p.Name, p.Progress)
+	}
+	for _, q := range info.Asks {
+		fmt.Fprintf(out, "asks %s: %s\n", q.Name, q.Question)
+	}
 	if len(info.CustomStatus) > 0 {
 		fmt.Fprintf(out, "shows: %s\n", info.CustomStatus)
 	}

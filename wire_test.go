@@ -335,7 +335,7 @@ func TestWire_ThePageIsCurrent(t *testing.T) {
 		t.Errorf("endpoints (-code +page):\n%s", diff)
 	}
 	headers := []string{
-		broker.HeaderID, broker.HeaderMethod, broker.HeaderSignal, broker.HeaderRun, broker.HeaderEnvelope, broker.HeaderPriority,
+		broker.HeaderID, broker.HeaderMethod, broker.HeaderSignal, broker.HeaderUpdate, broker.HeaderRun, broker.HeaderEnvelope, broker.HeaderPriority,
 		broker.HeaderDeadline, broker.HeaderSession, broker.HeaderBusy,
 		"Nats-Msg-Id", "traceparent", "tracestate", "baggage",
 	}
@@ -380,24 +380,6 @@ func TestWire_IsDiscoveredAsAMicroService(t *testing.T) {
 	for _, e := range info.Endpoints {
 		if !strings.HasPrefix(e.Subject, "acme.api.") {
 			t.Errorf("the endpoint %s is at %s, want it below acme.api", e.Name, e.Subject)
-		}
-	}
-}
-
-func TestWire_WhatComesLaterIsUnimplemented(t *testing.T) {
-	t.Parallel()
-	nc := plain(t, running(t, "", perdure.Host(greetKind())))
-	for _, endpoint := range []string{"runs.approve"} {
-		m, err := nc.RequestWithContext(testContext(t), "perdure.api."+endpoint, []byte(`{"run":"greet/a/a"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var e perdure.APIError
-		if err := json.Unmarshal(m.Data, &e); err != nil {
-			t.Errorf("%s answers %s: %v", endpoint, m.Data, err)
-		}
-		if e.Code != "unimplemented" || e.Message == "" || e.Hint == "" || m.Header.Get("Nats-Service-Error-Code") != "501" {
-			t.Errorf("%s is answered by %s with the headers %v", endpoint, m.Data, m.Header)
 		}
 	}
 }

@@ -57,6 +57,10 @@ type Config struct {
 	// up, because the host leaves or another one joined; default 10 s. Then they
 	// are told to stop.
 	Grace time.Duration
+	// MaxCrashes is how often in a row processes may end while they execute a run,
+	// with nothing recorded of it, before it is parked as poisoned; default 3,
+	// negative for never.
+	MaxCrashes int
 	// LongJournal is from how many events on a run's journal is called long in the
 	// log; default 10,000, negative for never.
 	LongJournal int
@@ -83,6 +87,9 @@ func (c *Config) defaults() {
 	set(&c.LeaseTTL, 3*time.Second)
 	if c.MaxRuns == 0 {
 		c.MaxRuns = 4096
+	}
+	if c.MaxCrashes == 0 {
+		c.MaxCrashes = 3
 	}
 	if c.LongJournal == 0 {
 		c.LongJournal = 10_000
@@ -138,6 +145,7 @@ func NewHost(cfg Config) (*Host, error) {
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
+		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered,
 	}
 	return h, nil
 }

@@ -59,7 +59,9 @@ func (b *Broker) delivery(stream string, m message) Delivery {
 	case h.Get(HeaderEnvelope) != "":
 		err = b.decodeEnvelope(&d, h)
 	case h.Get(HeaderSignal) != "":
-		err = b.foreignSignal(&d, h)
+		err = b.foreignSignal(&d, h, HeaderSignal, schemas.Envelope_SIGNAL)
+	case h.Get(HeaderUpdate) != "":
+		err = b.foreignSignal(&d, h, HeaderUpdate, schemas.Envelope_UPDATE)
 	default:
 		err = b.foreignTask(&d, h)
 	}
@@ -228,21 +230,21 @@ func ParseBusy(s string) (schemas.Busy, error) {
 	return 0, fmt.Errorf("%q is unknown; there are queue, reject, interrupt and replace", s)
 }
 
-// foreignSignal reads a signal of a publisher that is not Perdure.
-func (b *Broker) foreignSignal(d *Delivery, h nats.Header) error {
-	run := h.Get(HeaderRun)
+// foreignSignal reads a signal, or an update, of a publisher that is not Perdure.
+func (b *Broker) foreignSignal(d *Delivery, h nats.Header, header string, t schemas.Envelope_Type) error {
+	what, name, run := strings.ToLower(t.String()), h.Get(header), h.Get(HeaderRun)
 	if run == "" {
-		return fmt.Errorf("signal %q names no run; set %s to the run's ID", h.Get(HeaderSignal), HeaderRun)
+		return fmt.Errorf("%s %q names no run; set %s to the run's ID", what, name, HeaderRun)
 	}
-	if err := schemas.Kind(h.Get(HeaderSignal)).Validate(); err != nil {
-		return fmt.Errorf("signal: %w", err)
+	if err := schemas.Kind(name).Validate(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	body, err := jsonBody(d.Data)
 	if err != nil {
-		return fmt.Errorf("%w; send the signal's value as JSON", err)
+		return fmt.Errorf("%w; send the value of the %s as JSON", err, what)
 	}
 	d.Envelope = &schemas.Envelope{
-		Type: schemas.Envelope_SIGNAL, Method: h.Get(HeaderSignal), Run: run,
+		Type: t, Method: name, Run: run,
 		Payload: &schemas.Payload{Data: body, Codec: "json"}, Trace: traceOf(h),
 	}
 	d.Envelope.Id, d.NoID = b.foreignID(d.Seq, h)
@@ -296,7 +298,7 @@ func (d *Delivery) allowed() error {
 		if b := env.Busy; b == schemas.Busy_BUSY_INTERRUPT || b == schemas.Busy_BUSY_REPLACE {
 			return fmt.Errorf("a task of domain %s cancels the run that is open, which may be another's: %w; only %s may; send it without %s, or with queue or reject", d.From, errDenied, LocalDomain, HeaderBusy)
 		}
-	case schemas.Envelope_SIGNAL, schemas.Envelope_CANCEL:
+	case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE, schemas.Envelope_CANCEL:
 		if env.Parent != "" {
 			return fmt.Errorf("a %s of domain %s names a run of this namespace as its sender: %w; only %s may; send it without parent", strings.ToLower(env.Type.String()), d.From, errDenied, LocalDomain)
 		}

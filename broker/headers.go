@@ -27,6 +27,8 @@ const (
 	HeaderMethod = "Perdure-Method"
 	// HeaderSignal is the name of a signal for the run of HeaderRun.
 	HeaderSignal = "Perdure-Signal"
+	// HeaderUpdate is the name of an update of the run of HeaderRun.
+	HeaderUpdate = "Perdure-Update"
 	// HeaderPriority is a whole number, 0 without it: of the runs that wait for a
 	// permit of a limit the highest goes first.
 	HeaderPriority = "Perdure-Priority"

@@ -138,7 +138,7 @@ nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand())
+	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand())
 	return root
 }
 

@@ -1,0 +1,51 @@
+package actors
+
+import (
+	"context"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// answered tells whoever watches for the message of an update what came of it.
+func (h *Host) answered(ref schemas.Ref, a *schemas.UpdateCompleted) {
+	b := h.cfg.Broker
+	if err := b.Done().Notify(UpdateRef(ref, a.GetId()), DoneJSON(ref, answerRecord(a), b.MaxMessage())); err != nil {
+		h.cfg.Log.Debug("the answer to an update was not told", "run", ref.String(), "update", a.GetId(), "error", err)
+	}
+}
+
+// UpdateRef is what the answer to an update of a run is watched for by: a message
+// of the same identity, as a task is.
+func UpdateRef(run schemas.Ref, id string) schemas.Ref {
+	return run.Identity.Run(schemas.RunID(id))
+}
+
+// answerRecord is an answer in the form of a record, by which it is told.
+func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
+	rec := &schemas.Record{Status: schemas.Status_COMPLETED, Result: a.GetResult(), Error: a.GetError()}
+	if rec.Error != nil {
+		rec.Status = schemas.Status_FAILED
+	}
+	return rec
+}
+
+// AnswerTo returns the answer to an update that the run has recorded; ok is false
+// while there is none. The error matches runtime.ErrNotFound if there is no such
+// run, and runtime.ErrConflict if it ended without an answer that it still knows.
+func AnswerTo(ctx context.Context, b *broker.Broker, run schemas.Ref, id string) (d Done, ok bool, err error) {
+	rec, status, _, err := Look(ctx, b, run)
+	if err != nil {
+		return d, false, err
+	}
+	for _, a := range rec.GetUpdates() {
+		if a.GetId() == id {
+			return DoneOf(run, answerRecord(a)), true, nil
+		}
+	}
+	if IsEnd(status) {
+		return d, false, runtime.Errorf(runtime.ErrConflict.Code, "update %s: %s is %s, and knows no answer to it", id, run, StatusName(status))
+	}
+	return d, false, nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+	"github.com/spf13/cobra"
+)
+
+func updateCommand() *cobra.Command {
+	var c connection
+	var id string
+	cmd := &cobra.Command{
+		Use:   "update REF NAME [INPUT]",
+		Short: "Change a run that goes on, and print its answer; INPUT is JSON",
+		Example: `  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"'
+  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"' --id form-9`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 && len(args) != 3 {
+				return usageError{fmt.Errorf("wants a reference kind/key/id, an update's name and at most one input, has %d arguments", len(args))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			input := json.RawMessage("null")
+			if len(args) == 3 {
+				input = json.RawMessage(args[2])
+			}
+			if !json.Valid(input) {
+				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[2])}
+			}
+			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				answer, err := client.UpdateJSON(ctx, args[0], args[1], id, input)
+				if err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"run": args[0], "update": args[1], "result": answer})
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer)
+				return err
+			})
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same update, and has its answer")
+	return cmd
+}
+
+func approveCommand() *cobra.Command {
+	var c connection
+	var deny bool
+	var by, reason string
+	cmd := &cobra.Command{
+		Use:   "approve REF [QUESTION]",
+		Short: "Decide what a run asks; QUESTION says which where it asks more than one thing",
+		Example: `  perdure approve pay/order-17/order-17 --by ops
+  perdure approve pay/order-17/order-17 refund --deny --reason 'it was delivered'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 && len(args) != 2 {
+				return usageError{fmt.Errorf("wants a reference kind/key/id and at most one question, has %d arguments", len(args))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			question := ""
+			if len(args) == 2 {
+				question = args[1]
+			}
+			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				if err := client.Approve(ctx, args[0], question, durable.Decision{Approved: !deny, By: by, Reason: reason}); err != nil {
+					return err
+				}
+				if c.output == "json" {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"run": args[0], "approved": !deny})
+				}
+				did := "approved"
+				if deny {
+					did = "denied"
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], did)
+				return err
+			})
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&deny, "deny", false, "deny what is asked")
+	cmd.Flags().StringVar(&by, "by", "", "who decides")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
+	return cmd
+}

@@ -1,0 +1,151 @@
+package perdure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
+)
+
+// Update changes a run that goes on, by the handler that its code has registered
+// with durable.OnUpdate, and waits for the answer. With [MessageID] the same update
+// sent twice is one, and the answer is that of the first. The error is what the
+// handler returned or why the run refused; it matches durable.ErrNotFound for a run
+// or an update that does not exist, and durable.ErrConflict for a run that is over.
+// If ctx ends first the update may still be executed: ask again with the same ID.
+func Update[In, Out any](ctx context.Context, c *Client, run string, update durable.UpdateName[In, Out], in In, opts ...SignalOption) (Out, error) {
+	var zero Out
+	if err := update.Err(); err != nil {
+		return zero, durable.Fail(durable.ErrInvalid.Code, "update: %v", err)
+	}
+	p, err := durable.Encode(in)
+	if err != nil {
+		return zero, durable.Fail(durable.ErrInvalid.Code, "input of update %q of %s: %v", update, run, err)
+	}
+	id := NewMessageID()
+	for _, o := range opts {
+		id = o.ID()
+	}
+	d, err := c.update(ctx, updateRequest{Run: run, Update: update.String(), ID: id}, p)
+	if err != nil {
+		return zero, err
+	}
+	if p, err = actors.PayloadOf(d); err != nil {
+		return zero, fmt.Errorf("answer to update %q of %s: %w", update, run, err)
+	}
+	return durable.Decode[Out](p)
+}
+
+// UpdateJSON is [Update] by names, for callers without types: input and answer are
+// JSON, an empty id is made.
+func (c *Client) UpdateJSON(ctx context.Context, run, update, id string, input json.RawMessage) (json.RawMessage, error) {
+	if len(input) > 0 && !json.Valid(input) {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "the input %.40q of update %q is not JSON; a text is written '\"so\"'", input, update)
+	}
+	if id == "" {
+		id = NewMessageID()
+	}
+	d, err := c.update(ctx, updateRequest{Run: run, Update: update, ID: id}, &schemas.Payload{Data: input})
+	return d.Result, err
+}
+
+// update asks until there is an answer: a node waits for it for a while only.
+func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payload) (d actors.Done, err error) {
+	in.Input, in.Codec = actors.PayloadJSON(p)
+	for {
+		d = actors.Done{}
+		err = c.do(ctx, "runs.update", in, &d)
+		if !errors.Is(err, errNotAnswered) || ctx.Err() != nil {
+			break
+		}
+	}
+	if err == nil && d.Error != nil {
+		err = &durable.Error{Code: d.Error.Code, Message: d.Error.Message, Details: d.Error.Details, Final: true}
+	}
+	return d, err
+}
+
+// errNotAnswered is what a node says that has waited for a while.
+var errNotAnswered = &durable.Error{Code: "not_answered", Final: true}
+
+type updateRequest struct {
+	Run    string          `json:"run"`
+	Update string          `json:"update"`
+	ID     string          `json:"id,omitempty"`
+	Input  json.RawMessage `json:"input,omitempty"`
+	Codec  string          `json:"codec,omitempty"`
+}
+
+// An update is sent again when there is no answer for a while: one that is refused
+// is told once, and is not recorded.
+const (
+	updateAsked  = 15 * time.Second // how long one request waits
+	updateResent = 5 * time.Second
+)
+
+func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
+	ref, err := schemas.ParseRef(in.Run)
+	if err == nil {
+		err = schemas.Kind(in.Update).Validate()
+	}
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "update %q: %v", in.Update, err)
+	}
+	if in.ID == "" {
+		in.ID = NewMessageID()
+	}
+	if err := schemas.RunID(in.ID).Validate(); err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "message ID of an update: %v", err)
+	}
+	if len(in.Input) == 0 {
+		in.Input = json.RawMessage("null")
+	}
+	p, err := actors.PayloadOf(actors.Done{Result: in.Input, Codec: in.Codec})
+	if err == nil && in.Codec == "" {
+		p.Data, err = broker.CompactJSON(in.Input)
+	}
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "input of update %q: %v", in.Update, err)
+	}
+	p.Codec = in.Codec
+	watch, err := a.node.b.Done().Watch(ctx, actors.UpdateRef(ref, in.ID))
+	if err != nil {
+		return nil, err
+	}
+	defer watch.Stop()
+	env := &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: in.ID, Run: string(ref.ID), Method: in.Update, Payload: p}
+	ctx, cancel := context.WithTimeout(ctx, updateAsked)
+	defer cancel()
+	for {
+		if d, ok, err := actors.AnswerTo(ctx, a.node.b, ref, in.ID); ok || err != nil {
+			return d, err
+		}
+		if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env); err != nil {
+			return nil, err
+		}
+		d, err := answer(ctx, watch)
+		switch {
+		case err == nil && !d.Truncated:
+			return d, nil
+		case ctx.Err() != nil:
+			return nil, durable.Fail(errNotAnswered.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", in.Update, ref, in.ID)
+		}
+	}
+}
+
+// answer waits for a notice, for a while.
+func answer(ctx context.Context, watch *broker.Watch) (d actors.Done, err error) {
+	ctx, cancel := context.WithTimeout(ctx, updateResent)
+	defer cancel()
+	body, err := watch.Next(ctx)
+	if err == nil {
+		err = json.Unmarshal(body, &d)
+	}
+	return d, err
+}

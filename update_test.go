@@ -1,0 +1,127 @@
+package perdure_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
+)
+
+var (
+	bundle     = durable.DeclareWorkflow[string, string]("bundle")
+	setAddress = durable.DeclareUpdate[string, string]("set_address")
+)
+
+// bundleKind packs, slowly, asks whether to send, and sends to the address that was
+// set last; packed is closed to let it go on.
+func bundleKind(packed <-chan struct{}) *durable.Kind {
+	return durable.Workflow(bundle, func(ctx durable.Context, address string) (string, error) {
+		durable.OnUpdate(ctx, setAddress, func(to string) error {
+			if to == "" {
+				return durable.Fail("empty", "no address")
+			}
+			return nil
+		}, func(ctx durable.Context, to string) (string, error) {
+			old := address
+			address = to
+			return durable.Step(ctx, "label", func(context.Context) (string, error) { return old + " -> " + to, nil })
+		})
+		if _, err := durable.Step(ctx, "pack", func(ctx context.Context) (int, error) {
+			if err := durable.Heartbeat(ctx, map[string]int{"packed": 3}); err != nil {
+				return 0, err
+			}
+			select {
+			case <-packed:
+				return 4, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}); err != nil {
+			return "", err
+		}
+		d, err := durable.AskApproval(ctx, "send", "Send it?")
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s, %v by %s", address, d.Approved, d.By), nil
+	})
+}
+
+// TestUpdatesAndApprovals from Go, from the API and from any NATS client, to a run
+// that works and to one that left memory.
+func TestUpdatesAndApprovals(t *testing.T) {
+	t.Parallel()
+	packed := make(chan struct{})
+	node := running(t, "", perdure.Host(bundleKind(packed)), perdure.SuspendAfter(time.Millisecond))
+	ctx := testContext(t)
+	c, nc := node.Client(), plain(t, node)
+	run, err := perdure.Start(ctx, c, bundle.At("p"), "Main Street 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the step shows its progress", func() bool {
+		info, err := c.Get(ctx, run.Ref())
+		return err == nil && len(info.Progress) == 1 && string(info.Progress[0].Progress) == `{"packed":3}` && info.Progress[0].Name == "pack"
+	})
+	for range 2 { // the same ID is the same update
+		got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "Side Street 2", perdure.MessageID("form-1"))
+		if got != "Main Street 1 -> Side Street 2" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, ""); !durable.IsCode(err, "empty") {
+		t.Errorf("an empty address: %v, want the refusal of the check", err)
+	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), durable.DeclareUpdate[string, string]("paint"), "red"); !errors.Is(err, durable.ErrNotFound) || !strings.Contains(err.Error(), `it has "set_address"`) {
+		t.Errorf("an update that it does not have: %v, want not_found and what it has", err)
+	}
+	if err := c.Approve(ctx, run.Ref(), "", durable.Decision{Approved: true}); !errors.Is(err, durable.ErrNotFound) {
+		t.Errorf("a decision about nothing: %v, want not_found", err)
+	}
+	close(packed)
+	eventually(t, "the run is suspended and asks", func() bool {
+		info, err := c.Get(ctx, run.Ref())
+		return err == nil && info.Status == "suspended" && len(info.Asks) == 1 && info.Asks[0].Name == "send" && len(info.Progress) == 0
+	})
+	type done struct {
+		Result string `json:"result"`
+	}
+	if got := answered[done](t, nc, "runs.update", `{"run":"bundle/p/p","update":"set_address","input":"Back Street 3","id":"form-2"}`); got.Result != "Side Street 2 -> Back Street 3" {
+		t.Errorf("got %+v", got)
+	}
+	sub, err := nc.SubscribeSync("perdure.done.bundle.p.form-3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, nc, "perdure.task.local.bundle.p", `"Front Street 4"`, "Perdure-Update", "set_address", "Perdure-Run", "p", "Perdure-Id", "form-3")
+	if m, err := sub.NextMsgWithContext(ctx); err != nil || !strings.Contains(string(m.Data), `"result":"Back Street 3 -\u003e Front Street 4"`) {
+		t.Errorf("the answer to any client: %s, %v", m.Data, err)
+	}
+	if _, e := api[struct{}](t, nc, "runs.approve", `{"run":"bundle/p/p","question":"paint","approved":true}`); e.Code != "not_found" {
+		t.Errorf("a question that is not asked: %+v, want not_found", e)
+	}
+	if _, e := api[struct{}](t, nc, "runs.approve", `{"run":"bundle/p/p"}`); e.Code != "invalid" {
+		t.Errorf("no decision: %+v, want invalid", e)
+	}
+	answered[struct{}](t, nc, "runs.approve", `{"run":"bundle/p/p","approved":true,"by":"ops"}`)
+	if got, err := run.Result(ctx); got != "Front Street 4, true by ops" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "x", perdure.MessageID("form-2")); got != "Side Street 2 -> Back Street 3" || err != nil {
+		t.Errorf("an answer that the record has: %q, %v", got, err)
+	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, "x"); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("an update of a run that is over: %v, want a conflict", err)
+	}
+	if _, err := perdure.Update(ctx, c, "bundle/q/q", setAddress, "x"); !errors.Is(err, durable.ErrNotFound) {
+		t.Errorf("an update of a run that never was: %v, want not_found", err)
+	}
+}
