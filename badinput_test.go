@@ -205,7 +205,8 @@ func TestBadInput_ForeignConflictIsADeadLetter(t *testing.T) {
 		ID: "m", Code: "conflict", Body: `{"cents":6}`, Subject: "",
 		Reason: "account/k/m was started before with another input; use another message ID, or ask for the run that exists",
 	}}
-	got := deadLetters(t, nc, "account")
+	var got []deadLetter
+	eventually(t, "there is a dead letter", func() bool { got = deadLetters(t, nc, "account"); return len(got) > 0 })
 	for i := range got {
 		got[i].Subject = ""
 	}

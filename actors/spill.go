@@ -73,6 +73,12 @@ func ofRecord(rec *schemas.Record, one func(*schemas.Payload)) {
 	for _, u := range rec.GetUpdates() {
 		one(u.GetResult())
 	}
+	for _, p := range rec.GetProgress() {
+		one(p.GetProgress())
+	}
+	for _, q := range rec.GetAsked() {
+		one(q.GetQuestion())
+	}
 	for _, env := range rec.GetOutbox() {
 		one(env.GetPayload())
 	}
