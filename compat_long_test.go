@@ -2,6 +2,7 @@ package perdure_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,8 @@ var (
 	compatSlowed    = durable.DeclareWorkflow[int, string]("compat-slowed")
 	compatSingle    = durable.DeclareWorkflow[int, string]("compat-single")
 	compatQuiet     = durable.DeclareWorkflow[int, string]("compat-quiet")
+	compatSteered   = durable.DeclareWorkflow[int, string]("compat-steered")
+	compatSet       = durable.DeclareUpdate[int, int]("set")
 	compatPaused    = durable.DeclareWorkflow[int, string]("compat-paused")
 )
 
@@ -80,6 +83,32 @@ func compatLongKinds() []*durable.Kind {
 			}
 			return held(ctx, n)
 		}),
+		durable.Workflow(compatSteered, func(ctx durable.Context, n int) (string, error) {
+			durable.OnUpdate(ctx, compatSet, nil, func(ctx durable.Context, to int) (int, error) {
+				was := n
+				n = to
+				return was, compatDo(ctx, fmt.Sprint("set to ", to))
+			})
+			if _, err := durable.Step(ctx, "beats", func(ctx context.Context) (int, error) {
+				return n, durable.Heartbeat(ctx, "half way")
+			}); err != nil {
+				return "", err
+			}
+			if err := durable.Until(ctx, func() bool { return n == 2 }); err != nil {
+				return "", err
+			}
+			if _, err := durable.AskApproval(ctx, "quick", n, durable.Timeout(time.Millisecond)); !errors.Is(err, durable.ErrTimeout) {
+				return "", durable.Fail("wrong", "nobody decides the first: %v", err)
+			}
+			d, err := durable.AskApproval(ctx, "slow", n)
+			if err != nil {
+				return "", err
+			}
+			if err := compatDo(ctx, fmt.Sprintf("%t by %s", d.Approved, d.By)); err != nil {
+				return "", err
+			}
+			return durable.Await(ctx, compatFinish)
+		}),
 		durable.Workflow(compatLimited, held, durable.Concurrency(1), durable.Concurrency(5, durable.LimitName("compat-region"), durable.LimitBy(func(n int) string { return fmt.Sprint(n) }))),
 		durable.Workflow(compatSlowed, held, durable.Rate(1000, time.Second)),
 		durable.Workflow(compatSingle, held, durable.Singleton(durable.Attached())),
@@ -114,6 +143,17 @@ var frozenLongRuns = []frozenRun{
 			return c.Resume(ctx, "compat-paused/frozen/frozen", perdure.Why{Reason: "it is frozen", By: "ops"})
 		},
 		has: []string{"paused", "", "signal_received", "resumed", `step_completed "held 1"`},
+	},
+	{
+		file: "steered", ref: "compat-steered/frozen/frozen",
+		begin: all(begin(compatSteered.At("frozen"), 1), func(ctx context.Context, c *perdure.Client) error {
+			_, err := perdure.Update(ctx, c, "compat-steered/frozen/frozen", compatSet, 2)
+			return err
+		}),
+		steer: func(ctx context.Context, c *perdure.Client) error {
+			return c.Approve(ctx, "compat-steered/frozen/frozen", "slow", durable.Decision{Approved: true, By: "ops"})
+		},
+		has: []string{"step_progress", "update_accepted", `step_completed "set to 2"`, "update_completed", "asked", "", "signal_received", `step_completed "true by ops"`},
 	},
 	{
 		file: "stays-paused", ref: "compat-paused/stays/frozen", begin: all(begin(compatPaused.At("stays"), 1), pause("compat-paused/stays/frozen")),

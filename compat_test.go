@@ -40,12 +40,7 @@ var freeze = flag.String("freeze", "", "name of a new set of journals in testdat
 
 // unfrozen names the kinds of events that no set has, each with the reason.
 var unfrozen = map[string]string{
-	"step_progress":    "newer than the last set",
-	"update_accepted":  "newer than the last set",
-	"update_completed": "newer than the last set",
-	"released":         "newer than the last set",
-	"asked":            "newer than the last set",
-	"refused":          "its run is over: there is nothing to replay",
+	"refused": "its run is over: there is nothing to replay",
 }
 
 // A frozenRun is a run whose journal is in a set.

@@ -55,13 +55,13 @@ func (c *Client) UpdateJSON(ctx context.Context, run, update, id string, input j
 	return d.Result, err
 }
 
-// update asks until there is an answer: a node waits for it for a while only.
+// update asks until there is an answer.
 func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payload) (d actors.Done, err error) {
 	in.Input, in.Codec = actors.PayloadJSON(p)
 	for {
 		d = actors.Done{}
 		err = c.do(ctx, "runs.update", in, &d)
-		if !errors.Is(err, errNotAnswered) || ctx.Err() != nil {
+		if !errors.Is(err, durable.ErrTimeout) || ctx.Err() != nil { // a node waits for a while only
 			break
 		}
 	}
@@ -70,9 +70,6 @@ func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payloa
 	}
 	return d, err
 }
-
-// errNotAnswered is what a node says that has waited for a while.
-var errNotAnswered = &durable.Error{Code: "not_answered", Final: true}
 
 type updateRequest struct {
 	Run    string          `json:"run"`
@@ -134,7 +131,7 @@ func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
 		case err == nil && !d.Truncated:
 			return d, nil
 		case ctx.Err() != nil:
-			return nil, durable.Fail(errNotAnswered.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", in.Update, ref, in.ID)
+			return nil, durable.Fail(durable.ErrTimeout.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", in.Update, ref, in.ID)
 		}
 	}
 }

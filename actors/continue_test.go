@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +61,9 @@ func TestP19_ARunThatContinuesAsNewStaysSmall(t *testing.T) {
 		if got := len(s.entries()); got > 4 {
 			t.Errorf("after round %d the journal has %d entries, want the beginning and a wait", n, got)
 		}
-		if got := s.blobs(); len(got) > 3 {
-			t.Errorf("after round %d there are the objects %q, want what it carries on, its input and the signal", n, got)
+		objects := slices.DeleteFunc(s.blobs(), func(name string) bool { return strings.Contains(name, "/message") })
+		if len(objects) > 2 {
+			t.Errorf("after round %d there are the objects %q, want what it carries on and its input", n, objects)
 		}
 		if n%3 == 2 {
 			stop()

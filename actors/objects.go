@@ -65,36 +65,17 @@ func removeObjects(ctx context.Context, b *broker.Broker, id schemas.Identity, r
 	return nil
 }
 
-// removeReplaced removes the objects of a run that continues as new: those that
-// its new beginning, part, does not name, and no message that waits.
-func removeReplaced(ctx context.Context, b *broker.Broker, run schemas.Ref, part string) error {
-	names, err := b.Blobs().Of(ctx, run.Identity)
-	if err != nil {
-		return err
-	}
-	names = slices.DeleteFunc(names, func(name string) bool {
-		of, err := broker.BlobRun(name)
-		return err != nil || of != run || strings.HasPrefix(lastPart(name), part+"-") || strings.HasPrefix(lastPart(name), stateBlob)
-	})
-	if len(names) == 0 {
-		return nil
-	}
-	used, err := usedObjects(ctx, b, run)
+// removeLeft removes objects of an identity that an entry of its run has replaced,
+// that of a ledger, or of a run that continues as new. What the entry names stays, and
+// so does what is of messages, which may be on their way, of a state, and of another
+// run that is no ledger's: those go with their record.
+func removeLeft(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, part string) error {
 	for _, name := range names {
-		if err != nil {
-			return err
+		last := lastPart(name)
+		if strings.HasPrefix(last, part+"-") || strings.HasPrefix(last, messageBlob) || strings.HasPrefix(last, stateBlob) {
+			continue
 		}
-		if !used[name] {
-			err = b.Blobs().Delete(ctx, name)
-		}
-	}
-	return err
-}
-
-// removeLeft removes objects of a ledger, but those of an entry.
-func removeLeft(ctx context.Context, b *broker.Broker, names []string, part string) error {
-	for _, name := range names {
-		if strings.HasPrefix(lastPart(name), part+"-") || strings.HasPrefix(lastPart(name), messageBlob) {
+		if of, err := broker.BlobRun(name); err != nil || of != run && !run.Kind.BuiltIn() {
 			continue
 		}
 		if err := b.Blobs().Delete(ctx, name); err != nil {

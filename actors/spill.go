@@ -171,27 +171,21 @@ func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *s
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
-	// The state of a ledger takes the place of the one before. Of which objects are
-	// left is asked before it does: who is not the owner any more removes none of
-	// the next one's.
+	// The state of a ledger takes the place of the one before, and so does what a run
+	// continues with. Which objects are left is asked before it does: who is not the
+	// owner any more removes none of the next one's.
 	var left []string
-	if small != e && ref.Kind.BuiltIn() {
+	if small != e && ref.Kind.BuiltIn() || e.GetRecord() == nil && e.Replaces() {
 		if left, err = j.b.Blobs().Of(ctx, ref.Identity); err != nil {
 			return schemas.Outcome{}, err
 		}
 	}
 	out, err := j.Journal.Append(ctx, ref, after, small)
 	if err == nil && !out.Fenced {
-		err = removeLeft(ctx, j.b, left, entryPart(e))
+		err = removeLeft(ctx, j.b, ref, left, entryPart(e))
 	}
 	if err != nil {
 		return out, spillError(err)
-	}
-	if e.GetRecord() == nil && !out.Fenced && e.Replaces() {
-		// what is left costs space until the run is over, and nothing else
-		if err := removeReplaced(ctx, j.b, ref, entryPart(e)); err != nil && ctx.Err() == nil {
-			return out, err
-		}
 	}
 	return out, nil
 }

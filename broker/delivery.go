@@ -241,7 +241,7 @@ func (b *Broker) foreignSignal(d *Delivery, h nats.Header, header string, t sche
 	}
 	body, err := jsonBody(d.Data)
 	if err != nil {
-		return fmt.Errorf("%w; send the value of the %s as JSON", err, what)
+		return fmt.Errorf("%w; send the %s's value as JSON", err, what)
 	}
 	d.Envelope = &schemas.Envelope{
 		Type: t, Method: name, Run: run,
