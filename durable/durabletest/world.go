@@ -326,24 +326,26 @@ func (w *World) asked(run string) []*schemas.Asked {
 	return rec.GetAsked()
 }
 
-// Approve answers a question that a run asks, or will ask within a thousand hours.
-// It does not wait for what comes of it.
+// Approve answers a question that a run asks, asked before, or will ask within a
+// thousand hours. It does not wait for what comes of it: the first answer counts.
 func Approve(w *World, run, name string, d durable.Decision) {
+	ref, rerr := schemas.ParseRef(run)
 	w.start()
 	ctx, cancel := context.WithTimeout(w.ctx, 1000*time.Hour)
 	defer cancel()
 	var path string
 	err := w.engine.Until(ctx, func() bool {
-		for _, q := range w.asked(run) {
-			if q.GetName() == name {
-				path = q.GetPath()
+		for _, s := range w.engine.Journal.History() {
+			for _, e := range s.Entry.GetEvents() {
+				if q := e.GetAsked(); s.Ref == ref && q.GetName() == name && !q.GetWithdrawn() {
+					path = q.GetPath() // the latest of the name
+				}
 			}
 		}
 		return path != ""
 	})
-	ref, _ := schemas.ParseRef(run)
 	p, perr := durable.Encode(d)
-	if err := errors.Join(err, perr); err != nil {
+	if err := errors.Join(err, rerr, perr); err != nil {
 		panic(fmt.Sprintf("durabletest: approve %q of %s: %v", name, run, err))
 	}
 	w.engine.Signal(ref, "decision "+path, runtime.AnswerPrefix+path, p)
