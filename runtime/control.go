@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
@@ -163,21 +164,22 @@ func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entr
 func (m *Mailbox) terminated() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := "the run was terminated"
+	var s strings.Builder
+	s.WriteString("the run was terminated")
 	for _, env := range m.mail {
 		c := env.GetControl()
 		if c.GetAction() != schemas.Control_TERMINATE {
 			continue
 		}
 		if c.GetBy() != "" {
-			s += " by " + c.GetBy()
+			s.WriteString(" by " + c.GetBy())
 		}
 		if c.GetReason() != "" {
-			s += ": " + c.GetReason()
+			s.WriteString(": " + c.GetReason())
 		}
 		break
 	}
-	return s
+	return s.String()
 }
 
 // unstarted returns the journal of a run that ends before it begins: what its

@@ -3,8 +3,10 @@ package runtime_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,15 +15,33 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
+// A doing counts what steps did.
+type doing struct {
+	mu   sync.Mutex
+	done map[string]int
+}
+
+func (d *doing) did(what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.done[what]++
+}
+
+func (d *doing) all() map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.done)
+}
+
 // shipping is a run that uses everything that a fork must get as the run had it:
 // IDs, random numbers, the clock, calls and sends. It fails at step "ship" while
 // broken.
-func shipping(broken *bool, done map[string]int) *runtime.Kind {
+func shipping(broken *bool, done *doing) *runtime.Kind {
 	return kind("ship", func(c *runtime.Context, in string) (string, error) {
 		began, id, n := c.Now(), c.NewID(), c.Rand().IntN(1000)
 		count := func(what string) runtime.StepFunc {
 			return func(context.Context) (*schemas.Payload, error) {
-				done[what]++
+				done.did(what)
 				return text(what), nil
 			}
 		}
@@ -38,7 +58,7 @@ func shipping(broken *bool, done map[string]int) *runtime.Kind {
 		}
 		late := c.Call("late", to("slow", "k"), text(c.NewID()))
 		if _, err := step(c, "ship", func(context.Context) (*schemas.Payload, error) {
-			if done["ship"]++; *broken {
+			if done.did("ship"); *broken {
 				return nil, runtime.Errorf("no_truck", "no truck")
 			}
 			return text("shipped"), nil
@@ -53,12 +73,12 @@ func shipping(broken *bool, done map[string]int) *runtime.Kind {
 }
 
 // shop is the world of shipping, with a count of what the others were asked.
-func shop(t *testing.T) (w *runtimetest.World, broken *bool, done map[string]int) {
-	broken, done = new(bool), map[string]int{}
+func shop(t *testing.T) (w *runtimetest.World, broken *bool, done *doing) {
+	broken, done = new(bool), &doing{done: map[string]int{}}
 	*broken = true
 	w = world(t, shipping(broken, done), kind("counter", func(c *runtime.Context, in string) (string, error) {
 		return step(c, "count", func(context.Context) (*schemas.Payload, error) {
-			done["counter "+c.Info().Key]++
+			done.did("counter " + c.Info().Key)
 			return text("counted " + in), nil
 		})
 	}), kind("slow", func(c *runtime.Context, in string) (string, error) {
@@ -66,7 +86,7 @@ func shop(t *testing.T) (w *runtimetest.World, broken *bool, done map[string]int
 			return "", err
 		}
 		return step(c, "slow", func(context.Context) (*schemas.Payload, error) {
-			done["slow"]++
+			done.did("slow")
 			return nil, nil
 		})
 	}))
@@ -103,8 +123,8 @@ func TestForkGoesOnWhereItIsTold(t *testing.T) {
 		expect(t, w, second, "counted "+runtime.DeriveID("test", second, "id", "9"))
 		settle(t, w)
 		want := map[string]int{"charge": 1, "counter told": 1, "counter k": 1, "slow": 1, "ship": 3}
-		if fmt.Sprint(done) != fmt.Sprint(want) {
-			t.Errorf("done: %v, want %v", done, want)
+		if fmt.Sprint(done.all()) != fmt.Sprint(want) {
+			t.Errorf("done: %v, want %v", done.all(), want)
 		}
 	})
 }
@@ -293,7 +313,7 @@ func TestCrashesAroundAFork(t *testing.T) {
 			forked(t, w, f, "in", &schemas.Fork{Run: r.String(), Step: "8"})
 			expect(t, w, f, "counted "+runtime.DeriveID("test", f, "id", "9"))
 			settle(t, w)
-			if done["charge"] != 1 || done["counter k"] != 1 || done["counter told"] != 1 || done["slow"] != 1 {
+			if done := done.all(); done["charge"] != 1 || done["counter k"] != 1 || done["counter told"] != 1 || done["slow"] != 1 {
 				t.Errorf("done: %v", done)
 			}
 			if n == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,10 +61,11 @@ func parked(t *testing.T, w *runtimetest.World, r schemas.Ref) error {
 func TestP24_ARunThatEndsItsProcessIsParked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var w *runtimetest.World
-		executed, innocent := 0, 0
+		executed := 0
+		var innocent atomic.Int64
 		poisonous(t, &w, killer(&w, 100, &executed), kind("beside", func(c *runtime.Context, in string) (string, error) {
 			return step(c, "long", func(ctx context.Context) (*schemas.Payload, error) {
-				innocent++
+				innocent.Add(1)
 				select {
 				case <-time.After(time.Hour):
 					return text(in), nil
@@ -88,8 +90,8 @@ func TestP24_ARunThatEndsItsProcessIsParked(t *testing.T) {
 		if executed != 3 {
 			t.Errorf("it was executed %d times, want 3", executed)
 		}
-		if innocent > 3*4 {
-			t.Errorf("three runs beside it were begun %d times, want at most once more than there were crashes each", innocent)
+		if innocent.Load() > 3*4 {
+			t.Errorf("three runs beside it were begun %d times, want at most once more than there were crashes each", innocent.Load())
 		}
 		if left := w.Left(); !slices.ContainsFunc(left, func(s string) bool { return strings.Contains(s, "TASK 2 to killer/k/2") }) {
 			t.Errorf("left are %q, want the task behind it, too", left)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -282,10 +283,8 @@ func (s Spec) Check(name string) error {
 }
 
 func (o Overlap) check() error {
-	for _, known := range overlaps {
-		if o == known {
-			return nil
-		}
+	if slices.Contains(overlaps, o) {
+		return nil
 	}
 	return fmt.Errorf("there is no overlap policy %q; there are %q", string(o), overlaps)
 }

@@ -66,7 +66,7 @@ var table = []mutant{
 	},
 	{
 		name: "no claim at a take-over", breaks: "P02: an owner claims before it executes", file: "runtime/execute.go",
-		old: "if !x.claimed {", new: "if !x.claimed && x.head == 0 {",
+		old: "case x.claimed:", new: "case x.claimed || x.head != 0:",
 		by: []tests{engine("TestP02|TestG2"), contracts("TestZombieIsFenced")},
 	},
 	{
@@ -76,7 +76,7 @@ var table = []mutant{
 	},
 	{
 		name: "versions unrecorded", breaks: "a run follows the version that it began with", file: "runtime/version.go",
-		old: "r.versioned = append(r.versioned, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})",
+		old: "r.aside = append(r.aside, &schemas.Event{Kind: &schemas.Event_Versioned{Versioned: &schemas.Versioned{Change: change, Version: v}}})",
 		new: "",
 		by:  []tests{engine("Version|CodeIsChanged")}, cheap: true,
 	},
