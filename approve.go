@@ -48,9 +48,12 @@ func (a *api) approve(ctx context.Context, in approveRequest) (any, error) {
 	if in.Approved == nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "approve %s: the request does not say \"approved\": true or false", ref)
 	}
-	rec, _, _, err := actors.Look(ctx, a.node.b, ref)
+	rec, status, _, err := actors.Look(ctx, a.node.b, ref)
 	if err != nil {
 		return nil, err
+	}
+	if actors.IsEnd(status) {
+		return nil, durable.Fail(durable.ErrConflict.Code, "approve %s: it is %s already", ref, actors.StatusName(status))
 	}
 	var asked []*schemas.Asked
 	var names []string

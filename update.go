@@ -123,7 +123,11 @@ func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
 		if d, ok, err := actors.AnswerTo(ctx, a.node.b, ref, in.ID); ok || err != nil {
 			return d, err
 		}
-		if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env); err != nil {
+		accepted, err := actors.Accepted(ctx, a.node.b, ref, in.ID)
+		if err == nil && !accepted {
+			err = actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env)
+		}
+		if err != nil {
 			return nil, err
 		}
 		d, err := answer(ctx, watch)

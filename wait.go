@@ -76,7 +76,7 @@ func (w *wait[Out]) await(ctx context.Context, watch *broker.Watch) (Out, error)
 		cancel()
 		if err == nil {
 			var d actors.Done
-			if err := json.Unmarshal(body, &d); err == nil {
+			if err := json.Unmarshal(body, &d); err == nil && d.InputHash != nil { // otherwise it is of an update of the same ID
 				return w.outcome(ctx, d)
 			}
 		}

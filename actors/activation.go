@@ -356,6 +356,9 @@ func (a *activation) conclude(m ended) []*item {
 		for _, it := range a.items {
 			if it.press != nil {
 				it.press.offered = false
+				if m.end.Kind != runtime.Finished {
+					it.press.told = "" // what it was told may not be stored; it is told once
+				}
 			}
 		}
 	}

@@ -31,6 +31,20 @@ func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
 	return rec
 }
 
+// Accepted reports whether a run has accepted an update, so that it need not be sent
+// again. One of a generation before this one was answered.
+func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, id string) (bool, error) {
+	entries, err := b.Journal().Load(ctx, run)
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if e.GetUpdateAccepted().GetId() == id {
+				return true, err
+			}
+		}
+	}
+	return false, err
+}
+
 // AnswerTo returns the answer to an update that the run has recorded; ok is false
 // while there is none. The error matches runtime.ErrNotFound if there is no such
 // run, and runtime.ErrConflict if it ended without an answer that it still knows.

@@ -15,6 +15,9 @@ const maxEarly = 1000
 // before the task. They are kept for the retention time (P15), and the payload
 // of a large one is read again if the run begins.
 func (a *activation) early(run schemas.RunID) {
+	for _, it := range a.take(func(it *item) bool { return it.run == run && it.d.Envelope.GetType() == schemas.Envelope_UPDATE }) {
+		a.pump.bury(it, runtime.ErrNotFound.Code, "no run of this ID was begun; start it, then update it")
+	}
 	n := 0
 	for _, it := range a.items {
 		if it.run == run && it.d.Envelope.GetType() == schemas.Envelope_SIGNAL {

@@ -73,13 +73,21 @@ func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelo
 
 // terminates reports whether an operator asks that its run ends at once.
 func (it *item) terminates() bool {
-	return it.d.Envelope.GetControl().GetAction() == schemas.Control_TERMINATE
+	return it.controls() == schemas.Control_TERMINATE
 }
 
 // unparks reports whether an operator asks that a run which stands still ends, or
 // tries again.
 func (it *item) unparks() bool {
-	return it.terminates() || it.d.Envelope.GetControl().GetAction() == schemas.Control_RESUME
+	return it.terminates() || it.controls() == schemas.Control_RESUME
+}
+
+// controls returns what an operator asks by the message, if it is one's.
+func (it *item) controls() schemas.Control_Action {
+	if it.d.Envelope.GetType() != schemas.Envelope_CONTROL {
+		return schemas.Control_ACTION_UNSPECIFIED
+	}
+	return it.d.Envelope.GetControl().GetAction()
 }
 
 // inputHash returns the hash of a task's input, whether that is in memory or not.

@@ -103,7 +103,7 @@ func deadObjects(ctx context.Context, b *broker.Broker, id schemas.Identity) (ma
 	for _, d := range letters {
 		env := &schemas.Envelope{}
 		if proto.Unmarshal(d.Data, env) == nil { // otherwise it is no message of ours
-			names[env.GetPayload().GetBlob().GetName()] = true
+			payloads(env, func(p *schemas.Payload) { names[p.GetBlob().GetName()] = true })
 		}
 	}
 	return names, nil
@@ -205,7 +205,9 @@ func usedObjects(ctx context.Context, b *broker.Broker, run schemas.Ref) (map[st
 	}
 	maps.Copy(used, before)
 	for _, d := range waiting {
-		used[d.Envelope.GetPayload().GetBlob().GetName()] = true
+		if d.Envelope != nil {
+			payloads(d.Envelope, func(p *schemas.Payload) { used[p.GetBlob().GetName()] = true })
+		}
 	}
 	return used, nil
 }

@@ -290,6 +290,9 @@ func (d *Delivery) allowed() error {
 	if d.To.Kind.BuiltIn() {
 		return fmt.Errorf("domain %s sends to the built-in kind %q: %w; only %s may", d.From, string(d.To.Kind), errDenied, LocalDomain)
 	}
+	if env.Control != nil {
+		return fmt.Errorf("domain %s asks what operators ask: %w; only %s may", d.From, errDenied, LocalDomain)
+	}
 	switch env.Type {
 	case schemas.Envelope_TASK:
 		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 || env.Fork != nil {
@@ -301,6 +304,9 @@ func (d *Delivery) allowed() error {
 	case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE, schemas.Envelope_CANCEL:
 		if env.Parent != "" {
 			return fmt.Errorf("a %s of domain %s names a run of this namespace as its sender: %w; only %s may; send it without parent", strings.ToLower(env.Type.String()), d.From, errDenied, LocalDomain)
+		}
+		if err := schemas.Kind(env.Method).Validate(); err != nil && env.Method != "" {
+			return fmt.Errorf("a %s of domain %s is named %q: %w; names like these, of answers to questions, are of %s alone", strings.ToLower(env.Type.String()), d.From, env.Method, errDenied, LocalDomain)
 		}
 		if !strings.HasPrefix(env.Run, d.From+":") {
 			return fmt.Errorf("domain %s sends a %s to run %q: %w; it may to its own, whose IDs begin with %q", d.From, strings.ToLower(env.Type.String()), env.Run, errDenied, d.From+":")

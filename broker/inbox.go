@@ -80,8 +80,8 @@ func (b *Broker) envelope(subject string, env *schemas.Envelope) (*nats.Msg, err
 func messageID(from string, to schemas.Identity, env *schemas.Envelope) string {
 	id := from + "/" + to.String() + "/" + schemas.EncodeToken(env.Id)
 	switch {
-	case env.Type == schemas.Envelope_SIGNAL: // its ID is its sender's: unique for the run
-		return id + "/signal/" + schemas.EncodeToken(env.Run)
+	case env.Type == schemas.Envelope_SIGNAL, env.Type == schemas.Envelope_UPDATE: // its ID is its sender's: unique for the run
+		return id + "/" + strings.ToLower(env.Type.String()) + "/" + schemas.EncodeToken(env.Run)
 	case env.Type != schemas.Envelope_TASK:
 		return id + "/" + strings.ToLower(env.Type.String())
 	case env.Reply != nil:

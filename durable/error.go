@@ -21,6 +21,7 @@ var (
 	ErrConflict         = runtime.ErrConflict         // the message ID was used with another input
 	ErrDenied           = runtime.ErrDenied           // the sender may not do this
 	ErrTooLarge         = runtime.ErrTooLarge         // a payload over the cap
+	ErrStalled          = runtime.ErrStalled          // the build that began the run is not deployed
 	ErrPoisoned         = runtime.ErrPoisoned         // the run ends the processes that execute it
 	ErrInvalid          = runtime.ErrInvalid          // an input that is malformed or fails its schema
 	ErrCallCycle        = runtime.ErrCallCycle        // a call to an identity that waits for it

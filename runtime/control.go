@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ func (l *live) control(env *schemas.Envelope) *schemas.Event {
 
 // controlEvent returns what is recorded of a request, nil for nothing.
 func controlEvent(env *schemas.Envelope) *schemas.Event {
+	if env.GetType() != schemas.Envelope_CONTROL {
+		return nil
+	}
 	switch c := env.GetControl(); c.GetAction() {
 	case schemas.Control_PAUSE:
 		return &schemas.Event{Kind: &schemas.Event_Paused{Paused: &schemas.Paused{Id: env.GetId(), Reason: c.GetReason(), By: c.GetBy()}}}
@@ -44,15 +48,16 @@ func controlEvent(env *schemas.Envelope) *schemas.Event {
 	return nil
 }
 
-// resumed returns the request to go on that waits and is not known, as an event; nil
-// for none. It stays: recorded twice it would be one.
-func (m *Mailbox) resumed(known map[string]bool) *schemas.Event {
-	for _, e := range m.pauses() {
-		if r := e.GetResumed(); r != nil && !known[r.GetId()] {
-			return e
-		}
+// resumed returns the requests that wait and are not known, as events, if one of them
+// is to go on; nil otherwise. They stay: recorded twice they would be one.
+func (m *Mailbox) resumed(known map[string]bool) []*schemas.Event {
+	events := slices.DeleteFunc(m.pauses(), func(e *schemas.Event) bool {
+		return known[e.GetResumed().GetId()] || known[e.GetPaused().GetId()]
+	})
+	if !slices.ContainsFunc(events, func(e *schemas.Event) bool { return e.GetResumed() != nil }) {
+		return nil
 	}
-	return nil
+	return events
 }
 
 // pauses returns the requests to pause and to resume that wait, as events. They
@@ -130,6 +135,7 @@ func (x *Executor) terminate(ctx context.Context, ref schemas.Ref, mail *Mailbox
 // end commits a run that its code does not end.
 func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored, status schemas.Status, why error) *Ending {
 	rec, _ := Timeline(entries)
+	rec.Asked, rec.Progress = nil, nil // of a run that is open
 	started := startedOf(entries)
 	r := &run{started: started, wakes: map[string]time.Time{}}
 	for i, s := range entries {

@@ -59,6 +59,9 @@ var (
 	ErrConflict = &Error{Code: "conflict", Final: true}
 	// ErrDenied is returned when the sender may not do what it asks for.
 	ErrDenied = &Error{Code: "denied", Final: true}
+	// ErrStalled stops a run that was begun by a build of its kind's code that is not
+	// deployed; deploy it beside the new one to resume the run.
+	ErrStalled = &Error{Code: "stalled", Final: true}
 	// ErrPoisoned stops a run whose process ended again and again while it was
 	// executed.
 	ErrPoisoned = &Error{Code: "poisoned", Final: true}

@@ -53,7 +53,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	started := &schemas.Started{
 		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashInput(t.Envelope),
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
-		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(),
+		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(), Build: x.kind.Build,
 	}
 	if asks.terminate {
 		return x.terminate(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()))
@@ -87,7 +87,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		a := attributes{now: all}
 		e.Events = []*schemas.Event{e.Events[0], a.all(), e.Events[1]}
 	}
-	if asks.pause {
+	if asks.pause && fork == nil { // a fork is paused behind its copy
 		e.Events = slices.Insert(e.Events, 1, mail.pauses()...) // before its code begins
 	}
 	if end := x.append(ctx, t.Ref, e); end != nil {
@@ -175,6 +175,9 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 			return end
 		}
 	}
+	if !onlyClaims(entries[1:]) { // updates were looked at: one that was refused stays so
+		r.gen.mail = slices.DeleteFunc(r.gen.mail, func(env *schemas.Envelope) bool { return env.GetType() == schemas.Envelope_UPDATE })
+	}
 	mail.putBefore(r.gen.mail)
 	return x.execute(ctx, r, mail, nil)
 }
@@ -197,6 +200,9 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 			if r := ev.GetResumed(); r != nil {
 				known[r.GetId()] = true
 			}
+			if p := ev.GetPaused(); p != nil {
+				known[p.GetId()] = true
+			}
 		}
 	}
 	e = newEntry(x.claim(attempt))
@@ -205,7 +211,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 		if resumed == nil {
 			return nil, leave, ending(Parked, Errorf(ErrPoisoned.Code, "%s", parked.GetReason()))
 		}
-		e.Events = append(e.Events, resumed)
+		e.Events = append(e.Events, resumed...)
 		return e, leave, nil
 	}
 	switch {
@@ -217,7 +223,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 	switch c := crashesOf(entries, x.cfg.Nonce); {
 	case len(c.claims) >= x.cfg.MaxCrashes && c.poisoned():
 		end = x.poison(ctx, ref, e, c)
-	case len(c.claims) >= x.cfg.MaxCrashes-1:
+	case len(c.claims) >= max(x.cfg.MaxCrashes-1, 1):
 		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
 		var err error
 		if x.leave, err = x.cfg.quarantine.enter(ctx, x.lease.Draining()); err != nil {
@@ -305,9 +311,12 @@ func (x *Executor) trace(ctx context.Context, r *run, s *schemas.Started) {
 // the reason is recorded unless it is the last that is known of the run.
 func (x *Executor) park(ctx context.Context, r *run, err error) *Ending {
 	defer r.drop()
-	e := AsError(err)
+	e, status := AsError(err), schemas.Status_NONDETERMINISTIC
+	if errors.Is(err, ErrStalled) {
+		status = schemas.Status_STALLED
+	}
 	if r.parked.GetReason() != e.Message {
-		entry := newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC, Reason: e.Message}}})
+		entry := newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: status, Reason: e.Message}}})
 		if end := x.append(ctx, r.ref, entry); end != nil {
 			return end
 		}

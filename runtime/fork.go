@@ -37,7 +37,7 @@ func (c *Copy) events() (n uint64) {
 // among those that are counted.
 func countable(e *schemas.Event) bool {
 	switch k := e.GetKind().(type) {
-	case *schemas.Event_Claimed, *schemas.Event_Started, *schemas.Event_Parked, *schemas.Event_Suspended, *schemas.Event_Joined:
+	case *schemas.Event_Claimed, *schemas.Event_Started, *schemas.Event_Parked, *schemas.Event_Released, *schemas.Event_Suspended, *schemas.Event_Joined:
 		return false
 	case *schemas.Event_AttributesSet:
 		return k.AttributesSet.GetCount() > 0
@@ -69,6 +69,10 @@ func kindOf(e *schemas.Event) any {
 		return k.CallReturned
 	case *schemas.Event_Sent:
 		return k.Sent
+	case *schemas.Event_StepProgress:
+		return k.StepProgress
+	case *schemas.Event_Asked:
+		return k.Asked
 	}
 	return nil
 }
@@ -227,6 +231,14 @@ func (p *copier) replaced(path string, e *schemas.Event) (*schemas.Event, error)
 		k.SignalReceived.Value = inline(k.SignalReceived.GetValue())
 	case *schemas.Event_StatusSet:
 		k.StatusSet.Value = inline(k.StatusSet.GetValue())
+	case *schemas.Event_StepProgress:
+		k.StepProgress.Progress = inline(k.StepProgress.GetProgress())
+	case *schemas.Event_UpdateAccepted:
+		k.UpdateAccepted.Input = inline(k.UpdateAccepted.GetInput())
+	case *schemas.Event_UpdateCompleted:
+		k.UpdateCompleted.Result = inline(k.UpdateCompleted.GetResult())
+	case *schemas.Event_Asked:
+		k.Asked.Question = inline(k.Asked.GetQuestion())
 	}
 	return e, nil
 }

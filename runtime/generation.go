@@ -133,7 +133,12 @@ func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
 // the run acknowledges what it has taken, and resumes it.
 func (l *live) next(ctx context.Context) *Ending {
 	r := l.r
-	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: r.signals.left(), Updates: r.updates.answered}
+	later := l.overtaken()
+	if r.root.err != nil { // it was cancelled as its code returned
+		r.gen.next, r.result, r.err = nil, nil, r.root.err
+		return l.finish(ctx, r, l.mail)
+	}
+	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: append(r.signals.left(), later...), Updates: r.updates.answered}
 	for _, env := range l.mail.seal() {
 		switch env.GetType() {
 		case schemas.Envelope_WAKE, schemas.Envelope_RESULT: // of this generation
@@ -162,13 +167,18 @@ func (l *live) next(ctx context.Context) *Ending {
 			c.Wakes = append(c.Wakes, &schemas.Suspended{Timer: timer, Due: due.UnixNano()})
 		}
 	}
+	for i, u := range c.Updates {
+		if u.GetResult().GetBlob() != nil {
+			c.Updates[i] = &schemas.UpdateCompleted{Id: u.GetId(), Result: inline(u.GetResult()), Error: u.GetError()}
+		}
+	}
 	data, err := proto.Marshal(c)
 	if err != nil {
 		return ending(Stopped, fmt.Errorf("encode what %s carries on: %w", r.ref, err))
 	}
 	began := r.info.Started
 	started := proto.CloneOf(r.started)
-	started.Input = inline(r.gen.next.input)
+	started.Input, started.Build = inline(r.gen.next.input), l.kind.Build // the newest goes on
 	e := newEntry(
 		&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: l.cfg.Node, Attempt: uint32(r.info.Attempt), StateRevision: l.rev}}},
 		&schemas.Event{Kind: &schemas.Event_Continued{Continued: &schemas.Continued{
@@ -191,6 +201,29 @@ func (l *live) next(ctx context.Context) *Ending {
 	l.tell(l.r)
 	r.finishSpan(nil)
 	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
+}
+
+// overtaken makes what was received and not stored yet happen to a run whose code
+// has returned, and returns what its next generation is to look at.
+func (l *live) overtaken() (mail []*schemas.Envelope) {
+	at := time.Now().UnixNano()
+	for _, e := range l.queue {
+		switch k := e.GetKind().(type) {
+		case *schemas.Event_SignalReceived:
+			l.r.signal(k.SignalReceived, at)
+		case *schemas.Event_CancelRequested:
+			l.r.root.cancel(l.r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
+		case *schemas.Event_Paused:
+			l.r.pause(k.Paused.GetId(), at, k.Paused)
+		case *schemas.Event_Resumed:
+			l.r.pause(k.Resumed.GetId(), at, nil)
+		case *schemas.Event_UpdateAccepted:
+			u := k.UpdateAccepted
+			mail = append(mail, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: u.GetId(), Method: u.GetName(), Payload: u.GetInput()})
+		}
+	}
+	l.queue = nil
+	return mail
 }
 
 // inline returns a payload that names no object: those of the generation before

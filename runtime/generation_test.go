@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/runtime/runtimetest"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -115,5 +116,101 @@ func TestLongJournalIsSaidOnce(t *testing.T) {
 		if n := strings.Count(log.String(), "continue as new"); n != 1 || !strings.Contains(log.String(), "run=loop/a/1 events=30") {
 			t.Errorf("said %d times in %q", n, log.String())
 		}
+	})
+}
+
+// takes is a kind whose run takes a signal in each generation, until it has n.
+func takes(n int) *runtime.Kind {
+	return &runtime.Kind{Name: "loop", Type: "workflow", Methods: map[string]runtime.Method{"": {
+		Handler: func(c *runtime.Context, in *schemas.Payload) (*schemas.Payload, error) {
+			if _, err := result(c, c.Await("go")); err != nil {
+				return nil, err
+			}
+			got := c.Info().Generation + 1
+			if got == n {
+				return text(fmt.Sprint(got)), nil
+			}
+			return nil, c.ContinueAsNew(nil)
+		},
+	}}}
+}
+
+// TestContinueAsNew_LosesNothingOfABatch: what came before the process began is more
+// than an entry holds, and the code returns in the middle of it.
+func TestContinueAsNew_LosesNothingOfABatch(t *testing.T) {
+	const n = 200
+	bubble(t, func(t *testing.T) {
+		w := runtimetest.NewWorld(takes(n))
+		r := ref("loop", "a", "1")
+		w.Task(r, "", nil)
+		for i := range n {
+			w.Signal(r, fmt.Sprint(i), "go", text(strings.Repeat("x", 4<<10)))
+		}
+		w.Start()
+		expect(t, w, r, fmt.Sprint(n))
+		settle(t, w)
+		for _, wrong := range w.Close() {
+			t.Error(wrong)
+		}
+	})
+}
+
+// TestContinueAsNew_ACancellationInTheSameBatchEndsIt.
+func TestContinueAsNew_ACancellationInTheSameBatchEndsIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := runtimetest.NewWorld(takes(10))
+		r := ref("loop", "a", "1")
+		w.Task(r, "", nil)
+		w.Signal(r, "s", "go", nil)
+		w.Cancel(r, "c")
+		w.Start()
+		expect(t, w, r, "error cancelled")
+		settle(t, w)
+		for _, wrong := range w.Close() {
+			t.Error(wrong)
+		}
+	})
+}
+
+// TestUpdates_ARefusalStands however often the update comes, and what is told again
+// is the same.
+func TestUpdates_ARefusalStands(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		done := 0
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			open := false
+			c.HandleUpdate("set", runtime.UpdateHandler{
+				Check: func(*schemas.Payload) error {
+					if !open {
+						return runtime.Errorf("early", "not yet")
+					}
+					return nil
+				},
+				Handle: func(*runtime.Context, *schemas.Payload) (*schemas.Payload, error) { done++; return nil, nil },
+			})
+			if _, err := step(c, "work", func(ctx context.Context) (*schemas.Payload, error) {
+				<-time.After(time.Minute)
+				return nil, nil
+			}); err != nil {
+				return "", err
+			}
+			open = true
+			_, err := step(c, "more work", func(ctx context.Context) (*schemas.Payload, error) {
+				<-time.After(time.Minute)
+				return nil, nil
+			})
+			return fmt.Sprint(done), err
+		}))
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		for range 3 {
+			a, err := w.Update(t.Context(), r, "u", "set", nil)
+			if err != nil || a.GetError().GetCode() != "early" {
+				t.Errorf("got %v, %v, want the refusal", a, err)
+			}
+			<-time.After(40 * time.Second)
+		}
+		expect(t, w, r, "0")
+		settle(t, w)
 	})
 }

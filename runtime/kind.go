@@ -63,8 +63,13 @@ type Kind struct {
 	// KeepHistory keeps the journals of its runs that complete, too, until their
 	// records go.
 	KeepHistory bool
-	Methods     map[string]Method // by method name; "" is the only method of a kind that has one
-	Queries     map[string]QueryFunc
+	// Build names this code of the kind: its runs are continued by the same build
+	// only. Empty: whatever is deployed continues them.
+	Build string
+	// Older are builds of the kind that continue the runs which they have begun.
+	Older   []*Kind
+	Methods map[string]Method // by method name; "" is the only method of a kind that has one
+	Queries map[string]QueryFunc
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
 	// Busy is what becomes of a message for an identity that has an open run,
@@ -88,6 +93,7 @@ func (k *Kind) Validate() error {
 		errs = append(errs, errors.New("names that begin with perdure- are those of built-in kinds; choose another"))
 	}
 	errs = append(errs, k.limitErrors()...)
+	errs = append(errs, k.buildErrors()...)
 	if len(k.Methods) == 0 && k.Ledger == nil {
 		errs = append(errs, errors.New("it has no method; bind at least one handler"))
 	}

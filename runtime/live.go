@@ -16,17 +16,16 @@ import (
 // that are armed, calls that are out.
 type live struct {
 	*Executor
-	r        *run
-	mail     *Mailbox
-	steps    int                // running
-	work     sync.WaitGroup     // their goroutines
-	gaveUp   bool               // a step was, between two attempts
-	warned   bool               // that the journal is long
-	recorded bool               // something, by this execution
-	paused   bool               // once what is queued has happened
-	queue    []*schemas.Event   // happened, and not stored yet
-	armed    map[*Future]string // timers and calls that are waited for, by path
-	timer    *time.Timer        // of wait, used again
+	r      *run
+	mail   *Mailbox
+	steps  int                // running
+	work   sync.WaitGroup     // their goroutines
+	gaveUp bool               // a step was, between two attempts
+	warned bool               // that the journal is long
+	paused bool               // once what is queued has happened
+	queue  []*schemas.Event   // happened, and not stored yet
+	armed  map[*Future]string // timers and calls that are waited for, by path
+	timer  *time.Timer        // of wait, used again
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is
@@ -117,7 +116,6 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if end := x.append(ctx, r.ref, e); end != nil {
 			return end
 		}
-		l.recorded = true
 		l.tell(l.r)
 		if x.leave != nil {
 			x.leave()

@@ -64,10 +64,11 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 	case hold.GetRule() == schemas.Hold_DEBOUNCE:
 		c.run.superseded = permit.GetInstead()
 		return nil, Errorf(ErrSuperseded.Code, "%s took the place of this run: it came later, within the quiet time of %s; ask for its result", permit.GetInstead(), hold.GetLimit())
-	case permit.GetError() != nil:
-		return nil, DecodeError(permit.GetError())
 	}
 	c.run.superseded = permit.GetInstead()
+	if permit.GetError() != nil {
+		return nil, DecodeError(permit.GetError())
+	}
 	if permit.GetResult() == nil {
 		return &schemas.Payload{}, nil
 	}

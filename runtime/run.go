@@ -103,7 +103,12 @@ func (r *run) begin(s *schemas.Started) {
 			r.finished, r.result, r.err = true, p, err
 		}
 	}
-	m, err := r.kind.Method(s.GetMethod())
+	kind, err := r.kind.build(s.GetBuild())
+	if err != nil {
+		r.wrong = err
+		return
+	}
+	m, err := kind.Method(s.GetMethod())
 	if err == nil && m.Check != nil {
 		if err = m.Validate(s.GetInput()); err != nil {
 			err = Errorf(ErrInvalid.Code, "input of %s: %v", r.ref, err)

@@ -46,6 +46,7 @@ func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, erro
 			failed.Details += fmt.Sprintf("\ncompensation %s %q failed: %s: %s", f.path, u.name, e.Code, e.Message)
 		}
 	}
+	c.finishUpdates()
 	return nil, &failed
 }
 

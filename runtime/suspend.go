@@ -55,6 +55,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 		if err := l.cfg.Wakes.Cancel(ctx, l.r.ref, old); err != nil {
 			return ending(Restart, fmt.Errorf("remove an earlier wake-up of %s: %w", l.r.ref, err))
 		}
+		delete(l.r.wakes, old)
 	}
 	l.asleep = true
 	l.r.finishSpan(nil)

@@ -28,11 +28,12 @@ const keptAnswers = 100
 // updates are those of a run.
 type updates struct {
 	handlers map[string]boundHandler
-	count    int                        // accepted
-	running  []*Future                  // their branches
-	answered []*schemas.UpdateCompleted // by the code, the latest keptAnswers
-	recorded map[string]bool            // answers in the journal
-	told     int                        // of answered, by this execution
+	count    int                                 // accepted
+	running  []*Future                           // their branches
+	answered []*schemas.UpdateCompleted          // by the code, the latest keptAnswers
+	recorded map[string]bool                     // answers in the journal
+	refused  map[string]*schemas.UpdateCompleted // by this execution: what is told again is the same
+	told     int                                 // of answered, by this execution
 }
 
 // A boundHandler was registered with a context of the run.
@@ -143,9 +144,19 @@ func (l *live) updated(env *schemas.Envelope, at int64) *schemas.Event {
 		}
 		return nil
 	}
-	if err := l.r.refusal(env); err != nil {
+	refused := l.r.updates.refused[env.GetId()]
+	if refused == nil {
+		if err := l.r.refusal(env); err != nil {
+			refused = &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)}
+			if l.r.updates.refused == nil {
+				l.r.updates.refused = map[string]*schemas.UpdateCompleted{}
+			}
+			l.r.updates.refused[env.GetId()] = refused
+		}
+	}
+	if refused != nil {
 		if l.cfg.Answered != nil {
-			l.cfg.Answered(l.r.ref, &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)})
+			l.cfg.Answered(l.r.ref, refused)
 		}
 		return nil
 	}

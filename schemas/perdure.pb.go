@@ -1651,6 +1651,7 @@ type Started struct {
 	Chain         []string               `protobuf:"bytes,7,rep,name=chain,proto3" json:"chain,omitempty"`
 	Trace         map[string]string      `protobuf:"bytes,8,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Published     int64                  `protobuf:"varint,9,opt,name=published,proto3" json:"published,omitempty"` // when the broker accepted it, Unix nanoseconds
+	Build         string                 `protobuf:"bytes,10,opt,name=build,proto3" json:"build,omitempty"`         // of the kind's code that began it, where it names one
 	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
 	Fork          *Fork                  `protobuf:"bytes,14,opt,name=fork,proto3" json:"fork,omitempty"`           // what it begins with, which the entries behind it have
 	unknownFields protoimpl.UnknownFields
@@ -1748,6 +1749,13 @@ func (x *Started) GetPublished() int64 {
 		return x.Published
 	}
 	return 0
+}
+
+func (x *Started) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 func (x *Started) GetHolds() []*Hold {
@@ -4827,7 +4835,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\x12\x1e\n" +
 	"\n" +
 	"quarantine\x18\x04 \x01(\bR\n" +
-	"quarantine\"\xb2\x03\n" +
+	"quarantine\"\xc8\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -4838,7 +4846,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05reply\x18\x06 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\x12\x14\n" +
 	"\x05chain\x18\a \x03(\tR\x05chain\x124\n" +
 	"\x05trace\x18\b \x03(\v2\x1e.perdure.v1.Started.TraceEntryR\x05trace\x12\x1c\n" +
-	"\tpublished\x18\t \x01(\x03R\tpublished\x12&\n" +
+	"\tpublished\x18\t \x01(\x03R\tpublished\x12\x14\n" +
+	"\x05build\x18\n" +
+	" \x01(\tR\x05build\x12&\n" +
 	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x12$\n" +
 	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
 	"\n" +
