@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
+	"github.com/perdure/perdure/schemas"
 )
 
 // A Bulk is one request for many runs; see [Client.Bulk].
@@ -108,7 +110,11 @@ func (c *Client) selected(ctx context.Context, b Bulk, res *BulkResult) (all []R
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, list.Runs...)
+		for _, r := range list.Runs {
+			if ref, err := schemas.ParseRef(r.Run); q.Kind != "" || err != nil || ref.Kind != schedules.KindOf(c.b.Pool()) {
+				all = append(all, r)
+			}
+		}
 		if res.More = list.More; !list.More || len(all) >= b.Limit || len(list.Runs) == 0 {
 			return all, nil
 		}

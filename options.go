@@ -177,9 +177,10 @@ func MaxRuns(n int) Option {
 
 // MaxCrashes is how often in a row processes may end while they execute a run,
 // with nothing recorded of it in between, before the run is parked as poisoned, with
-// the evidence; the last time it is executed alone. One that was given up in good
-// order, or whose node lost the lease and lives, does not count. The default is 3; 0
-// parks no run so.
+// the evidence. After the second it is executed alone, and after pauses of a second,
+// two, four and so on. A run that only waits, one that was given up in good order, and
+// one whose node lost the lease and lives, does not count. The default is 5; 0 parks no
+// run so.
 func MaxCrashes(n int) Option {
 	return func(o *options) error {
 		if n < 0 {

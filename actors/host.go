@@ -58,7 +58,7 @@ type Config struct {
 	// are told to stop.
 	Grace time.Duration
 	// MaxCrashes is how often in a row processes may end while they execute a run,
-	// with nothing recorded of it, before it is parked as poisoned; default 3,
+	// with nothing recorded of it, before it is parked as poisoned; default 5,
 	// negative for never.
 	MaxCrashes int
 	// LongJournal is from how many events on a run's journal is called long in the
@@ -89,7 +89,7 @@ func (c *Config) defaults() {
 		c.MaxRuns = 4096
 	}
 	if c.MaxCrashes == 0 {
-		c.MaxCrashes = 3
+		c.MaxCrashes = 5
 	}
 	if c.LongJournal == 0 {
 		c.LongJournal = 10_000

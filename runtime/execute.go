@@ -220,13 +220,19 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 	case x.cfg.MaxCrashes <= 0:
 		return e, leave, nil
 	}
-	switch c := crashesOf(entries, x.cfg.Nonce); {
+	c := crashesOf(entries, x.cfg.Nonce)
+	x.suspect = len(c.claims) > 0
+	switch {
 	case len(c.claims) >= x.cfg.MaxCrashes && c.poisoned():
 		end = x.poison(ctx, ref, e, c)
-	case len(c.claims) >= max(x.cfg.MaxCrashes-1, 1):
+	case len(c.claims) >= suspectFrom(x.cfg.MaxCrashes):
 		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
 		var err error
-		if x.leave, err = x.cfg.quarantine.enter(ctx, x.lease.Draining()); err != nil {
+		x.leave, err = x.cfg.quarantine.enter(ctx, x.lease.Draining(), c.pause(x.cfg.MaxCrashes), mail)
+		switch {
+		case errors.Is(err, errTerminated):
+			return nil, leave, x.terminate(ctx, ref, mail, entries)
+		case err != nil:
 			return nil, leave, ending(Restart, err)
 		}
 		e.Events[0].GetClaimed().Quarantine = true
@@ -240,7 +246,9 @@ func (x *Executor) claim(attempt uint32) *schemas.Event {
 }
 
 func (x *Executor) newRun(ref schemas.Ref) *run {
-	return newRun(ref, x.kind, x.cfg.Namespace, x.state.GetValue(), x.cfg.Log)
+	r := newRun(ref, x.kind, x.cfg.Namespace, x.state.GetValue(), x.cfg.Log)
+	r.payloadCap = x.cfg.PayloadCap
+	return r
 }
 
 func startedOf(entries []schemas.Stored) *schemas.Started {

@@ -37,8 +37,9 @@ type Config struct {
 	LongJournal int
 
 	// MaxCrashes is how often in a row processes may end while they execute a run,
-	// with nothing recorded of it in between, before it is parked as poisoned; the
-	// last of them executes it alone. 0: a run is never parked so.
+	// with nothing recorded of it in between, before it is parked as poisoned. From
+	// the third on it is executed alone, after a pause that grows. 0: a run is never
+	// parked so.
 	MaxCrashes int
 
 	// Answered, if not nil, is told the answers to updates, once they are recorded,
@@ -106,6 +107,7 @@ type Executor struct {
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
 	leave   func()      // the quarantine; nil if it is not in it
+	suspect bool        // processes ended while they executed the run, with nothing recorded
 	state   *schemas.State
 	rev     uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed

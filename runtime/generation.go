@@ -133,7 +133,12 @@ func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
 // the run acknowledges what it has taken, and resumes it.
 func (l *live) next(ctx context.Context) *Ending {
 	r := l.r
-	later := l.overtaken()
+	later := append(l.overtaken(), l.later...)
+	if n, limit := int64(len(r.gen.next.input.GetData())), l.cfg.PayloadCap; limit > 0 && n > limit {
+		r.gen.next, r.result = nil, nil
+		r.err = Errorf(ErrTooLarge.Code, "the input that %s continues with has %d bytes; the cap is %d: store it elsewhere and go on with its name", r.ref, n, limit)
+		return l.finish(ctx, r, l.mail)
+	}
 	if r.root.err != nil { // it was cancelled as its code returned
 		r.gen.next, r.result, r.err = nil, nil, r.root.err
 		return l.finish(ctx, r, l.mail)
@@ -147,7 +152,7 @@ func (l *live) next(ctx context.Context) *Ending {
 				c.Joined = append(c.Joined, env.GetReply())
 			}
 		case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE, schemas.Envelope_CONTROL:
-			if r.signals.first(env.GetId(), 0) {
+			if r.signals.first(seenKey(env), 0) {
 				c.Mail = append(c.Mail, proto.CloneOf(env))
 			}
 		default:
@@ -283,12 +288,20 @@ func (s *signals) left() []*schemas.Envelope {
 	return mail
 }
 
+// seenKey is what a message is known by, among those that a run has taken.
+func seenKey(env *schemas.Envelope) string {
+	if env.GetType() == schemas.Envelope_UPDATE {
+		return updateKey(env.GetId())
+	}
+	return env.GetId()
+}
+
 // recent returns which messages the run has taken since a time, at most maxSeen
 // of them; those that it takes again are not among them.
 func (s *signals) recent(since int64, again []*schemas.Envelope) []*schemas.Seen {
 	untaken := map[string]bool{}
 	for _, env := range again {
-		untaken[env.GetId()] = true
+		untaken[seenKey(env)] = true
 	}
 	var seen []*schemas.Seen
 	for id, at := range s.seen {

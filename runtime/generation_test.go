@@ -214,3 +214,41 @@ func TestUpdates_ARefusalStands(t *testing.T) {
 		settle(t, w)
 	})
 }
+
+// TestUpdates_EndWithTheirRun: many that fail at length leave a record that can be
+// stored, and one that comes while the run undoes is answered.
+func TestUpdates_EndWithTheirRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			c.HandleUpdate("fail", runtime.UpdateHandler{Handle: func(*runtime.Context, *schemas.Payload) (*schemas.Payload, error) {
+				return nil, runtime.Errorf("no", "%s", strings.Repeat("m", 8000))
+			}})
+			c.HandleUpdate("slow", runtime.UpdateHandler{Handle: func(c *runtime.Context, _ *schemas.Payload) (*schemas.Payload, error) {
+				_, err := result(c, c.After("slow", time.Hour))
+				return text("late"), err
+			}})
+			c.Compensate("undo", func(context.Context) (*schemas.Payload, error) { <-time.After(time.Minute); return nil, nil }, runtime.StepOptions{})
+			if _, err := result(c, c.Await("go")); err != nil {
+				return "", err
+			}
+			return "", runtime.Errorf("bad", "bad")
+		}))
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		for i := range 120 {
+			if a, err := w.Update(t.Context(), r, fmt.Sprint(i), "fail", nil); err != nil || a.GetError().GetCode() != "no" {
+				t.Fatal(a, err)
+			}
+		}
+		w.Signal(r, "119", "go", nil) // another message of the same ID
+		<-time.After(10 * time.Second)
+		if a, err := w.Update(t.Context(), r, "slow", "slow", nil); err != nil || string(a.GetResult().GetData()) != "late" {
+			t.Errorf("an update while it undoes: %v, %v, want its answer", a, err)
+		}
+		rec := expect(t, w, r, "error bad")
+		if n := len(rec.GetUpdates()); n < 2 || n > 10 {
+			t.Errorf("the record keeps %d answers of 8 KB, want some", n)
+		}
+		settle(t, w)
+	})
+}

@@ -18,14 +18,15 @@ type live struct {
 	*Executor
 	r      *run
 	mail   *Mailbox
-	steps  int                // running
-	work   sync.WaitGroup     // their goroutines
-	gaveUp bool               // a step was, between two attempts
-	warned bool               // that the journal is long
-	paused bool               // once what is queued has happened
-	queue  []*schemas.Event   // happened, and not stored yet
-	armed  map[*Future]string // timers and calls that are waited for, by path
-	timer  *time.Timer        // of wait, used again
+	steps  int                 // running
+	work   sync.WaitGroup      // their goroutines
+	gaveUp bool                // a step was, between two attempts
+	warned bool                // that the journal is long
+	paused bool                // once what is queued has happened
+	queue  []*schemas.Event    // happened, and not stored yet
+	later  []*schemas.Envelope // updates that came before the run's own code began
+	armed  map[*Future]string  // timers and calls that are waited for, by path
+	timer  *time.Timer         // of wait, used again
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is
@@ -117,11 +118,16 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			return end
 		}
 		l.tell(l.r)
-		if x.leave != nil {
-			x.leave()
-			x.leave = nil
-		}
+		l.clear()
 		l.warn(len(e.GetEvents()))
+	}
+}
+
+// clear takes a run out of quarantine.
+func (x *Executor) clear() {
+	if x.leave != nil {
+		x.leave()
+		x.leave = nil
 	}
 }
 
@@ -303,6 +309,9 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 // says that others come before them.
 func (l *live) happened(after bool) (events []*schemas.Event) {
 	mail, steps := l.mail.take()
+	if l.r.coded && !l.pausing() && len(l.later) > 0 {
+		mail, l.later = slices.Concat(l.later, mail), nil
+	}
 	for _, d := range steps {
 		if d.progress != nil {
 			if !d.future.done {
@@ -323,6 +332,10 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 	for i, env := range mail {
 		switch env.GetType() {
 		case schemas.Envelope_UPDATE:
+			if !l.r.coded || l.pausing() { // its code says later what it does with updates
+				l.later = append(l.later, env)
+				continue
+			}
 			if after || len(events) > 0 || len(l.r.aside) > 0 { // it is looked at when that has happened
 				l.mail.putBefore(mail[i:])
 				return l.fired(events, now)
@@ -417,17 +430,24 @@ func (l *live) inDueOrder() (fs []*Future) {
 // wait returns when something has happened, or ends the execution: the run
 // suspends when it has waited long, and longer is to come.
 func (l *live) wait(ctx context.Context) *Ending {
+	if l.suspect && l.steps == 0 { // it only waits: if this process ends now, it is not because of it
+		l.suspect = false
+		if end := l.append(ctx, l.r.ref, newEntry(&schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}})); end != nil {
+			return end
+		}
+		l.clear()
+	}
 	var due time.Time
 	d := time.Duration(-1)
 	if l.pausing() {
-		if l.steps == 0 {
+		if l.steps == 0 && len(l.later) == 0 {
 			return l.suspend(ctx, due)
 		}
 	} else if fs := l.inDueOrder(); len(fs) > 0 {
 		due = fs[0].due
 		d = max(time.Until(due), 0)
 	}
-	suspends := l.steps == 0 && !l.pausing() && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
+	suspends := l.steps == 0 && len(l.later) == 0 && !l.pausing() && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
 	quiet := l.cfg.Retention / 4
 	asks := !suspends && (d < 0 || d > quiet)
 	switch {

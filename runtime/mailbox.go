@@ -69,6 +69,15 @@ func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
 	return mail, steps
 }
 
+// again makes whoever waits next look again.
+func (m *Mailbox) again() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.mail)+len(m.steps) > 0 {
+		m.signal()
+	}
+}
+
 // empty reports whether nothing waits.
 func (m *Mailbox) empty() bool {
 	m.mu.Lock()

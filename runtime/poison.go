@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 )
 
 // A run whose process ends again and again while it executes, with nothing new
-// recorded, may be what ends it (P24). After so many such claims, but one, as [Config.MaxCrashes] says, it is executed in
+// recorded, may be what ends it (P24). After two such claims it is executed in
 // quarantine: one run at a time in a process, until something is recorded of it.
 // Only one whose process ends then, too, is parked as poisoned, with the evidence.
 
@@ -98,17 +99,40 @@ type quarantine struct {
 	place chan struct{}
 }
 
-// enter waits for the place, and returns how to leave it, which may be called more
-// than once.
-func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}) (leave func(), err error) {
+// suspectFrom is from how many crashes on a run is executed in quarantine.
+func suspectFrom(maxCrashes int) int { return max(min(2, maxCrashes-1), 1) }
+
+// pause is how long a suspect run waits before it is executed again, before it is
+// claimed: a process that something else ends meanwhile does not count.
+func (c crashes) pause(maxCrashes int) time.Duration {
+	return min(time.Second<<min(len(c.claims)-suspectFrom(maxCrashes), 6), time.Minute)
+}
+
+var errTerminated = errors.New("an operator ended the run while it waited")
+
+// enter waits for a pause and then for the place, and returns how to leave it, which
+// may be called more than once.
+func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}, pause time.Duration, mail *Mailbox) (leave func(), err error) {
 	q.once.Do(func() { q.place = make(chan struct{}, 1) })
-	select {
-	case q.place <- struct{}{}:
-		return sync.OnceFunc(func() { <-q.place }), nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-draining:
-		return nil, errDraining
+	defer mail.again()
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	var place chan struct{} // nil while it pauses
+	for {
+		select {
+		case <-t.C:
+			place = q.place
+		case place <- struct{}{}:
+			return sync.OnceFunc(func() { <-q.place }), nil
+		case <-mail.notify:
+			if mail.asks().terminate {
+				return nil, errTerminated
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-draining:
+			return nil, errDraining
+		}
 	}
 }
 

@@ -204,3 +204,31 @@ func TestP24_WhoGivesARunUpInGoodOrderIsNoCrash(t *testing.T) {
 		}
 	})
 }
+
+// TestP24_ARunThatOnlyWaitsIsNoSuspect, however often its processes are killed while
+// it waits in memory.
+func TestP24_ARunThatOnlyWaitsIsNoSuspect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := runtimetest.NewWorld(kind("w", func(c *runtime.Context, _ string) (string, error) {
+			if _, err := step(c, "before", give("")); err != nil {
+				return "", err
+			}
+			return result(c, c.Await("go"))
+		}))
+		w.Configure = func(cfg *runtime.Config) { cfg.MaxCrashes, cfg.SuspendAfter = 3, time.Hour }
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		for range 8 {
+			w.Start()
+			<-time.After(2 * time.Second)
+			w.Processes()[len(w.Processes())-1].Kill()
+		}
+		w.Start()
+		w.Signal(r, "s", "go", text("gone"))
+		expect(t, w, r, "gone")
+		settle(t, w)
+		for _, wrong := range w.Close() {
+			t.Error(wrong)
+		}
+	})
+}

@@ -61,6 +61,8 @@ type run struct {
 	shown      shown
 	attrs      attributes
 	replays    bool  // entries follow in which something happens
+	coded      bool  // its own code has begun: it has the permits of its limits
+	payloadCap int64 // of the answer to an update; 0: none
 	applied    int   // events
 	wrong      error // why the code that is deployed cannot go on
 	timeline   timeline
@@ -118,7 +120,10 @@ func (r *run) begin(s *schemas.Started) {
 		end(nil, err)
 		return
 	}
-	h := m.Handler
+	h := func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
+		r.coded = true
+		return m.Handler(c, in)
+	}
 	switch {
 	case len(s.GetHolds()) == 0:
 	case r.gen.number > 0: // it has what it took when it was new

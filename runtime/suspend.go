@@ -25,6 +25,9 @@ func (l *live) backstop(now time.Time) time.Time {
 // wake-ups of earlier waits (P12): at every moment some stored message carries
 // the run.
 func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
+	if len(l.later) > 0 { // they would be acknowledged
+		return nil
+	}
 	if end := l.stale(); end != nil {
 		return end
 	}

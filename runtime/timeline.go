@@ -116,7 +116,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				t.done(&Future{kind: kindUpdate, name: k.UpdateAccepted.GetName(), path: fmt.Sprint("u", updates)}, at, nil)
 			case *schemas.Event_UpdateCompleted:
 				rec.Updates = append(rec.Updates, k.UpdateCompleted)
-				rec.Updates = rec.Updates[max(0, len(rec.Updates)-keptAnswers):]
+				rec.Updates = keepAnswers(rec.Updates)
 			case *schemas.Event_SignalReceived:
 				if path, is := strings.CutPrefix(k.SignalReceived.GetName(), AnswerPrefix); is {
 					rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == path })

@@ -1,17 +1,38 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // An update changes a run that goes on, and is answered: its handler was
 // registered by the run's code, and is executed as a branch of it. What is refused
 // is not recorded; what is accepted is recorded before it begins, and so is its
 // answer.
+
+// updateKey is what an update is known by, among the messages that a run has taken.
+func updateKey(id string) string { return "update " + id }
+
+// keptAnswerBytes bounds what of the answers is no payload, which cannot be stored by
+// reference.
+const keptAnswerBytes = 64 << 10
+
+// keepAnswers returns the latest answers, as many as a record keeps.
+func keepAnswers(all []*schemas.UpdateCompleted) []*schemas.UpdateCompleted {
+	first, size := len(all), 0
+	for ; first > 0 && len(all)-first < keptAnswers; first-- {
+		a := all[first-1]
+		if size += proto.Size(a) - large(a.GetResult()); size > keptAnswerBytes {
+			break
+		}
+	}
+	return all[first:]
+}
 
 // An UpdateHandler is what a run does with an update of a name.
 type UpdateHandler struct {
@@ -34,6 +55,7 @@ type updates struct {
 	recorded map[string]bool                     // answers in the journal
 	refused  map[string]*schemas.UpdateCompleted // by this execution: what is told again is the same
 	told     int                                 // of answered, by this execution
+	open     map[string]bool                     // accepted and not answered, by message ID
 }
 
 // A boundHandler was registered with a context of the run.
@@ -77,7 +99,11 @@ func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
 		return mismatch(fmt.Sprint("u", u.count+1), fmt.Sprintf("update %q", e.GetName()), "updates named "+names(u.handlers))
 	}
 	u.count++
-	r.signals.first(e.GetId(), at)
+	r.signals.first(updateKey(e.GetId()), at)
+	if u.open == nil {
+		u.open = map[string]bool{}
+	}
+	u.open[e.GetId()] = true
 	r.timeline.done(&Future{kind: kindUpdate, name: e.GetName(), path: fmt.Sprint("u", u.count)}, at, nil)
 	r.issues++
 	f := &Future{run: r, kind: kindUpdate, path: fmt.Sprint("u", u.count), name: e.GetName(), index: r.issues, scope: h.c.scope}
@@ -86,6 +112,13 @@ func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
 	b := h.c.derive(h.c.scope)
 	b.prefix, b.line = f.path+".", new(line)
 	end := func(p *schemas.Payload, err error) {
+		delete(u.open, e.GetId())
+		if limit := r.payloadCap; limit > 0 && int64(len(p.GetData())) > limit {
+			p, err = nil, Errorf(ErrTooLarge.Code, "the answer to update %q has %d bytes; the cap is %d: store it elsewhere and answer with its name", e.GetName(), len(p.GetData()), limit)
+		}
+		if next := (continueAsNew{}); errors.As(err, &next) {
+			err = Errorf(ErrInvalid.Code, "the handler of update %q returned what makes a run continue as new; let the run itself return it", e.GetName())
+		}
 		u.running = slices.DeleteFunc(u.running, func(o *Future) bool { return o == f })
 		r.answer(&schemas.UpdateCompleted{Id: e.GetId(), Result: p, Error: EncodeError(err)})
 		f.complete(r, p, err)
@@ -136,11 +169,15 @@ func (x *Executor) tell(r *run) {
 // updated looks at an update that was received: the event that accepts it, or nil
 // if it is refused, which is told, or was accepted before.
 func (l *live) updated(env *schemas.Envelope, at int64) *schemas.Event {
-	if _, known := l.r.signals.seen[env.GetId()]; known {
-		l.r.signals.first(env.GetId(), at)
+	if _, known := l.r.signals.seen[updateKey(env.GetId())]; known {
+		l.r.signals.first(updateKey(env.GetId()), at)
 		i := slices.IndexFunc(l.r.updates.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
-		if i >= 0 && l.cfg.Answered != nil {
+		switch {
+		case l.cfg.Answered == nil || l.r.updates.open[env.GetId()]:
+		case i >= 0:
 			l.cfg.Answered(l.r.ref, l.r.updates.answered[i])
+		default:
+			l.cfg.Answered(l.r.ref, &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrConflict.Code, "update %s of %s was answered before, and its answer is not kept any more; use another message ID", env.GetId(), l.r.ref))})
 		}
 		return nil
 	}
@@ -160,6 +197,6 @@ func (l *live) updated(env *schemas.Envelope, at int64) *schemas.Event {
 		}
 		return nil
 	}
-	l.r.signals.first(env.GetId(), at)
+	l.r.signals.first(updateKey(env.GetId()), at)
 	return &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: &schemas.UpdateAccepted{Id: env.GetId(), Name: env.GetMethod(), Input: env.GetPayload()}}}
 }

@@ -3508,8 +3508,8 @@ func (x *UpdateCompleted) GetError() *Error {
 	return nil
 }
 
-// Released says that an owner gave the run up in good order: its claim was not
-// followed by a crash.
+// Released says that an owner gave the run up in good order, or that the run only
+// waits: if the owner's process ends now, it is not because of the run.
 type Released struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/durable"
@@ -71,7 +73,7 @@ func approveCommand() *cobra.Command {
 				question = args[1]
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
-				if err := client.Approve(ctx, args[0], question, durable.Decision{Approved: !deny, By: by, Reason: reason}); err != nil {
+				if err := client.Approve(ctx, args[0], question, durable.Decision{Approved: !deny, By: cmp.Or(by, os.Getenv("USER")), Reason: reason}); err != nil {
 					return err
 				}
 				if c.output == "json" {
@@ -88,7 +90,7 @@ func approveCommand() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().BoolVar(&deny, "deny", false, "deny what is asked")
-	cmd.Flags().StringVar(&by, "by", "", "who decides")
+	cmd.Flags().StringVar(&by, "by", "", "who decides (default $USER)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
 	return cmd
 }

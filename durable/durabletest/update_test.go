@@ -143,3 +143,26 @@ func TestCrashSweep_OfAnApproval(t *testing.T) {
 		}
 	}, pay)
 }
+
+// TestUpdates_WaitForTheRunsPermit: before that its code has registered nothing.
+func TestUpdates_WaitForTheRunsPermit(t *testing.T) {
+	set := durable.DeclareUpdate[int, int]("set")
+	limited := durable.DeclareWorkflow[int, int]("limited")
+	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
+		run, err := durabletest.Start(w, limited.At("a"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := durabletest.Update(w, run.Ref(), set, 2); got != 1 || err != nil {
+			t.Errorf("got %d, %v, want 1", got, err)
+		}
+		if got, err := run.Result(); got != 2 || err != nil {
+			t.Errorf("the result is %d, %v, want 2", got, err)
+		}
+	}, durable.Workflow(limited, func(ctx durable.Context, n int) (int, error) {
+		was := n
+		durable.OnUpdate(ctx, set, nil, func(_ durable.Context, to int) (int, error) { n = to; return was, nil })
+		err := durable.Until(ctx, func() bool { return n != was })
+		return n, err
+	}, durable.Concurrency(1)))
+}
