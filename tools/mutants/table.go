@@ -102,7 +102,7 @@ var table = []mutant{
 	},
 	{
 		name: "signals forgotten by continue-as-new", breaks: "a run that continues as new keeps what it has not awaited", file: "runtime/generation.go",
-		old: "Mail: r.signals.left()", new: "Mail: nil",
+		old: "append(r.signals.left(), later...)", new: "later",
 		by: []tests{engine("TestContinueAsNew"), contracts("TestKitchenSinkSuspended")},
 	},
 	{
