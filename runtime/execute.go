@@ -187,15 +187,20 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 // is claimed only when an operator wants it to go on.
 func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schemas.Stored, mail *Mailbox) (e *schemas.Entry, leave func(), end *Ending) {
 	leave = func() {}
+	var parked *schemas.Parked // by the last event: whoever is poisoned is claimed by nobody
+	if last := entries[len(entries)-1].Entry.GetEvents(); len(last) > 0 {
+		parked = last[len(last)-1].GetParked()
+	}
+	poisoned := parked.GetStatus() == schemas.Status_POISONED
+	if x.claimed && !poisoned {
+		return nil, leave, nil
+	}
 	attempt := uint32(1)
-	var parked *schemas.Parked
-	known := map[string]bool{} // requests to go on
+	known := map[string]bool{} // requests of operators
 	for _, s := range entries {
 		for _, ev := range s.Entry.GetEvents() {
 			if c := ev.GetClaimed(); c != nil {
 				attempt = c.GetAttempt() + 1
-			} else {
-				parked = ev.GetParked()
 			}
 			if r := ev.GetResumed(); r != nil {
 				known[r.GetId()] = true
@@ -206,7 +211,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 		}
 	}
 	e = newEntry(x.claim(attempt))
-	if parked.GetStatus() == schemas.Status_POISONED {
+	if poisoned {
 		resumed := mail.resumed(known)
 		if resumed == nil {
 			return nil, leave, ending(Parked, Errorf(ErrPoisoned.Code, "%s", parked.GetReason()))
@@ -214,10 +219,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 		e.Events = append(e.Events, resumed...)
 		return e, leave, nil
 	}
-	switch {
-	case x.claimed:
-		return nil, leave, nil
-	case x.cfg.MaxCrashes <= 0:
+	if x.cfg.MaxCrashes <= 0 {
 		return e, leave, nil
 	}
 	c := crashesOf(entries, x.cfg.Nonce)

@@ -66,7 +66,7 @@ var table = []mutant{
 	},
 	{
 		name: "no claim at a take-over", breaks: "P02: an owner claims before it executes", file: "runtime/execute.go",
-		old: "case x.claimed:", new: "case x.claimed || x.head != 0:",
+		old: "if x.claimed && !poisoned {", new: "if (x.claimed || x.head != 0) && !poisoned {",
 		by: []tests{engine("TestP02|TestG2"), contracts("TestZombieIsFenced")},
 	},
 	{
