@@ -77,3 +77,32 @@ func TestP19_ARunThatContinuesAsNewStaysSmall(t *testing.T) {
 	s.until("its wake-ups are removed", func() bool { return len(s.timers(r.Identity)) == 0 })
 	stop()
 }
+
+// TestARunThatCarriesTooMuchFails, and says so, rather than stand still for ever:
+// signals that it has not taken are together over the cap.
+func TestARunThatCarriesTooMuchFails(t *testing.T) {
+	t.Parallel()
+	loop := durable.DeclareWorkflow[int, int]("loop")
+	next, never := durable.DeclareSignal[string]("next"), durable.DeclareSignal[string]("never")
+	s := setupWith(t, capped, durable.Workflow(loop, func(ctx durable.Context, n int) (int, error) {
+		if _, err := durable.Await(ctx, next); err != nil {
+			return 0, err
+		}
+		return 0, durable.ContinueAsNew(ctx, n+1)
+	}))
+	s.start()
+	r := ref("loop", "l", "l")
+	s.send(r, "", 0)
+	for i, name := range []string{never.String(), never.String(), never.String(), next.String()} {
+		in, err := durable.Encode(strings.Repeat("l", 400<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.publish(r.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: string(rune('a' + i)), Run: "l", Method: name, Payload: in})
+	}
+	d := s.end(r)
+	if d.Status != "failed" || d.Error.Code != durable.ErrTooLarge.Code || !strings.Contains(d.Error.Message, "await signals") {
+		t.Errorf("it ended as %+v, want a failure that says what to do", d)
+	}
+	s.idle(r.Identity)
+}

@@ -38,6 +38,15 @@ type bench struct {
 // setup opens a namespace of four partitions for kinds.
 func setup(t *testing.T, kinds ...*runtime.Kind) *bench {
 	t.Helper()
+	return setupWith(t, func(*broker.Config) {}, kinds...)
+}
+
+// capped is the setting of a test that is about payloads over the cap.
+func capped(c *broker.Config) { c.PayloadCap = 1 << 20 }
+
+// setupWith is [setup] with other settings of the broker.
+func setupWith(t *testing.T, change func(*broker.Config), kinds ...*runtime.Kind) *bench {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	t.Cleanup(cancel)
 	s := &bench{t: t, ctx: ctx, kinds: kinds, log: &logBuffer{}}
@@ -48,6 +57,7 @@ func setup(t *testing.T, kinds ...*runtime.Kind) *bench {
 	s.b = brokertest.Open(t, brokertest.Kinds(names...), func(c *broker.Config) {
 		c.Partitions, c.DuplicateWindow = 4, duplicateWindow
 		c.Fault = s.at
+		change(c)
 	})
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -163,7 +163,7 @@ type journal struct {
 var _ runtime.Journal = journal{}
 
 func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
-	e, err := rest(e, j.b.MaxMessage()/2)
+	e, err := j.rest(ctx, ref, e)
 	if err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -235,7 +235,7 @@ func (j journal) fill(ctx context.Context, e *schemas.Entry) error {
 	if err := Fill(ctx, j.b, e); err != nil {
 		return err
 	}
-	return unrest(e)
+	return j.unrest(ctx, e)
 }
 
 // states is the broker's state store with large values by reference.

@@ -81,16 +81,24 @@ func (r *run) pause(id string, at int64, by *schemas.Paused) {
 	r.paused, r.pausedBy = by != nil, by
 }
 
-// carriedPause returns the pause of a run that continues as new as the message
-// that asks for it, nil where it is not paused: it was when its code had returned.
-func (r *run) carriedPause() *schemas.Envelope {
-	if !r.paused {
-		return nil
+// carriedControl returns the pause and the cancellation of a run that continues as
+// new, as the messages that ask for them: they came when its code had returned, and
+// are for the code that goes on.
+func (r *run) carriedControl() (mail []*schemas.Envelope) {
+	if r.paused {
+		mail = append(mail, &schemas.Envelope{
+			Type: schemas.Envelope_CONTROL, Id: r.derive("pause", ""), Run: string(r.ref.ID),
+			Control: &schemas.Control{Action: schemas.Control_PAUSE, Reason: r.pausedBy.GetReason(), By: r.pausedBy.GetBy()},
+		})
 	}
-	return &schemas.Envelope{
-		Type: schemas.Envelope_CONTROL, Id: r.derive("pause", ""), Run: string(r.ref.ID),
-		Control: &schemas.Control{Action: schemas.Control_PAUSE, Reason: r.pausedBy.GetReason(), By: r.pausedBy.GetBy()},
+	if c := r.cancelledBy; c != nil {
+		env := &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: c.GetId(), Run: string(r.ref.ID), Error: &schemas.Error{Message: c.GetReason()}}
+		if r.interrupts != "" {
+			env.Parent, env.Busy = r.interrupts, schemas.Busy_BUSY_INTERRUPT
+		}
+		mail = append(mail, env)
 	}
+	return mail
 }
 
 // timers are the events of creations that a paused run records: when its timers
@@ -141,8 +149,8 @@ func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entr
 	for i, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
 			if c := e.GetContinued(); c != nil {
-				if err := r.continued(c); err != nil {
-					return ending(Stopped, err)
+				if err := r.continued(c); err != nil { // it ends all the same
+					x.cfg.Log.Error("what a run carried on cannot be read: messages that it had not put out are lost", "run", ref.String(), "error", err)
 				}
 				rec.Suspended = rec.Suspended || r.suspended
 				if onlyClaims(entries[i+1:]) { // it may not have been sent
@@ -162,8 +170,7 @@ func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entr
 		}
 	}
 	rec.Status, rec.Error, rec.History = status, EncodeError(why), true
-	rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, ref, started.GetHolds(), rec)...)
-	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...))
+	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...), started.GetHolds())
 }
 
 // terminated says who asks that the run ends, and why.
@@ -196,18 +203,11 @@ func unstarted(ref schemas.Ref, started *schemas.Started, attrs map[string]*sche
 }
 
 // commit stores a record that was made without the run's code, and settles it.
-func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply) *Ending {
-	for _, reply := range waiting {
-		if env := Answer(x.cfg.Namespace, ref, reply, rec); env != nil {
-			rec.Outbox = append(rec.Outbox, env)
-		}
-	}
-	e := newEntry()
-	e.Record = rec
+func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, held []*schemas.Hold) *Ending {
 	if end := x.stale(); end != nil {
 		return end
 	}
-	if end := x.append(ctx, ref, e); end != nil {
+	if end := x.store(ctx, ref, rec, waiting, held); end != nil {
 		return end
 	}
 	x.known, x.open = true, schemas.Ref{}

@@ -91,6 +91,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		e.Events = slices.Insert(e.Events, 1, mail.pauses()...) // before its code begins
 	}
 	if end := x.append(ctx, t.Ref, e); end != nil {
+		if unstorable(end) { // e.g. what traces it
+			return x.end(ctx, t.Ref, mail, unstarted(t.Ref, started, nil), schemas.Status_FAILED, end.Err)
+		}
 		if first && end.Kind == Restart && errors.Is(end.Err, ErrFenced) {
 			// it was no new identity after all
 			if end := x.Open(ctx); end != nil && end.Open != t.Ref {

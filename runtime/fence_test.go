@@ -177,7 +177,6 @@ func TestP04_RefusedAppendEndsTheExecution(t *testing.T) {
 			return nil
 		}, runtime.Lost, runtime.ErrFenced},
 		"unknown: begin again":                {func(*runtimetest.World, *runtimetest.Process, schemas.Ref) error { return away }, runtime.Restart, away},
-		"it cannot be stored: stopped":        {func(*runtimetest.World, *runtimetest.Process, schemas.Ref) error { return runtime.ErrTooLarge }, runtime.Stopped, runtime.ErrTooLarge},
 		"the process was killed, begin again": {func(_ *runtimetest.World, p *runtimetest.Process, _ schemas.Ref) error { p.Kill(); return nil }, runtime.Restart, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

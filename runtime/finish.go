@@ -22,9 +22,7 @@ func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 		}
 	}
 	rec := x.record(r)
-	e := newEntry()
-	e.Record = rec
-	if end := x.append(ctx, r.ref, e); end != nil {
+	if end := x.store(ctx, r.ref, rec, append([]*schemas.Reply{r.started.GetReply()}, r.joined...), r.held); end != nil {
 		return end
 	}
 	x.open = schemas.Ref{}
@@ -84,14 +82,6 @@ func (x *Executor) record(r *run) *schemas.Record {
 		}
 	}
 	rec.Steps, rec.StepCount = r.timeline.steps, r.timeline.count
-	for _, reply := range append([]*schemas.Reply{s.GetReply()}, r.joined...) {
-		if env := Answer(x.cfg.Namespace, r.ref, reply, rec); env != nil {
-			rec.Outbox = append(rec.Outbox, env)
-		}
-	}
-	if len(r.held) > 0 {
-		rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, r.ref, r.held, rec)...)
-	}
 	if rec.SupersededBy = r.superseded; rec.GetStatus() == schemas.Status_CANCELLED && r.interrupts != "" {
 		rec.SupersededBy = r.interrupts
 	}

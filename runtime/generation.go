@@ -28,8 +28,11 @@ func (continueAsNew) Error() string {
 // another input, once the handler returns it: its journal so far is replaced,
 // signals that were not awaited are kept, steps that run are told to stop, and
 // what was started goes on by itself. Compensations that were registered are
-// forgotten. A run that was cancelled ends instead. A run of a Stateful kind
-// cannot: it ends, and the next message of its identity begins another.
+// forgotten: those that the next generation is to have, it registers again. A run
+// that was cancelled ends instead; a cancellation that comes once the handler has
+// returned is the next generation's, which undoes what it has registered. A run
+// of a Stateful kind cannot: it ends, and the next message of its identity begins
+// another.
 func (c *Context) ContinueAsNew(input *schemas.Payload) error {
 	c.check()
 	return continueAsNew{input}
@@ -135,13 +138,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	r := l.r
 	later := append(l.overtaken(), l.later...)
 	if n, limit := int64(len(r.gen.next.input.GetData())), l.cfg.PayloadCap; limit > 0 && n > limit {
-		r.gen.next, r.result = nil, nil
-		r.err = Errorf(ErrTooLarge.Code, "the input that %s continues with has %d bytes; the cap is %d: store it elsewhere and go on with its name", r.ref, n, limit)
-		return l.finish(ctx, r, l.mail)
-	}
-	if r.root.err != nil { // it was cancelled as its code returned
-		r.gen.next, r.result, r.err = nil, nil, r.root.err
-		return l.finish(ctx, r, l.mail)
+		return l.fail(ctx, Errorf(ErrTooLarge.Code, "the input that %s continues with has %d bytes; the cap is %d: store it elsewhere and go on with its name", r.ref, n, limit))
 	}
 	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: append(r.signals.left(), later...), Updates: r.updates.answered}
 	for _, env := range l.mail.seal() {
@@ -159,9 +156,7 @@ func (l *live) next(ctx context.Context) *Ending {
 			c.Mail = append(c.Mail, proto.CloneOf(env))
 		}
 	}
-	if env := r.carriedPause(); env != nil {
-		c.Mail = append([]*schemas.Envelope{env}, c.Mail...)
-	}
+	c.Mail = append(r.carriedControl(), c.Mail...)
 	for _, env := range slices.Concat(c.Mail, c.Outbox) {
 		env.Payload = inline(env.GetPayload())
 	}
@@ -177,9 +172,10 @@ func (l *live) next(ctx context.Context) *Ending {
 			c.Updates[i] = &schemas.UpdateCompleted{Id: u.GetId(), Result: inline(u.GetResult()), Error: u.GetError()}
 		}
 	}
-	data, err := proto.Marshal(c)
+	data, err := l.packed(c)
 	if err != nil {
-		return ending(Stopped, fmt.Errorf("encode what %s carries on: %w", r.ref, err))
+		r.joined = c.Joined
+		return l.fail(ctx, err)
 	}
 	began := r.info.Started
 	started := proto.CloneOf(r.started)
@@ -208,6 +204,27 @@ func (l *live) next(ctx context.Context) *Ending {
 	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
 }
 
+// packed encodes what a generation leaves to the next. Where that is more than can
+// be stored, the oldest answers to updates are not kept: who asks for one again is
+// told so. All the rest would be lost without a word, and is an error instead.
+func (l *live) packed(c *schemas.Carried) ([]byte, error) {
+	for {
+		data, err := proto.Marshal(c)
+		if err != nil {
+			return nil, fmt.Errorf("encode what %s carries on: %w", l.r.ref, err)
+		}
+		limit := l.cfg.PayloadCap
+		switch n := len(c.Updates); {
+		case limit <= 0 || int64(len(data)) <= limit:
+			return data, nil
+		case n > 0:
+			c.Updates = c.Updates[(n+1)/2:]
+		default:
+			return nil, Errorf(ErrTooLarge.Code, "%s cannot continue as new: what it carries on, %d messages that it has not taken and %d that it has not put out, has %d bytes; the cap is %d: await signals before it continues, or send names of what is large", l.r.ref, len(c.Mail), len(c.Outbox), len(data), limit)
+		}
+	}
+}
+
 // overtaken makes what was received and not stored yet happen to a run whose code
 // has returned, and returns what its next generation is to look at.
 func (l *live) overtaken() (mail []*schemas.Envelope) {
@@ -217,7 +234,7 @@ func (l *live) overtaken() (mail []*schemas.Envelope) {
 		case *schemas.Event_SignalReceived:
 			l.r.signal(k.SignalReceived, at)
 		case *schemas.Event_CancelRequested:
-			l.r.root.cancel(l.r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
+			l.r.cancel(k.CancelRequested)
 		case *schemas.Event_Paused:
 			l.r.pause(k.Paused.GetId(), at, k.Paused)
 		case *schemas.Event_Resumed:

@@ -74,8 +74,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			return l.terminateLive(ctx)
 		}
 		if err := l.oversized(); err != nil && !l.pausing() {
-			r.finished, r.result, r.err = true, nil, err
-			return x.finish(ctx, r, mail)
+			return l.fail(ctx, err)
 		}
 		if len(l.queue) == 0 {
 			l.queue = l.creations(begin)
@@ -100,8 +99,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 				return ending(Lost, Errorf(ErrFenced.Code, "a step of %s was given up: this process may not act for its partition now", r.ref))
 			}
 			if l.stuck() {
-				r.finished, r.result, r.err = true, nil, errStuck
-				return x.finish(ctx, r, mail)
+				return l.fail(ctx, errStuck)
 			}
 			if end := l.wait(ctx); end != nil {
 				return end
@@ -114,7 +112,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			return ending(Restart, context.Cause(ctx))
 		}
 		e = l.dequeue()
-		if end := x.append(ctx, r.ref, e); end != nil {
+		if end := x.append(ctx, r.ref, e); unstorable(end) {
+			return l.fail(ctx, end.Err)
+		} else if end != nil {
 			return end
 		}
 		l.tell(l.r)

@@ -73,10 +73,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 			}
 		})
 	case *schemas.Event_CancelRequested:
-		r.paused = false
-		r.cancelled[k.CancelRequested.GetId()] = true
-		r.interrupts = cmp.Or(k.CancelRequested.GetSupersededBy(), r.interrupts)
-		r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(k.CancelRequested), Final: true})
+		r.cancel(k.CancelRequested)
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
 	case *schemas.Event_UpdateAccepted:
@@ -106,6 +103,14 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.settle()
 	}
 	return r.wrong
+}
+
+// cancel makes a recorded cancellation happen.
+func (r *run) cancel(c *schemas.CancelRequested) {
+	r.paused = false
+	r.cancelled[c.GetId()], r.cancelledBy = true, c
+	r.interrupts = cmp.Or(c.GetSupersededBy(), r.interrupts)
+	r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(c), Final: true})
 }
 
 func cancelMessage(c *schemas.CancelRequested) string {

@@ -39,33 +39,34 @@ type run struct {
 	result   *schemas.Payload
 	err      error
 
-	cancelled  map[string]bool // message IDs of the requests
-	signals    signals
-	paused     bool
-	pausedBy   *schemas.Paused
-	joined     []*schemas.Reply
-	suspended  bool
-	wakes      map[string]time.Time // wake-ups that may stand, and when they are due
-	parked     *schemas.Parked
-	gen        generation
-	fork       *origin          // nil: the run is none
-	held       []*schemas.Hold  // limits that were asked for, in order
-	superseded string           // the run that took this one's place
-	interrupts string           // the run that interrupted this one
-	undo       []compensation   // in the order registered
-	versions   map[string]int64 // by change
-	aside      []*schemas.Event // that follow from what the code did, and are to be recorded
-	updates    updates
-	conditions []*Future       // waited for, in the order issued
-	withdrawn  map[string]bool // questions, by path; in the journal
-	shown      shown
-	attrs      attributes
-	replays    bool  // entries follow in which something happens
-	coded      bool  // its own code has begun: it has the permits of its limits
-	payloadCap int64 // of the answer to an update; 0: none
-	applied    int   // events
-	wrong      error // why the code that is deployed cannot go on
-	timeline   timeline
+	cancelled   map[string]bool          // message IDs of the requests
+	cancelledBy *schemas.CancelRequested // the last of them
+	signals     signals
+	paused      bool
+	pausedBy    *schemas.Paused
+	joined      []*schemas.Reply
+	suspended   bool
+	wakes       map[string]time.Time // wake-ups that may stand, and when they are due
+	parked      *schemas.Parked
+	gen         generation
+	fork        *origin          // nil: the run is none
+	held        []*schemas.Hold  // limits that were asked for, in order
+	superseded  string           // the run that took this one's place
+	interrupts  string           // the run that interrupted this one
+	undo        []compensation   // in the order registered
+	versions    map[string]int64 // by change
+	aside       []*schemas.Event // that follow from what the code did, and are to be recorded
+	updates     updates
+	conditions  []*Future       // waited for, in the order issued
+	withdrawn   map[string]bool // questions, by path; in the journal
+	shown       shown
+	attrs       attributes
+	replays     bool  // entries follow in which something happens
+	coded       bool  // its own code has begun: it has the permits of its limits
+	payloadCap  int64 // of the answer to an update; 0: none
+	applied     int   // events
+	wrong       error // why the code that is deployed cannot go on
+	timeline    timeline
 }
 
 // silent is where a run's code logs while it replays.
