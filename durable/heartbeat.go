@@ -20,7 +20,8 @@ func HeartbeatTimeout(d time.Duration) StepOption {
 // recorded at once, then the latest after a second, and after ever longer, up to
 // an eighth of the time that the step has run. Whoever looks at the run sees it.
 // It may be called as often as you like. The error matches [ErrInvalid] outside of
-// a step, and [ErrTooLarge] for more than 16 KiB.
+// a step, [ErrTooLarge] for more than 16 KiB, and [ErrCancelled] in an attempt that
+// is over.
 //
 //	from, _ := durable.LastHeartbeat[int](ctx)
 //	for row := from; row < len(rows); row++ {

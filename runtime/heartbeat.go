@@ -15,25 +15,31 @@ const maxProgress = 16 << 10
 // next attempt, in whichever process, and shown to whoever looks at the run. What
 // is said first is recorded at once, then the latest after a second, and after
 // ever longer, up to an eighth of the time that the step has run. The error
-// matches [ErrTooLarge] for more than 16 KiB.
+// matches [ErrTooLarge] for more than 16 KiB, and [ErrCancelled] for an attempt
+// that is over.
 func (s *StepContext) Heartbeat(p *schemas.Payload) error {
 	if n := len(p.GetData()); n > maxProgress {
 		return Errorf(ErrTooLarge.Code, "the progress of step %s %q has %d bytes; it may have %d: say how far the step is, and keep the rest elsewhere", s.Path, s.Name, n, maxProgress)
 	}
-	s.mu.Lock()
-	s.progress = p
-	now := time.Now()
-	report := s.mail != nil && !now.Before(s.due)
-	if report {
-		s.due = now.Add(max(time.Second, now.Sub(s.began)/8))
+	said := s.said
+	said.mu.Lock()
+	if said.by != s {
+		said.mu.Unlock()
+		return Errorf(ErrCancelled.Code, "this attempt of step %s %q is over, and what it says is not listened to: return", s.Path, s.Name)
 	}
-	s.mu.Unlock()
+	said.progress = p
+	now := time.Now()
+	report := said.mail != nil && !now.Before(said.due)
+	if report {
+		said.due = now.Add(max(time.Second, now.Sub(said.began)/8))
+	}
+	said.mu.Unlock()
 	select {
 	case s.alive <- struct{}{}:
 	default:
 	}
 	if report {
-		s.mail.putStep(stepDone{future: s.future, progress: p})
+		said.mail.putStep(stepDone{future: said.future, progress: p})
 	}
 	return nil
 }
@@ -41,9 +47,9 @@ func (s *StepContext) Heartbeat(p *schemas.Payload) error {
 // Progress returns what the step said last, in an earlier attempt or in a process
 // that has ended: there it is what was recorded last. It is nil for nothing.
 func (s *StepContext) Progress() *schemas.Payload {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.progress
+	s.said.mu.Lock()
+	defer s.said.mu.Unlock()
+	return s.said.progress
 }
 
 // watch ends an attempt whose body has not said that it is alive for limit, by

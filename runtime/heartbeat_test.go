@@ -168,3 +168,48 @@ func TestHeartbeat_SaysWhatIsWrong(t *testing.T) {
 		settle(t, w)
 	})
 }
+
+// TestHeartbeat_OfAnAttemptThatIsOverGoesNowhere: a body that was left behind keeps
+// no later attempt alive, changes nothing of what it is given, and is told so.
+func TestHeartbeat_OfAnAttemptThatIsOverGoesNowhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		attempts, found, said := 0, "", error(nil)
+		left := make(chan struct{})
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			return result(c, c.Step("s", func(ctx context.Context) (*schemas.Payload, error) {
+				s, _ := runtime.StepFrom(ctx)
+				switch attempts++; attempts {
+				case 1: // ignores its context, and beats for ever
+					defer close(left)
+					if err := s.Heartbeat(text("first")); err != nil {
+						return nil, err
+					}
+					<-time.After(2 * time.Minute)
+					for range 1000 {
+						said = s.Heartbeat(text("stale"))
+						s.Annotate("stale", "yes")
+						<-time.After(time.Second)
+					}
+				case 2: // hangs
+					<-ctx.Done()
+					return nil, context.Cause(ctx)
+				}
+				found = string(s.Progress().GetData())
+				s.Annotate("fresh", "yes")
+				return text("done"), nil
+			}, runtime.StepOptions{Heartbeat: time.Minute, Retry: runtime.RetryPolicy{Attempts: 3, Backoff: time.Minute}}))
+		}))
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		rec := expect(t, w, r, "done")
+		<-left
+		if found != "first" || !errors.Is(said, runtime.ErrCancelled) {
+			t.Errorf("the third attempt found %q, the first was told %v", found, said)
+		}
+		s := rec.GetSteps()[0]
+		if s.GetAttempts() != 3 || time.Duration(s.GetTook()) > 10*time.Minute || len(s.GetAttributes()) != 1 {
+			t.Errorf("the step is %v, want three attempts, the second ended in time, and what the last said", s)
+		}
+		settle(t, w)
+	})
+}

@@ -284,10 +284,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	info := &StepContext{
 		Info: l.r.info, Path: f.path, Name: f.name,
 		IdempotencyKey: l.r.derive("step", f.path),
-		progress:       f.step.progress, began: time.Now(), future: f, mail: l.mail,
-	}
-	if f.step.opts.Heartbeat > 0 {
-		info.alive = make(chan struct{}, 1)
+		said:           &said{progress: f.step.progress, began: time.Now(), future: f, mail: l.mail},
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	f.step.cancel = func() { cancel(f.scope.cause()) }

@@ -46,7 +46,8 @@ func (o StepOptions) worth(e *Error) (yes bool) {
 	return o.RetryIf == nil || o.RetryIf(e)
 }
 
-// A StepContext is what a step's body knows of itself.
+// A StepContext is what a step's body knows of itself. Each attempt has its own:
+// what a body says that was left behind, or goroutines that it left, goes nowhere.
 type StepContext struct {
 	Info Info
 	Path string // the step's number within the run, e.g. "7.1"
@@ -55,14 +56,32 @@ type StepContext struct {
 	// process: give it to the far side, which can make the effect happen once.
 	IdempotencyKey string
 
-	future *Future       // of the step, and where its progress is told
-	mail   *Mailbox      // nil: nowhere
-	alive  chan struct{} // holds a token after each heartbeat; nil: nobody looks
+	said  *said         // by all attempts
+	alive chan struct{} // holds a token after each heartbeat; nil: nobody looks
+}
+
+// said is what the attempts of a step say.
+type said struct {
+	future *Future  // of the step, and where its progress is told
+	mail   *Mailbox // nil: nowhere
 
 	mu         sync.Mutex
+	by         *StepContext // the attempt that is listened to
 	attributes map[string]string
 	progress   *schemas.Payload // said last
 	began, due time.Time        // of the step; when progress is to be recorded next
+}
+
+// attempt returns what the next attempt's body knows, and listens to it alone.
+func (s *StepContext) attempt(heartbeats bool) *StepContext {
+	next := &StepContext{Info: s.Info, Path: s.Path, Name: s.Name, IdempotencyKey: s.IdempotencyKey, said: s.said}
+	if heartbeats {
+		next.alive = make(chan struct{}, 1)
+	}
+	s.said.mu.Lock()
+	defer s.said.mu.Unlock()
+	s.said.by = next
+	return next
 }
 
 // maxAttributes is how many attributes a step keeps.
@@ -70,23 +89,25 @@ const maxAttributes = 16
 
 // Annotate records key with value in the run's timeline, e.g. tokens used.
 func (s *StepContext) Annotate(key, value string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.attributes == nil {
-		s.attributes = map[string]string{}
+	s.said.mu.Lock()
+	defer s.said.mu.Unlock()
+	if s.said.by != s {
+		return
 	}
-	if len(s.attributes) < maxAttributes {
-		s.attributes[recordable(key, maxName)] = recordable(value, maxText/maxAttributes)
+	if s.said.attributes == nil {
+		s.said.attributes = map[string]string{}
+	}
+	if len(s.said.attributes) < maxAttributes {
+		s.said.attributes[recordable(key, maxName)] = recordable(value, maxText/maxAttributes)
 	}
 }
 
-// take returns the attributes; what a body that outlived its step adds later
-// goes nowhere.
-func (s *StepContext) take() map[string]string {
+// take returns the attributes, and listens to nobody any more.
+func (s *said) take() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.attributes
-	s.attributes = nil
+	s.attributes, s.by = nil, nil
 	return m
 }
 
@@ -119,10 +140,9 @@ type stepDone struct {
 // there would be another attempt and may says no (P06).
 func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, body StepFunc, may func() bool) *schemas.StepCompleted {
 	began := time.Now()
-	ctx = context.WithValue(ctx, stepKey{}, info)
 	end := func(map[string]string, error) {}
 	if tracer != nil {
-		ctx, end = tracer.Step(ctx, f.path, f.name)
+		ctx, end = tracer.Step(context.WithValue(ctx, stepKey{}, info), f.path, f.name)
 	}
 	ev := &schemas.StepCompleted{Path: f.path, Name: f.name}
 	opts := f.step.opts
@@ -150,7 +170,7 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 			break
 		}
 		if !may() {
-			end(info.take(), err)
+			end(info.said.take(), err)
 			return nil
 		}
 	}
@@ -158,7 +178,7 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 		ev.Result, ev.Error = nil, EncodeError(err)
 	}
 	ev.Took = int64(time.Since(began))
-	ev.Attributes = info.take()
+	ev.Attributes = info.said.take()
 	end(ev.Attributes, err)
 	return ev
 }
@@ -179,13 +199,16 @@ const stopGrace = 5 * time.Second
 
 // attemptStep calls the body once. A body that does not return within the
 // grace time after its context ended is left behind: its goroutine ends when
-// it does, and what it returns is dropped.
-func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, info *StepContext) (*schemas.Payload, error) {
-	cancel := context.CancelFunc(func() {})
-	if timeout := opts.Timeout; timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + timeout.String()})
-	}
+// it does, and what it says and returns is dropped. Its context ends with it.
+func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, step *StepContext) (*schemas.Payload, error) {
+	info := step.attempt(opts.Heartbeat > 0)
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, stepKey{}, info))
 	defer cancel()
+	if timeout := opts.Timeout; timeout > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeoutCause(ctx, timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + timeout.String()})
+		defer end()
+	}
 	if opts.Heartbeat > 0 {
 		var end context.CancelCauseFunc
 		ctx, end = context.WithCancelCause(ctx)

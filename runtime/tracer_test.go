@@ -11,14 +11,13 @@ import (
 // event and its attempt.
 func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 	f := &Future{kind: kindStep, path: "1", name: "greet", step: step{fn: func(context.Context) (*schemas.Payload, error) { return nil, nil }}}
-	info := &StepContext{Path: "1", Name: "greet"}
+	info := &StepContext{Path: "1", Name: "greet", said: &said{}}
 	ctx := t.Context()
 	var kept *schemas.StepCompleted
 	bare := testing.AllocsPerRun(2000, func() {
-		ctx := context.WithValue(ctx, stepKey{}, info)
 		kept = &schemas.StepCompleted{Path: f.path, Name: f.name, Attempts: 1}
-		kept.Result, _ = attemptStep(ctx, f.step.fn, StepOptions{}, nil)
-		kept.Attributes = info.take()
+		kept.Result, _ = attemptStep(ctx, f.step.fn, StepOptions{}, info)
+		kept.Attributes = info.said.take()
 	})
 	off := testing.AllocsPerRun(2000, func() { kept = f.execute(ctx, info, nil, f.step.fn, func() bool { return true }) })
 	if off > bare {
