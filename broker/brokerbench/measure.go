@@ -28,7 +28,7 @@ type Config struct {
 	Dir string
 	// Durability is Disk, fsync before each acknowledgement, or Process.
 	Durability broker.Durability
-	// For is how long each of the three measurements takes; 0 means 1 s.
+	// For is how long each of the four measurements takes; 0 means 1 s.
 	For time.Duration
 	// Writers publish at the same time for Rate; 0 means 64.
 	Writers int
@@ -39,6 +39,7 @@ type Limits struct {
 	Fsync   Timing  // a 4 KiB append and its fsync, without NATS
 	Publish Timing  // one publisher: publish with a condition, acknowledged
 	Rate    float64 // such publishes per second, many writers at once
+	Read    Timing  // one reader: the last message of a subject
 }
 
 // Measure measures the disk, then a NATS server with one stream and nothing
@@ -69,7 +70,11 @@ func Measure(ctx context.Context, cfg Config) (l Limits, err error) {
 	if err != nil {
 		return l, fmt.Errorf("measure the bare server's rate: %w", err)
 	}
-	l.Publish, l.Rate = TimingOf(one), float64(len(many))/cfg.For.Seconds()
+	reads, err := bare.read(ctx, cfg.For, "bare.one.0")
+	if err != nil {
+		return l, fmt.Errorf("measure the bare server's reads: %w", err)
+	}
+	l.Publish, l.Rate, l.Read = TimingOf(one), float64(len(many))/cfg.For.Seconds(), TimingOf(reads)
 	return l, nil
 }
 
@@ -100,6 +105,7 @@ type bare struct {
 	srv *server.Server
 	nc  *nats.Conn
 	js  jetstream.JetStream
+	all jetstream.Stream
 }
 
 func start(ctx context.Context, cfg Config) (_ *bare, err error) {
@@ -128,7 +134,7 @@ func start(ctx context.Context, cfg Config) (_ *bare, err error) {
 	if b.js, err = jetstream.New(b.nc); err != nil {
 		return nil, err
 	}
-	_, err = b.js.CreateStream(ctx, jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare.>"}, Storage: jetstream.FileStorage})
+	b.all, err = b.js.CreateStream(ctx, jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare.>"}, Storage: jetstream.FileStorage, AllowDirect: true})
 	return b, err
 }
 
@@ -173,4 +179,17 @@ func (b *bare) publish(ctx context.Context, d time.Duration, n int, prefix strin
 		all = append(all, t...)
 	}
 	return all, errors.Join(errs...)
+}
+
+// read reads the last message of a subject for d, again and again, and returns
+// how long each took.
+func (b *bare) read(ctx context.Context, d time.Duration, subject string) (took []time.Duration, err error) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		began := time.Now()
+		if _, err := b.all.GetLastMsgForSubject(ctx, subject); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+	}
+	return took, nil
 }

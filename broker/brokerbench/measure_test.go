@@ -19,7 +19,7 @@ func TestLimitsAreMeasuredAtBothLevels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, m := range map[string]brokerbench.Timing{"fsync": l.Fsync, "publish": l.Publish} {
+			for name, m := range map[string]brokerbench.Timing{"fsync": l.Fsync, "publish": l.Publish, "read": l.Read} {
 				if m.N == 0 || m.P50 <= 0 || m.P99 < m.P50 || m.Max < m.P99 {
 					t.Errorf("%s: %+v, want measurements in order", name, m)
 				}

@@ -47,7 +47,7 @@ type scenario struct {
 	judge  func(r *result, l limits) // sets limit and target
 }
 
-var scenarios = []scenario{s1, s2, s4, s10}
+var scenarios = []scenario{s1, s2, s3, s4, s6, s10}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // each metric at both levels, as JSON and in the table.
 func TestTinyPrintsEveryMetric(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-tiny", "-s", "s1,S2,S4", "-dir", t.TempDir()}, &stdout, &stderr); err != nil {
+	if err := run(t.Context(), []string{"-tiny", "-s", "s1,S2,S3,S4,S6", "-dir", t.TempDir()}, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
 	got := map[string]bool{}
@@ -39,8 +39,11 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 			t.Fatalf("line %q: %v", line, err)
 		}
 		got[r.Scenario+" "+r.Durability+" "+r.Metric] = true
-		if r.Metric == "latency" && (r.Value <= 0 || r.P99 < r.P50 || r.Limit <= 0 || r.Ratio <= 0 || r.Target == "") {
-			t.Errorf("%+v", r)
+		switch r.Metric {
+		case "latency", "signal", "ask", "query":
+			if r.Value <= 0 || r.P99 < r.P50 || r.Limit <= 0 || r.Ratio <= 0 || (r.Target == "") != (r.Metric == "ask") {
+				t.Errorf("%+v", r)
+			}
 		}
 		if strings.HasPrefix(r.Metric, "run again, not") || r.Metric == "lost" {
 			if r.Value != 0 {
@@ -52,6 +55,7 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 	for _, level := range []string{"disk", "process"} {
 		for _, m := range []string{
 			"S1 # latency", "S2 # rate", "S2 # cpu", "S2 # memory", "S2 # disk",
+			"S3 # latency", "S6 # signal", "S6 # ask", "S6 # query",
 			"S4 # first step", "S4 # last result", "S4 # body running at the kill", "S4 # run again",
 			"S4 # run again, not in flight", "S4 # completed twice", "S4 # lost",
 		} {
@@ -68,7 +72,7 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 
 func TestWrongArgumentsSayWhatIsRight(t *testing.T) {
 	for args, want := range map[string]string{
-		"-s S99":                   "S1, S2, S4, S10",
+		"-s S99":                   "S1, S2, S3, S4, S6, S10",
 		"-durability quorum -s S1": "use disk or process",
 		"-durability often -s S1":  "disk",
 		"S1":                       "named by -s",

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/perdure/perdure/broker/brokerbench"
 )
 
 // What a run of ten steps stores, one after another: its task, its start, each
@@ -47,22 +45,10 @@ func runS1(ctx context.Context, e env) (_ []result, err error) {
 	if err := e.profile.start(); err != nil {
 		return nil, err
 	}
-	before := usageNow()
-	took := make([]time.Duration, 0, count)
-	for i := range count {
+	r, err := latencies("latency", count, func(i int) (time.Duration, error) {
 		began := time.Now()
-		if err := n.call(ctx, fmt.Sprintf("run-%d", i)); err != nil {
-			return nil, err
-		}
-		took = append(took, time.Since(began))
-	}
-	cpu, others := before.since()
-	if err := e.profile.stop(); err != nil {
-		return nil, err
-	}
-	t := brokerbench.TimingOf(took)
-	return []result{{
-		Metric: "latency", Value: ms(t.P50), Unit: "ms", N: count, P50: ms(t.P50), P99: ms(t.P99),
-		RSS: peakMB(), CPU: cpu.Seconds(), OtherCPU: others,
-	}}, nil
+		err := n.call(ctx, fmt.Sprintf("run-%d", i))
+		return time.Since(began), err
+	})
+	return []result{r}, errors.Join(err, e.profile.stop())
 }
