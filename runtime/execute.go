@@ -228,7 +228,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 	c := crashesOf(entries, x.cfg.Nonce)
 	x.suspect = len(c.claims) > 0
 	switch {
-	case len(c.claims) >= x.cfg.MaxCrashes && c.poisoned():
+	case c.poisoned(x.cfg.MaxCrashes):
 		end = x.poison(ctx, ref, e, c)
 	case len(c.claims) >= suspectFrom(x.cfg.MaxCrashes):
 		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
@@ -240,6 +240,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 		case err != nil:
 			return nil, leave, ending(Restart, err)
 		}
+		x.alone = time.NewTimer(aloneFor)
 		e.Events[0].GetClaimed().Quarantine = true
 		leave = x.leave
 	}

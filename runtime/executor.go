@@ -107,6 +107,7 @@ type Executor struct {
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
 	leave   func()      // the quarantine; nil if it is not in it
+	alone   *time.Timer // in quarantine: until it has been there for long enough
 	suspect bool        // processes ended while they executed the run, with nothing recorded
 	state   *schemas.State
 	rev     uint64

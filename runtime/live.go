@@ -126,6 +126,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 // clear takes a run out of quarantine.
 func (x *Executor) clear() {
 	if x.leave != nil {
+		x.alone.Stop()
 		x.leave()
 		x.leave = nil
 	}
@@ -463,6 +464,10 @@ func (l *live) wait(ctx context.Context) *Ending {
 		defer l.timer.Stop()
 		fired = l.timer.C
 	}
+	var alone <-chan time.Time
+	if l.leave != nil {
+		alone = l.alone.C
+	}
 	draining := l.lease.Draining()
 	if l.draining() {
 		draining = nil // known: what is waited for is the end of the steps
@@ -472,6 +477,8 @@ func (l *live) wait(ctx context.Context) *Ending {
 		return nil
 	case <-draining:
 		return nil
+	case <-alone:
+		return l.survived(ctx)
 	case <-fired:
 		switch {
 		case suspends:

@@ -15,7 +15,8 @@ import (
 
 // A run whose process ends again and again while it executes, with nothing new
 // recorded, may be what ends it (P24). After two such claims it is executed in
-// quarantine: one run at a time in a process, until something is recorded of it.
+// quarantine: one run at a time in a process, until something is recorded of it, or
+// it has executed for aloneFor: a step of hours does not hold the other suspects.
 // Only one whose process ends then, too, is parked as poisoned, with the evidence.
 
 // crashes are the claims of processes that executed a run after the last that was
@@ -62,8 +63,15 @@ func crashesOf(entries []schemas.Stored, nonce []byte) (c crashes) {
 	return c
 }
 
-// poisoned reports whether the run ended its process in quarantine, too.
-func (c crashes) poisoned() bool {
+// poisoned reports whether the run is to be parked: it ended its process in
+// quarantine, too, or has so often that it does not matter who was beside it.
+func (c crashes) poisoned(maxCrashes int) bool {
+	switch n := len(c.claims); {
+	case n < maxCrashes:
+		return false
+	case n >= 2*maxCrashes:
+		return true
+	}
 	for _, claim := range c.claims {
 		if claim.GetQuarantine() {
 			return true
@@ -97,6 +105,19 @@ func (c crashes) evidence() string {
 type quarantine struct {
 	once  sync.Once
 	place chan struct{}
+}
+
+// aloneFor is how long a suspect run holds the place at most.
+const aloneFor = time.Minute
+
+// survived takes a run out of quarantine that has executed alone for so long. It
+// claims the run again, not alone: a crash from now on may be another's.
+func (l *live) survived(ctx context.Context) *Ending {
+	if end := l.append(ctx, l.r.ref, newEntry(l.claim(uint32(l.r.info.Attempt)))); end != nil {
+		return end
+	}
+	l.clear()
+	return nil
 }
 
 // suspectFrom is from how many crashes on a run is executed in quarantine.

@@ -232,3 +232,73 @@ func TestP24_ARunThatOnlyWaitsIsNoSuspect(t *testing.T) {
 		}
 	})
 }
+
+// TestP24_ALongStepDoesNotHoldTheOtherSuspects: one after another they begin within
+// a minute each, though none of them is done for hours.
+func TestP24_ALongStepDoesNotHoldTheOtherSuspects(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *runtimetest.World
+		var begun atomic.Int64
+		poisonous(t, &w, kind("long", func(c *runtime.Context, in string) (string, error) {
+			return step(c, "long", func(ctx context.Context) (*schemas.Payload, error) {
+				begun.Add(1)
+				select {
+				case <-time.After(5 * time.Hour):
+					return text(in), nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			})
+		}))
+		keys := []string{"a", "b", "c", "d"}
+		for _, key := range keys {
+			w.Task(ref("long", key, "1"), "", text(key))
+		}
+		for range 2 { // ended by something else
+			<-time.After(time.Minute)
+			w.Processes()[len(w.Processes())-1].Kill()
+			w.Start()
+		}
+		begun.Store(0)
+		<-time.After(30 * time.Second)
+		if n := begun.Load(); n != 1 {
+			t.Errorf("%d suspects execute at first, want one, alone", n)
+		}
+		<-time.After(4 * time.Minute)
+		if n := begun.Load(); n != 4 {
+			t.Errorf("%d suspects execute after some minutes, want all", n)
+		}
+		for _, key := range keys {
+			expect(t, w, ref("long", key, "1"), key)
+		}
+		settle(t, w)
+	})
+}
+
+// TestP24_ARunThatStrikesLateIsParked, after twice as many crashes: when it does, it
+// is not alone any more.
+func TestP24_ARunThatStrikesLateIsParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *runtimetest.World
+		executed := 0
+		poisonous(t, &w, kind("late", func(c *runtime.Context, _ string) (string, error) {
+			return step(c, "deadly", func(ctx context.Context) (*schemas.Payload, error) {
+				executed++
+				<-time.After(2 * time.Minute)
+				ps := w.Processes()
+				ps[len(ps)-1].Kill()
+				w.Start()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+		}))
+		r := ref("late", "a", "1")
+		w.Task(r, "", nil)
+		if err := parked(t, w, r); !errors.Is(err, runtime.ErrPoisoned) || strings.Contains(err.Error(), "alone") {
+			t.Errorf("parked because of %v, want that it is poisoned, and never was alone when it struck", err)
+		}
+		if executed != 6 {
+			t.Errorf("it was executed %d times, want 6", executed)
+		}
+	})
+}
