@@ -80,6 +80,27 @@ func TestCrashSweepOfARunThatContinues(t *testing.T) {
 	}, every(1, 9))
 }
 
+// TestCrashSweepOfAttachments does so with two runs that wait for the end of a third,
+// which they did not start, and one that waits for a run which is not there.
+func TestCrashSweepOfAttachments(t *testing.T) {
+	sweep(t, scenario{
+		node:  nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond},
+		tasks: 5,
+		start: func(ctx context.Context, c *perdure.Client) error {
+			run, err := perdure.Start(ctx, c, trip.At("t"), 1)
+			for key, to := range map[string]string{"a": "trip/t/t", "b": "trip/t/t", "c": "trip/none/none"} {
+				if err == nil {
+					_, err = perdure.Start(ctx, c, follow.At(key), to)
+				}
+			}
+			if err == nil {
+				err = perdure.Signal(ctx, c, run.Ref(), onward, "home", perdure.MessageID("home"))
+			}
+			return err
+		},
+	}, every(3, 11))
+}
+
 // TestCrashSweepOnDisk does so at durability disk, at some of the points.
 func TestCrashSweepOnDisk(t *testing.T) {
 	sweep(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(5, 40))

@@ -80,6 +80,7 @@ var (
 	weather      = durable.Declare[string, advice]("weather")
 	trip         = durable.DeclareWorkflow[int, string]("trip")
 	onward       = durable.DeclareSignal[string]("onward")
+	follow       = durable.DeclareWorkflow[string, string]("follow")
 	deadly       = durable.DeclareWorkflow[durable.None, durable.None]("deadly")
 )
 
@@ -102,6 +103,7 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 		durable.Workflow(chore, s.chore),
 		durable.Workflow(deadly, s.deadly),
 		durable.Workflow(trip, s.trip),
+		durable.Workflow(follow, s.follow),
 		durable.Workflow(press, s.press, durable.Concurrency(pressMax)),
 		agents.New(weather,
 			agents.Instructions("You answer questions about the weather."),
@@ -249,6 +251,22 @@ func (s shop) trip(ctx durable.Context, round int) (string, error) {
 		return to, nil
 	}
 	return "", durable.ContinueAsNew(ctx, round+1)
+}
+
+// follow waits for the end of a trip that others make, and notes it.
+func (s shop) follow(ctx durable.Context, run string) (string, error) {
+	made, err := durable.Attach(ctx, trip, run)
+	if err != nil {
+		return "", err
+	}
+	to, err := made.Result(ctx)
+	switch {
+	case durable.IsCode(err, durable.ErrNotFound.Code):
+		to = "nowhere"
+	case err != nil:
+		return "", err
+	}
+	return durable.Step(ctx, "arrive", s.step("arrive", to))
 }
 
 // deadly kills its process, unless the build is a mended one.

@@ -76,10 +76,14 @@ func lookAtRun(ctx context.Context, b *broker.Broker, ref schemas.Ref, env *sche
 	switch {
 	case errors.Is(err, runtime.ErrNotFound) && env.GetType() == schemas.Envelope_SIGNAL:
 		o.Text = fmt.Sprintf("it waits for %s to begin, for the retention time, and comes back then", ref)
+	case errors.Is(err, runtime.ErrNotFound) && env.GetType() == schemas.Envelope_ATTACH:
+		o.Text = fmt.Sprintf("there is no run %s: who waits for it is told", ref)
 	case errors.Is(err, runtime.ErrNotFound):
 		o.Text = fmt.Sprintf("there is no run %s: nothing happens", ref)
 	case err != nil:
 		return o, err
+	case IsEnd(f.Status) && env.GetType() == schemas.Envelope_ATTACH:
+		o.Text = fmt.Sprintf("%s is %s already: who waits for it is told", ref, StatusName(f.Status))
 	case IsEnd(f.Status):
 		o.Text = fmt.Sprintf("%s is %s already: it takes no notice", ref, StatusName(f.Status))
 	default:

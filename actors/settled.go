@@ -22,7 +22,7 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 	}
 	for _, it := range items {
 		if !it.isTask() {
-			if (end.Found || !it.given) && end.Kind == runtime.Finished && !u.answer(runtime.GiveBack(u.host.engine.Namespace, ref, it.d.Envelope)) {
+			if (end.Found || !it.given) && end.Kind == runtime.Finished && !u.strayed(ref, end.Record, it.d.Envelope) {
 				return
 			}
 			continue
@@ -41,6 +41,26 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 		}
 	}
 	u.ack(items...)
+}
+
+// strayed does what a message still asks for whose run is over or unknown: a permit
+// is given back, and who attached to the run is told how it ended (P15).
+func (u *pump) strayed(ref schemas.Ref, rec *schemas.Record, env *schemas.Envelope) bool {
+	namespace := u.host.engine.Namespace
+	if env.GetType() != schemas.Envelope_ATTACH {
+		return u.answer(runtime.GiveBack(namespace, ref, env))
+	}
+	if rec == nil {
+		s, ok, err := archived(u.ctx, u.host.cfg.Broker, ref)
+		switch {
+		case err != nil:
+			u.lose(fmt.Errorf("look %s up in the archive: %w", ref, err))
+			return false
+		case ok:
+			rec = s.Entry.GetRecord()
+		}
+	}
+	return u.answer(runtime.Attached(namespace, ref, env, rec))
 }
 
 // conflict tells the sender of a task that its message ID was used before with

@@ -24,7 +24,7 @@ func described(e *schemas.Event) string {
 	case *schemas.Event_TimerFired:
 		return numbered(kindTimer, "", k.TimerFired.GetPath())
 	case *schemas.Event_Called:
-		return numbered(kindCall, k.Called.GetName(), k.Called.GetPath())
+		return numbered(calledKind(k.Called), k.Called.GetName(), k.Called.GetPath())
 	case *schemas.Event_CallReturned:
 		return "the result of " + numbered(kindCall, "", k.CallReturned.GetPath())
 	case *schemas.Event_Sent:

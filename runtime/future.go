@@ -17,6 +17,7 @@ const (
 	kindStep   futureKind = "step"
 	kindTimer  futureKind = "timer"
 	kindCall   futureKind = "call"
+	kindAttach futureKind = "attach"
 	kindSend   futureKind = "send"
 	kindBranch futureKind = "branch"
 	kindSignal futureKind = "signal"
@@ -55,7 +56,7 @@ type Future struct {
 	step      step      // kindStep
 	due       time.Time // kindTimer
 	wait      time.Duration
-	msg       message          // kindCall, kindSend
+	msg       message          // kindCall, kindAttach, kindSend
 	question  *schemas.Payload // kindAsk
 	condition func() bool      // kindUntil
 }

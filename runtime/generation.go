@@ -144,7 +144,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	for _, env := range l.mail.seal() {
 		switch env.GetType() {
 		case schemas.Envelope_WAKE, schemas.Envelope_RESULT: // of this generation
-		case schemas.Envelope_TASK:
+		case schemas.Envelope_TASK, schemas.Envelope_ATTACH:
 			if r.joins(env) {
 				c.Joined = append(c.Joined, env.GetReply())
 			}

@@ -221,6 +221,10 @@ func (l *live) creations(begin bool) (events []*schemas.Event) {
 			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{
 				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),
 			}}})
+		case kindAttach:
+			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{
+				Path: f.path, Name: f.name, To: f.msg.to.String(), Attach: true,
+			}}})
 		case kindSend:
 			events = append(events, &schemas.Event{Kind: &schemas.Event_Sent{Sent: &schemas.Sent{
 				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),
@@ -353,7 +357,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 		case schemas.Envelope_RESULT:
 			path, mine := l.r.local(env.GetPath())
 			f := l.r.futures[path]
-			if !mine || f == nil || f.kind != kindCall || f.done || l.armed[f] == "" {
+			if !mine || f == nil || !f.kind.answered() || f.done || l.armed[f] == "" {
 				continue // it was given up, or came before
 			}
 			delete(l.armed, f)
@@ -370,7 +374,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			if e := l.control(env); e != nil {
 				events = append(events, e)
 			}
-		case schemas.Envelope_TASK:
+		case schemas.Envelope_TASK, schemas.Envelope_ATTACH:
 			if l.r.joins(env) {
 				l.r.joined = append(l.r.joined, env.GetReply())
 				events = append(events, &schemas.Event{Kind: &schemas.Event_Joined{Joined: &schemas.Joined{Reply: env.GetReply()}}})
@@ -392,14 +396,21 @@ func (l *live) fired(events []*schemas.Event, now time.Time) []*schemas.Event {
 	return events
 }
 
-// joins reports whether the run's task, sent again, has a waiter that the run
-// does not know. With another input it is not this run's task.
+// joins reports whether a message names somebody who waits for the run's result
+// that the run does not know: the run's task, sent again, or an attachment. A task
+// with another input is not this run's.
 func (r *run) joins(env *schemas.Envelope) bool {
 	reply := env.GetReply()
-	if env.GetType() != schemas.Envelope_TASK || reply == nil || !bytes.Equal(HashInput(env), r.started.GetInputHash()) {
+	switch env.GetType() {
+	case schemas.Envelope_ATTACH:
+	case schemas.Envelope_TASK:
+		if !bytes.Equal(HashInput(env), r.started.GetInputHash()) {
+			return false
+		}
+	default:
 		return false
 	}
-	return !r.waits(reply)
+	return reply != nil && !r.waits(reply)
 }
 
 // waits reports whether the run knows who waits for it at reply.

@@ -103,7 +103,7 @@ func (l *live) oversized() *Error {
 // the failure of who waits for its result, and is said.
 func (l *live) undelivered(f *Future, err error) {
 	l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "to", f.msg.to.String(), "error", err)
-	if f.kind == kindCall && !f.done {
+	if f.kind.answered() && !f.done {
 		l.mail.Put(&schemas.Envelope{Type: schemas.Envelope_RESULT, Path: f.path, Error: EncodeError(err)})
 	}
 }

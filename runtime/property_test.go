@@ -33,7 +33,7 @@ func programs(depth int) *rapid.Generator[[]verb] {
 	ops := []string{
 		"step", "step", "fails", "retried", "panics", "once", "async", "window", "sleep", "race",
 		"call", "call", "ask", "start", "forget", "send", "send", "id", "rand", "timeout", "cancel", "told", "same", "join",
-		"await", "await", "undo", "version", "status", "again", "attribute", "beats", "question", "update",
+		"await", "await", "undo", "version", "status", "again", "attribute", "beats", "question", "update", "attach", "attach",
 	}
 	if depth > 0 {
 		ops = append(ops, "branches", "branches", "scope")
@@ -267,6 +267,18 @@ func (e *effects) message(c *runtime.Context, v verb) (s string, err error, ok b
 		f, g := e.issued(c.Start("join", target, text(key))), e.issued(c.Start("join", target, text(key)))
 		if s, err = result(c, g); err == nil {
 			s, err = result(c, f)
+		}
+	case "attach": // to a run that is open, then over, then to none
+		f := e.issued(c.Start("start", to("clerk", key), text(key)))
+		for _, when := range []string{"open", "over"} {
+			got, failed := result(c, c.Attach(when, f.Ref()))
+			s += got + " "
+			if err = failed; err != nil {
+				break
+			}
+		}
+		if _, none := result(c, c.Attach("none", to("clerk", "nobody").Run(schemas.RunID(key)))); err == nil || code(err) == "busy" {
+			s, err = s+code(err)+code(none), nil
 		}
 	case "send":
 		_, err = e.issued(c.Send("send", to("counter", key), text("1"))).Outcome()

@@ -57,6 +57,10 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		})
 	case *schemas.Event_Called:
 		m := k.Called
+		if m.GetAttach() {
+			err = r.expectAttach(m)
+			break
+		}
 		err = r.expectMessage(kindCall, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash())
 	case *schemas.Event_Sent:
 		m := k.Sent
@@ -65,7 +69,11 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		}
 	case *schemas.Event_CallReturned:
 		c := k.CallReturned
-		err = r.expect(kindCall, c.GetPath(), "", func(f *Future) {
+		kind := kindCall
+		if f := r.futures[c.GetPath()]; f != nil && f.kind == kindAttach {
+			kind = kindAttach
+		}
+		err = r.expect(kind, c.GetPath(), "", func(f *Future) {
 			if !f.done {
 				e := DecodeError(c.GetError())
 				r.timeline.done(f, at, e)

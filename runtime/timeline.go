@@ -99,7 +99,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 					t.done(f, at, nil)
 				}
 			case *schemas.Event_Called:
-				kinds[k.Called.GetPath()] = &Future{kind: kindCall, path: k.Called.GetPath(), name: k.Called.GetName()}
+				kinds[k.Called.GetPath()] = &Future{kind: calledKind(k.Called), path: k.Called.GetPath(), name: k.Called.GetName()}
 			case *schemas.Event_CallReturned:
 				if f := kinds[k.CallReturned.GetPath()]; f != nil {
 					t.done(f, at, DecodeError(k.CallReturned.GetError()))

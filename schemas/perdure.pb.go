@@ -158,26 +158,28 @@ type Envelope_Type int32
 
 const (
 	Envelope_TYPE_UNSPECIFIED Envelope_Type = 0
-	Envelope_TASK             Envelope_Type = 1 // starts a run; its ID is the run's ID
-	Envelope_RESULT           Envelope_Type = 2 // the result of a call that run made at path
-	Envelope_SIGNAL           Envelope_Type = 3 // a value for a run that awaits it, or will
-	Envelope_WAKE             Envelope_Type = 4 // a stored wake-up of a suspended run
-	Envelope_CANCEL           Envelope_Type = 5 // asks the run to stop
-	Envelope_CONTROL          Envelope_Type = 7 // an operator's: it says what is to become of the run
-	Envelope_UPDATE           Envelope_Type = 6 // changes the run that it is for, and is answered
+	Envelope_TASK             Envelope_Type = 1  // starts a run; its ID is the run's ID
+	Envelope_RESULT           Envelope_Type = 2  // the result of a call that run made at path
+	Envelope_SIGNAL           Envelope_Type = 3  // a value for a run that awaits it, or will
+	Envelope_WAKE             Envelope_Type = 4  // a stored wake-up of a suspended run
+	Envelope_CANCEL           Envelope_Type = 5  // asks the run to stop
+	Envelope_CONTROL          Envelope_Type = 7  // an operator's: it says what is to become of the run
+	Envelope_UPDATE           Envelope_Type = 6  // changes the run that it is for, and is answered
+	Envelope_ATTACH           Envelope_Type = 60 // asks for the run's result; it starts nothing
 )
 
 // Enum value maps for Envelope_Type.
 var (
 	Envelope_Type_name = map[int32]string{
-		0: "TYPE_UNSPECIFIED",
-		1: "TASK",
-		2: "RESULT",
-		3: "SIGNAL",
-		4: "WAKE",
-		5: "CANCEL",
-		7: "CONTROL",
-		6: "UPDATE",
+		0:  "TYPE_UNSPECIFIED",
+		1:  "TASK",
+		2:  "RESULT",
+		3:  "SIGNAL",
+		4:  "WAKE",
+		5:  "CANCEL",
+		7:  "CONTROL",
+		6:  "UPDATE",
+		60: "ATTACH",
 	}
 	Envelope_Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -188,6 +190,7 @@ var (
 		"CANCEL":           5,
 		"CONTROL":          7,
 		"UPDATE":           6,
+		"ATTACH":           60,
 	}
 )
 
@@ -531,7 +534,7 @@ type Envelope struct {
 	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                                      // RESULT: the failure, instead of a payload
 	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                          // all but TASK: the run of the identity that it is for
 	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                                        // RESULT: the step that made the call; WAKE: the timer's ID
-	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK: who waits for the result
+	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK, ATTACH: who waits for the result
 	Chain         []string               `protobuf:"bytes,9,rep,name=chain,proto3" json:"chain,omitempty"`                                                                                      // TASK: identities that wait for this call, outermost first
 	Trace         map[string]string      `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`           // W3C trace context
 	Parent        string                 `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`                                                                                   // TASK: reference of the run that sent it
@@ -2535,14 +2538,15 @@ func (x *TimerFired) GetPath() string {
 	return ""
 }
 
-// Called records a message that waits for a result.
+// Called records a message that waits for the result of a run.
 type Called struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"` // reference kind/key/id of the run that it starts
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"` // reference kind/key/id of the run
 	Method        string                 `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
 	InputHash     []byte                 `protobuf:"bytes,5,opt,name=input_hash,json=inputHash,proto3" json:"input_hash,omitempty"`
+	Attach        bool                   `protobuf:"varint,60,opt,name=attach,proto3" json:"attach,omitempty"` // it starts nothing: the run exists
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2610,6 +2614,13 @@ func (x *Called) GetInputHash() []byte {
 		return x.InputHash
 	}
 	return nil
+}
+
+func (x *Called) GetAttach() bool {
+	if x != nil {
+		return x.Attach
+	}
+	return false
 }
 
 type CallReturned struct {
@@ -4720,7 +4731,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\x81\a\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\x8d\a\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -4750,7 +4761,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"m\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"y\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04TASK\x10\x01\x12\n" +
@@ -4763,7 +4774,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06CANCEL\x10\x05\x12\v\n" +
 	"\aCONTROL\x10\a\x12\n" +
 	"\n" +
-	"\x06UPDATE\x10\x06\"\xb5\x01\n" +
+	"\x06UPDATE\x10\x06\x12\n" +
+	"\n" +
+	"\x06ATTACH\x10<\"\xb5\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -4930,14 +4943,15 @@ const file_perdure_proto_rawDesc = "" +
 	"\x03due\x18\x03 \x01(\x03R\x03due\" \n" +
 	"\n" +
 	"TimerFired\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"w\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\x8f\x01\n" +
 	"\x06Called\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x1d\n" +
 	"\n" +
-	"input_hash\x18\x05 \x01(\fR\tinputHash\"x\n" +
+	"input_hash\x18\x05 \x01(\fR\tinputHash\x12\x16\n" +
+	"\x06attach\x18< \x01(\bR\x06attach\"x\n" +
 	"\fCallReturned\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +

@@ -23,6 +23,8 @@ func newer() map[string]proto.Message {
 			Seen:   []*schemas.Seen{seen}, Joined: []*schemas.Reply{reply()}, Wakes: []*schemas.Suspended{{Timer: "0000000000001", Due: noon}},
 		},
 		"envelope_update":        &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "u-1", Method: "set_address", Payload: payload(`"Main Street 1"`), Run: "order-17"},
+		"envelope_attach":        &schemas.Envelope{Type: schemas.Envelope_ATTACH, Id: "a-1", Run: "order-17", Reply: reply(), Parent: "report/q3/q3"},
+		"called_attach":          &schemas.Called{Path: "3", Name: "fulfil", To: "fulfil/order-17/order-17", Attach: true},
 		"claimed_quarantine":     &schemas.Claimed{Node: "node-1", Attempt: 3, Quarantine: true},
 		"step_progress":          progress,
 		"update_accepted":        accepted,

@@ -243,7 +243,11 @@ func (a *activation) next(x *runtime.Executor, before schemas.Ref) (*received, *
 				m.early = true
 				continue
 			}
-			if err := a.over(m); err != nil {
+			var rec *schemas.Record
+			if end := x.Find(a.p.ctx, m.ref); end != nil {
+				rec = end.Record
+			}
+			if err := a.over(m, rec); err != nil {
 				return nil, &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
 		}
@@ -302,7 +306,7 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 	}
 	for _, m := range over {
 		if end.Kind == runtime.Finished && (end.Found || !m.given) {
-			if err := a.giveBack(m); err != nil {
+			if err := a.strayed(m, end.Record); err != nil {
 				return err
 			}
 		}
@@ -328,17 +332,21 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 	return a.ack(over...)
 }
 
-// over acknowledges a message of a run that is over or unknown.
-func (a *activation) over(m *received) error {
-	if err := a.giveBack(m); err != nil {
+// over acknowledges a message of a run that is over, by its record, or unknown.
+func (a *activation) over(m *received, rec *schemas.Record) error {
+	if err := a.strayed(m, rec); err != nil {
 		return err
 	}
 	return a.ack(m)
 }
 
-// giveBack gives back a permit that came to a run which was over before.
-func (a *activation) giveBack(m *received) error {
+// strayed gives back a permit that came to a run which was over before, and
+// answers who attached to it.
+func (a *activation) strayed(m *received, rec *schemas.Record) error {
 	env := runtime.GiveBack(a.p.cfg.Namespace, m.ref, m.env)
+	if answer := runtime.Attached(a.p.cfg.Namespace, m.ref, m.env, rec); answer != nil {
+		env = answer
+	}
 	if env == nil {
 		return nil
 	}
