@@ -69,6 +69,9 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func replay(t *testing.T, name, journal string) (decisions string, err error) {
 	t.Helper()
 	h := replayHandlers[name]
+	if later := laterHandlers[name]; h == nil {
+		h = later
+	}
 	if h == nil {
 		t.Fatalf("no handler %q", name)
 	}
@@ -110,6 +113,8 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 		}
 	}
 	switch {
+	case r.gen.next != nil:
+		fmt.Fprintf(&out, "continues with %s\n", r.gen.next.input.GetData())
 	case !r.finished:
 		out.WriteString("waits\n")
 	case r.err != nil:
@@ -125,6 +130,8 @@ func asked(f *Future) string {
 	switch f.kind {
 	case kindTimer:
 		s += " " + f.wait.String()
+	case kindAttach:
+		s += " to " + f.msg.to.String()
 	case kindCall, kindSend:
 		s += fmt.Sprintf(" to %s %s", f.msg.to.Identity, f.msg.env.GetPayload().GetData())
 	}
@@ -204,6 +211,26 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 		return &schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_NONDETERMINISTIC}}}
 	case "unknown":
 		return &schemas.Event{}
+	case "attached":
+		return &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{Path: path, Name: name, To: values["to"], Attach: true}}}
+	case "progress":
+		return &schemas.Event{Kind: &schemas.Event_StepProgress{StepProgress: &schemas.StepProgress{Path: path, Name: name, Progress: payload("value"), Attempt: 1}}}
+	case "update":
+		return &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: &schemas.UpdateAccepted{Id: values["id"], Name: path, Input: payload("value")}}}
+	case "answered":
+		return &schemas.Event{Kind: &schemas.Event_UpdateCompleted{UpdateCompleted: &schemas.UpdateCompleted{Id: values["id"], Result: payload("result"), Error: failure}}}
+	case "asked":
+		return &schemas.Event{Kind: &schemas.Event_Asked{Asked: &schemas.Asked{Path: path, Name: name, Question: payload("question"), Withdrawn: values["withdrawn"] != ""}}}
+	case "shows":
+		return &schemas.Event{Kind: &schemas.Event_StatusSet{StatusSet: &schemas.StatusSet{Count: uint64(seconds("count") / int64(time.Second)), Value: payload("value")}}}
+	case "attributes":
+		return &schemas.Event{Kind: &schemas.Event_AttributesSet{AttributesSet: &schemas.AttributesSet{Count: uint64(seconds("count") / int64(time.Second)), Attributes: map[string]*schemas.Attribute{
+			"city": {Value: &schemas.Attribute_Text{Text: values["city"]}},
+		}}}}
+	case "continued":
+		return &schemas.Event{Kind: &schemas.Event_Continued{Continued: &schemas.Continued{Generation: uint32(seconds("generation") / int64(time.Second)), Began: int64(time.Second), Steps: 1}}}
+	case "released":
+		return &schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}}
 	}
 	t.Fatalf("%q is no event", words)
 	return nil
