@@ -42,6 +42,15 @@ func fulfil(ctx durable.Context, o Order) (Receipt, error) {
 	return Receipt{taken.Slip, ok.By}, nil
 }
 
+func monthly(ctx durable.Context, n int) (string, error) {
+	for range n {
+		if err := durable.Sleep(ctx, 30*24*time.Hour); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%d months", n), nil
+}
+
 func TestCrashSweep_OfAWorkflowThatCallsAndWaits(t *testing.T) {
 	plays := 0
 	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
@@ -67,14 +76,7 @@ func TestPlay_SkipsTime(t *testing.T) {
 		if got != "12 months" || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
-	}, durable.Workflow(Monthly, func(ctx durable.Context, n int) (string, error) {
-		for range n {
-			if err := durable.Sleep(ctx, 30*24*time.Hour); err != nil {
-				return "", err
-			}
-		}
-		return fmt.Sprintf("%d months", n), nil
-	}))
+	}, durable.Workflow(Monthly, monthly))
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
