@@ -83,7 +83,7 @@ func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envel
 			return err
 		}
 		if !hosted {
-			return neverHosted(id)
+			return neverHosted("start", id)
 		}
 		if env.Id != "" {
 			return nil
@@ -132,7 +132,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 		}
 	}
 	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
-	info.Generation, info.Asks = rec.GetGeneration(), questionsOf(rec)
+	info.Generation, info.Asks = rec.GetGeneration(), actors.QuestionsOf(rec)
 	for _, p := range rec.GetProgress() {
 		data, _ := actors.PayloadJSON(p.GetProgress())
 		info.Progress = append(info.Progress, Progress{p.GetPath(), p.GetName(), data})
@@ -176,13 +176,38 @@ func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
 	if page.Runs == nil {
 		page.Runs = []RunSummary{}
 	}
+	if in.Asks {
+		if page.Runs, err = a.questions(ctx, page.Runs); err != nil {
+			return nil, err
+		}
+	}
 	return RunList{page.Runs, page.Next != "", page.Next}, nil
+}
+
+// questions adds to runs of a page what they ask, as their journals say, and leaves
+// out those that were answered meanwhile.
+func (a *api) questions(ctx context.Context, runs []RunSummary) ([]RunSummary, error) {
+	left := []RunSummary{}
+	for _, r := range runs {
+		ref, err := schemas.ParseRef(r.Run)
+		if err != nil {
+			return nil, err
+		}
+		rec, status, _, err := actors.Look(ctx, a.node.b, ref)
+		if err != nil && !errors.Is(err, durable.ErrNotFound) {
+			return nil, err
+		}
+		if r.Asks = actors.QuestionsOf(rec); len(r.Asks) > 0 && !actors.IsEnd(status) {
+			left = append(left, r)
+		}
+	}
+	return left, nil
 }
 
 // filter is what is selected, for the index.
 func (q ListRuns) filter() (actors.Filter, error) {
 	f := actors.Filter{
-		Kind: q.Kind, Key: q.Key, KeyPrefix: q.KeyPrefix, Where: q.Where,
+		Kind: q.Kind, Key: q.Key, KeyPrefix: q.KeyPrefix, Where: q.Where, Asks: q.Asks,
 		StartedFrom: q.StartedFrom, StartedUntil: q.StartedUntil, UpdatedFrom: q.UpdatedFrom, UpdatedUntil: q.UpdatedUntil,
 	}
 	if q.Status == "" {

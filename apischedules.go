@@ -247,6 +247,13 @@ func (a *api) commandSchedule(ctx context.Context, name string, c schedules.Comm
 	if err != nil {
 		return nil, err
 	}
+	there, err := a.lookSchedule(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := standing(there, c.Do); err != nil {
+		return nil, err
+	}
 	p, err := durable.Encode(c)
 	if err != nil {
 		return nil, err
@@ -270,6 +277,21 @@ func (a *api) commandSchedule(ctx context.Context, name string, c schedules.Comm
 		return nil, durable.Fail(durable.ErrInvalid.Code, "%s", done.Error)
 	}
 	return info, nil
+}
+
+// standing refuses a command to a schedule whose run stands still: nobody would
+// carry it out.
+func standing(i *ScheduleInfo, do string) error {
+	next := ""
+	switch i.Status {
+	case actors.StatusName(schemas.Status_PAUSED), actors.StatusName(schemas.Status_POISONED):
+		next = fmt.Sprintf("'perdure resume %s' lets it go on; then %s it", i.Run, do)
+	case actors.StatusName(schemas.Status_NONDETERMINISTIC), actors.StatusName(schemas.Status_STALLED):
+		next = "it goes on once code that can continue it is deployed"
+	default:
+		return nil
+	}
+	return durable.Fail(durable.ErrConflict.Code, "%s schedule %q: its own run, %s, stands still as %s (%s); %s", do, i.Name, i.Run, i.Status, cmp.Or(i.Trouble, "it does not say why"), next)
 }
 
 // listSchedules lists the schedules that there are, by name.

@@ -2,7 +2,6 @@ package perdure
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/perdure/perdure/actors"
@@ -13,11 +12,7 @@ import (
 )
 
 // A Question is what a run asks people, by durable.AskApproval.
-type Question struct {
-	Name     string          `json:"name"`
-	Question json.RawMessage `json:"question"`
-	Path     string          `json:"path"` // its number in the run
-}
+type Question = actors.Question
 
 // Approve decides what a run asks by durable.AskApproval. question is its name, and
 // may be empty where the run asks one thing. The first decision counts. The error
@@ -78,13 +73,4 @@ func (a *api) approve(ctx context.Context, in approveRequest) (any, error) {
 	q := asked[0]
 	// one ID for all decisions about it: the first is the only one
 	return approveAnswer{q.GetName()}, sendSignal(ctx, a.node.b, broker.LocalDomain, ref, runtime.AnswerPrefix+q.GetPath(), "decision "+q.GetPath(), p)
-}
-
-// questionsOf returns what a run asks, for people and programs.
-func questionsOf(rec *schemas.Record) (qs []Question) {
-	for _, q := range rec.GetAsked() {
-		data, _ := actors.PayloadJSON(q.GetQuestion())
-		qs = append(qs, Question{Name: q.GetName(), Question: data, Path: q.GetPath()})
-	}
-	return qs
 }

@@ -119,16 +119,17 @@ func publish[Out any](ctx context.Context, c *Client, ref schemas.Ref, env *sche
 	}
 	err := actors.Publish(ctx, c.b, c.from, ref.Identity, env)
 	if errors.Is(err, durable.ErrNotFound) {
-		return nil, neverHosted(ref.Identity)
+		return nil, neverHosted("start", ref.Identity)
 	} else if err != nil {
 		return nil, fmt.Errorf("start %s: %w", ref, err)
 	}
 	return &Run[Out]{c: c, ref: ref, inputHash: actors.InputHash(env)}, nil
 }
 
-// neverHosted says that nothing was started, because nobody could ever run it.
-func neverHosted(id schemas.Identity) error {
-	return durable.Fail(durable.ErrNotFound.Code, "start %s: no node has ever hosted a kind %q; start one that does, or correct the name", id, string(id.Kind))
+// neverHosted says that nothing was done, because nobody could ever run it; verb is
+// what was asked.
+func neverHosted(verb string, id schemas.Identity) error {
+	return durable.Fail(durable.ErrNotFound.Code, verb+" %s: no node has ever hosted a kind %q; start one that does, or correct the name", id, string(id.Kind))
 }
 
 // task makes the message of a typed call.

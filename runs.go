@@ -25,6 +25,9 @@ type ListRuns struct {
 	Key       string `json:"key,omitempty"`
 	KeyPrefix string `json:"key_prefix,omitempty"`
 	Status    string `json:"status,omitempty"` // one or more, with commas between them
+	// Asks selects runs that wait for somebody's decision (durable.AskApproval);
+	// [RunSummary.Asks] then says which. They are decided by [Client.Approve].
+	Asks bool `json:"asks,omitempty"`
 	// When the runs started, and when something was last recorded of them: from,
 	// inclusive, until, exclusive.
 	StartedFrom  time.Time `json:"started_from,omitzero"`

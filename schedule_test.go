@@ -161,3 +161,33 @@ func TestKindsOfUsersDoNotHideThoseOfNodes(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestScheduleWhoseRunIsPaused says so, and what to do, instead of being waited for.
+func TestScheduleWhoseRunIsPaused(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(greetKind()), perdure.SuspendAfter(10*time.Millisecond))
+	ctx, c := testContext(t), node.Client()
+	info, err := perdure.Schedule(ctx, c, "weekly", schedules.Spec{Cron: []string{"@weekly"}}, greet.At(""), "you")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Pause(ctx, info.Run, perdure.Why{Reason: "the audit", By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its run is paused", func() bool {
+		got, err := c.Get(ctx, info.Run)
+		return err == nil && got.Status == "paused"
+	})
+	err = c.Schedules().Trigger(ctx, "weekly", "")
+	if !errors.Is(err, durable.ErrConflict) || !strings.Contains(err.Error(), "by ann: the audit") || !strings.Contains(err.Error(), "perdure resume "+info.Run) {
+		t.Errorf("it is triggered: %v, want who paused it, and how it goes on", err)
+	}
+	if err := c.Resume(ctx, info.Run, perdure.Why{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is triggered", func() bool { return c.Schedules().Trigger(ctx, "weekly", "") == nil })
+	eventually(t, "one run was started", func() bool {
+		got, err := c.Schedules().Get(ctx, "weekly")
+		return err == nil && got.Counts.Manual >= 1
+	})
+}

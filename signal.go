@@ -3,6 +3,7 @@ package perdure
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/perdure/perdure/actors"
@@ -34,7 +35,9 @@ func Signal[T any](ctx context.Context, c *Client, run string, signal durable.Si
 	if err != nil {
 		return durable.Fail(durable.ErrInvalid.Code, "value of signal %q to %s: %v", signal, ref, err)
 	}
-	if err := sendSignal(ctx, c.b, c.from, ref, signal.String(), id, p); err != nil {
+	if err := sendSignal(ctx, c.b, c.from, ref, signal.String(), id, p); errors.Is(err, durable.ErrNotFound) {
+		return neverHosted("signal", ref.Identity)
+	} else if err != nil {
 		return fmt.Errorf("signal %s: %w", ref, err)
 	}
 	return nil
@@ -49,14 +52,17 @@ func sendSignal(ctx context.Context, b *broker.Broker, from string, ref schemas.
 }
 
 // SignalJSON sends a signal by names, for callers without types: value is JSON,
-// an empty id is made. The error matches [durable.ErrNotFound] for a run that was
-// never started, and [durable.ErrConflict] for one that is over.
-func (c *Client) SignalJSON(ctx context.Context, run, signal, id string, value json.RawMessage) error {
+// an empty id is made. early says that no such run has begun: the signal is kept
+// for one, for the retention time, as by [Signal]. The error matches
+// [durable.ErrNotFound] for a run of a kind that nobody has ever hosted, and
+// [durable.ErrConflict] for one that is over.
+func (c *Client) SignalJSON(ctx context.Context, run, signal, id string, value json.RawMessage) (early bool, err error) {
 	if len(value) > 0 && !json.Valid(value) {
-		return durable.Fail(durable.ErrInvalid.Code, "the value %.40q of signal %q is not JSON; a text is written '\"so\"'", value, signal)
+		return false, durable.Fail(durable.ErrInvalid.Code, "the value %.40q of signal %q is not JSON; a text is written '\"so\"'", value, signal)
 	}
 	var answer signalAnswer
-	return c.do(ctx, "runs.signal", signalRequest{Run: run, Signal: signal, ID: id, Value: value}, &answer)
+	err = c.do(ctx, "runs.signal", signalRequest{Run: run, Signal: signal, ID: id, Value: value}, &answer)
+	return answer.Early, err
 }
 
 type signalRequest struct {
@@ -67,7 +73,8 @@ type signalRequest struct {
 }
 
 type signalAnswer struct {
-	ID string `json:"id"` // sent again with it, it is the same signal
+	ID    string `json:"id"`              // sent again with it, it is the same signal
+	Early bool   `json:"early,omitempty"` // no such run has begun: it is kept for one
 }
 
 func (a *api) signal(ctx context.Context, in signalRequest) (any, error) {
@@ -89,11 +96,16 @@ func (a *api) signal(ctx context.Context, in signalRequest) (any, error) {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "value of signal %q: %v", in.Signal, err)
 	}
 	_, status, _, err := actors.Look(ctx, a.node.b, ref)
-	if err != nil {
+	early := errors.Is(err, durable.ErrNotFound)
+	if err != nil && !early {
 		return nil, err
 	}
 	if actors.IsEnd(status) {
 		return nil, durable.Fail(durable.ErrConflict.Code, "signal %s: it is %s already", ref, actors.StatusName(status))
 	}
-	return signalAnswer{in.ID}, sendSignal(ctx, a.node.b, broker.LocalDomain, ref, in.Signal, in.ID, &schemas.Payload{Data: value})
+	err = sendSignal(ctx, a.node.b, broker.LocalDomain, ref, in.Signal, in.ID, &schemas.Payload{Data: value})
+	if errors.Is(err, durable.ErrNotFound) {
+		err = neverHosted("signal", ref.Identity)
+	}
+	return signalAnswer{in.ID, early}, err
 }

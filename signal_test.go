@@ -76,8 +76,17 @@ func TestSignalIsGivenOnce(t *testing.T) {
 	if _, e := api[struct{}](t, nc, "runs.signal", `{"run":"ship/o1/o1","signal":"approved"}`); e.Code != "conflict" {
 		t.Errorf("a signal to a run that is over: %+v, want a conflict", e)
 	}
-	if _, e := api[struct{}](t, nc, "runs.signal", `{"run":"ship/o9/o9","signal":"approved"}`); e.Code != "not_found" {
-		t.Errorf("a signal to a run that is not: %+v, want not_found", e)
+	if _, e := api[struct{}](t, nc, "runs.signal", `{"run":"shop/o9/o9","signal":"approved"}`); e.Code != "not_found" || !strings.Contains(e.Message, `hosted a kind "shop"`) {
+		t.Errorf("a signal to a run of a kind that is not: %+v, want not_found", e)
+	}
+	// By the API before its run, too; what is sent twice is one.
+	for _, id := range []string{"s1", "s1", "s2"} {
+		if early, err := c.SignalJSON(ctx, "ship/o9/o9", "approved", id, []byte(`{"by":"`+id+`"}`)); !early || err != nil {
+			t.Errorf("a signal before its run: early %t, %v", early, err)
+		}
+	}
+	if got, err := perdure.Call(ctx, c, ship.At("o9"), "o9"); got != "o9 s1 s2" || err != nil {
+		t.Errorf("got %q, %v, want both approvals that came before the run", got, err)
 	}
 	// From any client alone.
 	send(t, nc, "perdure.task.local.ship.o2", `"o2"`)
@@ -92,6 +101,8 @@ func TestSignalIsGivenOnce(t *testing.T) {
 	}
 }
 
+func justError(_ bool, err error) error { return err }
+
 // TestSignalOfAWrongForm is refused where it is sent, or fails the wait for it.
 func TestSignalOfAWrongForm(t *testing.T) {
 	t.Parallel()
@@ -102,7 +113,7 @@ func TestSignalOfAWrongForm(t *testing.T) {
 		"a name": perdure.Signal(ctx, c, "ship/o1/o1", durable.DeclareSignal[int]("two words"), 1),
 		"a run":  perdure.Signal(ctx, c, "ship", approved, approval{}),
 		"an ID":  perdure.Signal(ctx, c, "ship/o1/o1", approved, approval{}, perdure.MessageID(strings.Repeat("x", 1000))),
-		"JSON":   c.SignalJSON(ctx, "ship/o1/o1", "approved", "", []byte("nope")),
+		"JSON":   justError(c.SignalJSON(ctx, "ship/o1/o1", "approved", "", []byte("nope"))),
 	} {
 		if !errors.Is(err, durable.ErrInvalid) {
 			t.Errorf("%s of a wrong form: %v, want ErrInvalid", what, err)

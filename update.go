@@ -120,10 +120,10 @@ func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, updateAsked)
 	defer cancel()
 	for {
-		if d, ok, err := actors.AnswerTo(ctx, a.node.b, ref, in.ID); ok || err != nil {
+		if d, ok, err := actors.AnswerTo(ctx, a.node.b, ref, env); ok || err != nil {
 			return d, err
 		}
-		accepted, err := actors.Accepted(ctx, a.node.b, ref, in.ID)
+		accepted, err := actors.Accepted(ctx, a.node.b, ref, env)
 		if err == nil && !accepted {
 			err = actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env)
 		}

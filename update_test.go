@@ -79,6 +79,9 @@ func TestUpdatesAndApprovals(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, "Elsewhere 9", perdure.MessageID("p")); !errors.Is(err, durable.ErrConflict) || !strings.Contains(err.Error(), "another input") {
+		t.Errorf("another update of the same ID: %v, want a conflict", err)
+	}
 	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, ""); !durable.IsCode(err, "empty") {
 		t.Errorf("an empty address: %v, want the refusal of the check", err)
 	}
@@ -92,6 +95,11 @@ func TestUpdatesAndApprovals(t *testing.T) {
 	eventually(t, "the run is suspended and asks", func() bool {
 		info, err := c.Get(ctx, run.Ref())
 		return err == nil && info.Status == "suspended" && len(info.Asks) == 1 && info.Asks[0].Name == "send" && len(info.Progress) == 0
+	})
+	eventually(t, "the question is in the list of those of all runs", func() bool {
+		list, err := c.List(ctx, perdure.ListRuns{Asks: true})
+		return err == nil && len(list.Runs) == 1 && list.Runs[0].Run == run.Ref() && len(list.Runs[0].Asks) == 1 &&
+			list.Runs[0].Asks[0].Name == "send" && string(list.Runs[0].Asks[0].Question) == `"Send it?"`
 	})
 	type done struct {
 		Result string `json:"result"`
@@ -110,6 +118,10 @@ func TestUpdatesAndApprovals(t *testing.T) {
 	if m, err := sub.NextMsgWithContext(ctx); err != nil || !strings.Contains(string(m.Data), `"result":"Back Street 3 -\u003e Front Street 4"`) {
 		t.Errorf("the answer to any client: %s, %v", m.Data, err)
 	}
+	send(t, nc, "perdure.task.local.bundle.p", `"Nowhere 5"`, "Perdure-Update", "set_address", "Perdure-Run", "p", "Perdure-Id", "form-3")
+	if m, err := sub.NextMsgWithContext(ctx); err != nil || !strings.Contains(string(m.Data), `"code":"conflict"`) {
+		t.Errorf("the answer to another update of the same ID: %s, %v", m.Data, err)
+	}
 	if _, e := api[struct{}](t, nc, "runs.approve", `{"run":"bundle/p/p","question":"paint","approved":true}`); e.Code != "not_found" {
 		t.Errorf("a question that is not asked: %+v, want not_found", e)
 	}
@@ -120,7 +132,21 @@ func TestUpdatesAndApprovals(t *testing.T) {
 	if got := <-result; got != "Front Street 4, true by ops <nil>" {
 		t.Errorf("got %q", got)
 	}
-	if got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "x", perdure.MessageID("form-2")); got != "Side Street 2 -> Back Street 3" || err != nil {
+	if list, err := c.List(ctx, perdure.ListRuns{Asks: true}); err != nil || len(list.Runs) != 0 {
+		t.Errorf("a question that was decided is listed: %+v, %v", list, err)
+	}
+	info, err := c.Get(ctx, run.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	if err := info.WriteTimeline(&shown); err != nil || !strings.Contains(shown.String(), ` 2 send `) || !strings.Contains(shown.String(), `decision {"approved":true,"by":"ops"}`) {
+		t.Errorf("the run is shown without what was decided (%v):\n%s", err, &shown)
+	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, "x", perdure.MessageID("form-2")); !errors.Is(err, durable.ErrConflict) || !strings.Contains(err.Error(), "another input") {
+		t.Errorf("another update of an ID that the record has: %v, want a conflict", err)
+	}
+	if got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "Back Street 3", perdure.MessageID("form-2")); got != "Side Street 2 -> Back Street 3" || err != nil {
 		t.Errorf("an answer that the record has: %q, %v", got, err)
 	}
 	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, "x"); !errors.Is(err, durable.ErrConflict) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -346,6 +347,16 @@ func TestWire_ThePageIsCurrent(t *testing.T) {
 	for _, word := range []string{broker.HeaderCode, broker.HeaderReason, broker.HeaderSubject, broker.HeaderSequence, micro.ErrorCodeHeader} {
 		if !strings.Contains(page, "`"+word+"`") {
 			t.Errorf("the page does not name %s", word)
+		}
+	}
+	for endpoint, of := range map[string]reflect.Type{"runs.get": reflect.TypeFor[perdure.RunInfo](), "runs.list": reflect.TypeFor[perdure.RunSummary]()} {
+		row := regexp.MustCompile("(?m)^\\| `" + endpoint + "` .*$").FindString(page)
+		for _, f := range reflect.VisibleFields(of) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			notice := len(f.Index) > 1 // of actors.Done, which has a table of its own
+			if name != "" && !notice && !strings.Contains(row, "`"+name+"`") {
+				t.Errorf("the row of %s does not name %s", endpoint, name)
+			}
 		}
 	}
 	for number := range schemas.Status_name {

@@ -32,13 +32,14 @@ func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
 }
 
 // Accepted reports whether a run has accepted an update, so that it need not be sent
-// again. One of a generation before this one was answered.
-func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, id string) (bool, error) {
+// again. One of a generation before this one was answered. The error matches
+// runtime.ErrConflict if its ID was used for another one.
+func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (bool, error) {
 	entries, err := b.Journal().Load(ctx, run)
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
-			if e.GetUpdateAccepted().GetId() == id {
-				return true, err
+			if u := e.GetUpdateAccepted(); u != nil && u.GetId() == env.GetId() && err == nil {
+				return true, runtime.SameUpdate(run, env, runtime.HashUpdate(u))
 			}
 		}
 	}
@@ -47,19 +48,20 @@ func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, id string)
 
 // AnswerTo returns the answer to an update that the run has recorded; ok is false
 // while there is none. The error matches runtime.ErrNotFound if there is no such
-// run, and runtime.ErrConflict if it ended without an answer that it still knows.
-func AnswerTo(ctx context.Context, b *broker.Broker, run schemas.Ref, id string) (d Done, ok bool, err error) {
+// run, and runtime.ErrConflict if it ended without an answer that it still knows, or
+// the update's ID was used for another one.
+func AnswerTo(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (d Done, ok bool, err error) {
 	rec, status, _, err := Look(ctx, b, run)
 	if err != nil {
 		return d, false, err
 	}
 	for _, a := range rec.GetUpdates() {
-		if a.GetId() == id {
-			return DoneOf(run, answerRecord(a)), true, nil
+		if a.GetId() == env.GetId() {
+			return DoneOf(run, answerRecord(a)), true, runtime.SameUpdate(run, env, a.GetInputHash())
 		}
 	}
 	if IsEnd(status) {
-		return d, false, runtime.Errorf(runtime.ErrConflict.Code, "update %s: %s is %s, and knows no answer to it", id, run, StatusName(status))
+		return d, false, runtime.Errorf(runtime.ErrConflict.Code, "update %s: %s is %s, and knows no answer to it", env.GetId(), run, StatusName(status))
 	}
 	return d, false, nil
 }

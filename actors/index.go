@@ -242,7 +242,7 @@ func (x *Index) followArchive(ctx context.Context, p *projection, caughtUp chan 
 func (x *Index) read(ctx context.Context, p *projection, ref schemas.Ref) {
 	x.mu.Lock()
 	r := p.runs[ref.String()]
-	whole := r != nil && (!r.seen || r.paused == pauseUnknown)
+	whole := r != nil && (!r.seen || r.paused == pauseUnknown || r.asks == asksUnknown)
 	x.mu.Unlock()
 	var entries []schemas.Stored
 	var err error
@@ -260,7 +260,11 @@ func (x *Index) read(ctx context.Context, p *projection, ref schemas.Ref) {
 		return
 	}
 	rec, status := runtime.Timeline(entries)
+	seq := uint64(0)
+	for _, s := range entries {
+		seq = s.Seq
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	p.complete(ref.String(), rec, status, whole)
+	p.complete(ref.String(), rec, status, whole, seq)
 }

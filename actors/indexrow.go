@@ -3,6 +3,7 @@ package actors
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/runtime"
@@ -23,6 +24,7 @@ type row struct {
 	gone             bool  // its record was removed; it keeps its place for who pages
 	begun            bool  // when it started is known
 	paused           pause
+	asks             asks
 	seen             bool // its attributes are known
 }
 
@@ -34,6 +36,41 @@ const (
 	notPaused
 	isPaused
 )
+
+// asks says whether a run waits for somebody's decision.
+type asks uint8
+
+const (
+	asksUnknown asks = iota // not said by the entries that are known
+	asksNothing
+	asksSomething
+)
+
+// after is what an entry makes of it: after an answer, there may be other questions.
+func (a asks) after(e *schemas.Entry) asks {
+	if e.GetRecord() != nil {
+		return asksNothing
+	}
+	for _, ev := range e.GetEvents() {
+		switch k := ev.GetKind().(type) {
+		case *schemas.Event_Started:
+			a = asksNothing
+		case *schemas.Event_Asked:
+			if a = asksSomething; k.Asked.GetWithdrawn() {
+				a = asksUnknown
+			}
+		case *schemas.Event_SignalReceived:
+			if strings.HasPrefix(k.SignalReceived.GetName(), runtime.AnswerPrefix) {
+				a = asksUnknown
+			}
+		case *schemas.Event_Suspended:
+			if a = asksNothing; k.Suspended.GetAsks() > 0 {
+				a = asksSomething
+			}
+		}
+	}
+	return a
+}
 
 // after is what an entry makes of it.
 func (p pause) after(e *schemas.Entry) pause {
@@ -193,7 +230,7 @@ func (p *projection) note(s schemas.Stored) (incomplete bool) {
 		p.runs[run] = r
 	}
 	r.seq, r.updated = s.Seq, s.Time.UnixNano()
-	r.paused = r.paused.after(s.Entry)
+	r.paused, r.asks = r.paused.after(s.Entry), r.asks.after(s.Entry)
 	r.stands(status)
 	r.steps, r.code = uint32(min(rec.GetStepCount(), math.MaxUint32)), p.words.of(rec.GetError().GetCode())
 	if !IsEnd(status) {
@@ -211,7 +248,7 @@ func (p *projection) note(s schemas.Stored) (incomplete bool) {
 	if whole {
 		r.begin(p, rec)
 	}
-	return !r.begun || !r.seen || r.paused == pauseUnknown
+	return !r.begun || !r.seen || r.paused == pauseUnknown || r.asks == asksUnknown
 }
 
 // noteArchived takes in what the archive has of a run.
@@ -235,9 +272,9 @@ func (r *row) begin(p *projection, rec *schemas.Record) {
 	}
 }
 
-// complete takes in what was read of a run because an entry did not say it. What
-// was noted meanwhile is newer.
-func (p *projection) complete(run string, rec *schemas.Record, status schemas.Status, whole bool) {
+// complete takes in what was read of a run, up to an entry, because the entries that
+// are known did not say it. What was noted meanwhile is newer.
+func (p *projection) complete(run string, rec *schemas.Record, status schemas.Status, whole bool, seq uint64) {
 	r := p.runs[run]
 	if r == nil || r.gone {
 		return
@@ -250,6 +287,11 @@ func (p *projection) complete(run string, rec *schemas.Record, status schemas.St
 			r.paused = isPaused
 		}
 		r.stands(schemas.Status(r.status))
+	}
+	if r.asks == asksUnknown && whole && seq >= r.seq {
+		if r.asks = asksNothing; len(rec.GetAsked()) > 0 {
+			r.asks = asksSomething
+		}
 	}
 	if !r.seen && whole {
 		r.attributes, r.seen = p.words.attributes(rec.GetAttributes()), true

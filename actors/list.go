@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,6 +25,23 @@ type RunSummary struct {
 	Error      string     `json:"error,omitempty"` // the code
 	Attributes Attributes `json:"attributes,omitempty"`
 	Archived   bool       `json:"archived,omitempty"` // its message ID is not remembered any more
+	Asks       []Question `json:"asks,omitempty"`     // if runs that ask are listed: what it asks
+}
+
+// A Question is what a run asks people, by durable.AskApproval.
+type Question struct {
+	Name     string          `json:"name"`
+	Question json.RawMessage `json:"question"`
+	Path     string          `json:"path"` // its number in the run
+}
+
+// QuestionsOf returns what a run asks, for people and programs.
+func QuestionsOf(rec *schemas.Record) (qs []Question) {
+	for _, q := range rec.GetAsked() {
+		data, _ := PayloadJSON(q.GetQuestion())
+		qs = append(qs, Question{Name: q.GetName(), Question: data, Path: q.GetPath()})
+	}
+	return qs
 }
 
 // A Filter selects runs; zero fields select all.
@@ -31,6 +49,7 @@ type Filter struct {
 	Kind, Key string
 	KeyPrefix string
 	Status    []string // any of them
+	Asks      bool     // only runs that wait for a decision
 	// From, inclusive, and until, exclusive.
 	StartedFrom, StartedUntil time.Time
 	UpdatedFrom, UpdatedUntil time.Time
@@ -315,6 +334,9 @@ func (q *selection) bind(w *words) {
 }
 
 func (q *selection) selects(r *row) bool {
+	if q.Asks && r.asks != asksSomething {
+		return false
+	}
 	if q.status != 0 && q.status&(1<<r.status) == 0 || !strings.HasPrefix(r.run, q.prefix) {
 		return false
 	}

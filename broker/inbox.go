@@ -81,7 +81,7 @@ func messageID(from string, to schemas.Identity, env *schemas.Envelope) string {
 	id := from + "/" + to.String() + "/" + schemas.EncodeToken(env.Id)
 	switch {
 	case env.Type == schemas.Envelope_SIGNAL, env.Type == schemas.Envelope_UPDATE: // its ID is its sender's: unique for the run
-		return id + "/" + strings.ToLower(env.Type.String()) + "/" + schemas.EncodeToken(env.Run)
+		return id + "/" + strings.ToLower(env.Type.String()) + "/" + schemas.EncodeToken(env.Run) + "/" + schemas.EncodeToken(env.Method)
 	case env.Type != schemas.Envelope_TASK:
 		return id + "/" + strings.ToLower(env.Type.String())
 	case env.Reply != nil:

@@ -20,6 +20,9 @@ import (
 // memory, carried by a wake-up as any run that waits (P12). A cancellation
 // resumes it: its code cleans up.
 
+// controlKey is what a request is known by, among the messages that a run has taken.
+func controlKey(id string) string { return reserved + "control " + id }
+
 // pausing reports whether the run is paused, or is about to be.
 func (l *live) pausing() bool { return l.paused || l.r.paused }
 
@@ -27,7 +30,7 @@ func (l *live) pausing() bool { return l.paused || l.r.paused }
 // before, or is no event.
 func (l *live) control(env *schemas.Envelope) *schemas.Event {
 	e := controlEvent(env)
-	if e == nil || !l.r.signals.first(env.GetId(), time.Now().UnixNano()) {
+	if e == nil || !l.r.signals.first(seenKey(env), time.Now().UnixNano()) {
 		return nil
 	}
 	l.paused = e.GetPaused() != nil
@@ -77,7 +80,7 @@ func (m *Mailbox) pauses() (events []*schemas.Event) {
 
 // pause makes a recorded request of an operator happen.
 func (r *run) pause(id string, at int64, by *schemas.Paused) {
-	r.signals.first(id, at)
+	r.signals.first(controlKey(id), at)
 	r.paused, r.pausedBy = by != nil, by
 }
 

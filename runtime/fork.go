@@ -169,7 +169,7 @@ func (p *copier) entry(entry *schemas.Entry) error {
 		case e.GetStarted() != nil:
 			p.started, p.began = true, p.at
 		}
-		if p.done || !p.started || !countable(e) || strings.HasPrefix(path, "0.") { // limits: a fork takes none
+		if p.done || !p.started || !countable(e) || strings.HasPrefix(path, limitPath) { // a fork takes no limits
 			continue
 		}
 		if p.f.GetUncancelled() && e.GetCancelRequested() != nil {
@@ -267,6 +267,9 @@ func FailedStep(ref schemas.Ref, source []schemas.Stored) (*schemas.Fork, error)
 			return f, nil
 		}
 		f.Step = pathOf(events[cut])
+		if strings.HasPrefix(f.Step, limitPath) {
+			return nil, Errorf(ErrConflict.Code, "retry %s: a limit of its kind refused it before its code ran (%s), so that there is nothing to try again; start it under another ID", ref, rec.GetError().GetMessage())
+		}
 	}
 	var after []string
 	for _, e := range events[cut:] {

@@ -307,10 +307,13 @@ func (s *signals) left() []*schemas.Envelope {
 
 // seenKey is what a message is known by, among those that a run has taken.
 func seenKey(env *schemas.Envelope) string {
-	if env.GetType() == schemas.Envelope_UPDATE {
+	switch env.GetType() {
+	case schemas.Envelope_UPDATE:
 		return updateKey(env.GetId())
+	case schemas.Envelope_CONTROL:
+		return controlKey(env.GetId())
 	}
-	return env.GetId()
+	return signalKey(env.GetId(), env.GetMethod())
 }
 
 // recent returns which messages the run has taken since a time, at most maxSeen

@@ -414,6 +414,11 @@ func TestLimit_ASingletonRefusesOrAttaches(t *testing.T) {
 				want = "eu a"
 			}
 			rec := expect(t, w, b, want)
+			if !attach {
+				if f, err := runtime.FailedStep(b, journalOf(t, w, b)); code(err) != "conflict" || !strings.Contains(err.Error(), "a limit of its kind refused it before its code ran (report/a/1 is open") {
+					t.Errorf("what a limit refused is retried by %v, %v", f, err)
+				}
+			}
 			if attach && rec.GetSupersededBy() != a.String() {
 				t.Errorf("the record of %s says that %q took its place, want %s", b, rec.GetSupersededBy(), a)
 			}

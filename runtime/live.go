@@ -363,7 +363,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			delete(l.armed, f)
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
 		case schemas.Envelope_SIGNAL:
-			if l.r.signals.first(env.GetId(), now.UnixNano()) {
+			if l.r.signals.first(seenKey(env), now.UnixNano()) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}
 		case schemas.Envelope_CONTROL:

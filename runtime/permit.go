@@ -16,6 +16,9 @@ import (
 // is given back by a message that leaves with the run's record, however the run
 // ends; nothing else ends a permit.
 
+// limitPath begins the numbers of what a run and its limits say to each other.
+const limitPath = "0."
+
 // permitCodec is the codec of what runs and limits say to each other.
 const permitCodec = "proto"
 
@@ -23,7 +26,7 @@ const permitCodec = "proto"
 func admitted(holds []*schemas.Hold, h Handler) Handler {
 	return func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
 		g := c.derive(c.scope)
-		g.prefix, g.line = "0.", new(line)
+		g.prefix, g.line = limitPath, new(line)
 		for _, hold := range holds {
 			instead, err := g.take(hold)
 			if instead != nil || err != nil {

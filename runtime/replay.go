@@ -31,6 +31,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		r.begin(k.Started)
 	case *schemas.Event_Asked:
 		q := k.Asked
+		r.timeline.asks(q)
 		if q.GetWithdrawn() {
 			break // known since the code gave it up
 		}

@@ -1,6 +1,10 @@
 package runtime
 
-import "github.com/perdure/perdure/schemas"
+import (
+	"strings"
+
+	"github.com/perdure/perdure/schemas"
+)
 
 // signals are the values that were sent to a run: they wait for the code, or
 // the code for them. Which wait gets which value follows from the journal.
@@ -18,6 +22,19 @@ type kept struct {
 	order    int // of receipt
 }
 
+// reserved begins what messages that are no users' signals are known by: it is in no
+// ID that a user can choose.
+const reserved = "\uFFFD"
+
+// signalKey is what a signal is known by, among the messages that a run has taken: its
+// ID; the answer to a question by the question, of which the first is the only one.
+func signalKey(id, name string) string {
+	if strings.HasPrefix(name, AnswerPrefix) {
+		return reserved + name
+	}
+	return id
+}
+
 // first reports whether a message is to be recorded: it was not before.
 func (s *signals) first(id string, at int64) bool {
 	if _, seen := s.seen[id]; seen {
@@ -31,13 +48,25 @@ func (s *signals) first(id string, at int64) bool {
 	return true
 }
 
+// asks is how many questions nobody has answered yet.
+func (s *signals) asks() (n uint32) {
+	for name, waiting := range s.waiting {
+		for _, f := range waiting {
+			if strings.HasPrefix(name, AnswerPrefix) && !f.done {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // signal makes a recorded signal happen: it completes the wait that began
 // first, or is kept.
 func (r *run) signal(e *schemas.SignalReceived, at int64) {
 	s := &r.signals
-	s.first(e.GetId(), at)
+	s.first(signalKey(e.GetId(), e.GetName()), at)
 	s.count++
-	r.timeline.done(&Future{kind: kindSignal, name: e.GetName()}, at, nil)
+	r.timeline.signal(e, at)
 	waiting := s.waiting[e.GetName()]
 	for len(waiting) > 0 {
 		f := waiting[0]

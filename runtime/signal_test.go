@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -136,5 +137,47 @@ func TestSignalsGoToTheWaitThatBeganFirst(t *testing.T) {
 		}
 		expect(t, w, r, "a1 b2 c3")
 		settle(t, w)
+	})
+}
+
+// TestIDsOfUsersAreNotTheEngines: a signal whose ID is one that the engine uses is
+// taken, and so is what the engine sends by it.
+func TestIDsOfUsersAreNotTheEngines(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, busy(), counting(), kind("ask", func(c *runtime.Context, _ string) (string, error) {
+			var got []string
+			for range 3 {
+				s, err := result(c, c.Await("go"))
+				if err != nil {
+					return "", err
+				}
+				got = append(got, s)
+			}
+			d, err := result(c, c.Ask("refund", text("?")))
+			return strings.Join(append(got, d), ""), err
+		}))
+		asks := ref("ask", "a", "1")
+		w.Task(asks, "", nil)
+		w.Control(asks, "p", pause)
+		w.Control(asks, "r", resume)
+		<-time.After(time.Minute)
+		for i, id := range []string{"decision 4", "update u", "r"} {
+			w.Signal(asks, id, "go", text(fmt.Sprint(i)))
+		}
+		w.Signal(asks, "decision 4", runtime.AnswerPrefix+"4", text("yes"))
+		w.Signal(asks, "another", runtime.AnswerPrefix+"4", text("no"))
+		expect(t, w, asks, "012yes")
+
+		r, fork := ref("w", "a", "1"), ref("w", "b", "1")
+		w.Task(r, "", nil)
+		<-time.After(time.Minute)
+		w.Control(r, "p", pause)
+		<-time.After(time.Minute)
+		forked(t, w, fork, "", &schemas.Fork{Run: r.String()})
+		w.Signal(fork, "fork", "go", text("gone"))
+		expect(t, w, fork, "charged slept gone counted 1")
+		w.Control(r, "r", resume)
+		w.Signal(r, "s", "go", text("gone"))
+		expect(t, w, r, "charged slept gone counted 1")
 	})
 }

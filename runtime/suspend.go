@@ -44,7 +44,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	if !l.mail.sealIfEmpty() {
 		return nil
 	}
-	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano(), Paused: l.r.paused}}})
+	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano(), Paused: l.r.paused, Asks: l.r.signals.asks()}}})
 	if len(l.r.attrs.now) > 0 { // a listing finds them in the run's last entry
 		e.Events = []*schemas.Event{l.r.attrs.all(), e.Events[0]}
 	}

@@ -25,6 +25,37 @@ type timeline struct {
 	steps  []*schemas.TimelineStep
 	count  uint64
 	bytes  int // of steps
+	// questions are the names of what was asked, by path
+	questions map[string]string
+}
+
+// asks notes a question, so that its answer can be shown with its name.
+func (t *timeline) asks(q *schemas.Asked) {
+	if t.questions == nil {
+		t.questions = map[string]string{}
+	}
+	t.questions[q.GetPath()] = q.GetName()
+}
+
+// maxDecision is how many bytes of a decision are shown.
+const maxDecision = 1 << 10
+
+// signal adds a signal; one that answers a question as what was decided.
+func (t *timeline) signal(e *schemas.SignalReceived, at int64) {
+	path, answers := strings.CutPrefix(e.GetName(), AnswerPrefix)
+	name, known := t.questions[path]
+	if !answers || !known {
+		t.done(&Future{kind: kindSignal, name: e.GetName()}, at, nil)
+		return
+	}
+	if _, local, ok := strings.Cut(path, ":"); ok { // of a later generation
+		path = local
+	}
+	s := &schemas.TimelineStep{Path: path, Name: name, Kind: string(kindAsk), At: at}
+	if p := e.GetValue(); p.GetCodec() == "" && p.GetBlob() == nil && len(p.GetData()) <= maxDecision {
+		s.Attributes = map[string]string{"decision": string(p.GetData())}
+	}
+	t.add(s)
 }
 
 func (t *timeline) claim(c *schemas.Claimed, at int64) {
@@ -107,6 +138,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			case *schemas.Event_Sent:
 				t.done(&Future{kind: kindSend, path: k.Sent.GetPath(), name: k.Sent.GetName()}, at, nil)
 			case *schemas.Event_Asked:
+				t.asks(k.Asked)
 				rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == k.Asked.GetPath() })
 				if !k.Asked.GetWithdrawn() {
 					rec.Asked = append(rec.Asked, k.Asked)
@@ -121,7 +153,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				if path, is := strings.CutPrefix(k.SignalReceived.GetName(), AnswerPrefix); is {
 					rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == path })
 				}
-				t.done(&Future{kind: kindSignal, name: k.SignalReceived.GetName()}, at, nil)
+				t.signal(k.SignalReceived, at)
 			case *schemas.Event_StatusSet:
 				rec.CustomStatus = k.StatusSet.GetValue()
 			case *schemas.Event_AttributesSet:

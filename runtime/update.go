@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -16,7 +17,7 @@ import (
 // answer.
 
 // updateKey is what an update is known by, among the messages that a run has taken.
-func updateKey(id string) string { return "update " + id }
+func updateKey(id string) string { return reserved + "update " + id }
 
 // keptAnswerBytes bounds what of the answers is no payload, which cannot be stored by
 // reference.
@@ -55,7 +56,7 @@ type updates struct {
 	recorded map[string]bool                     // answers in the journal
 	refused  map[string]*schemas.UpdateCompleted // by this execution: what is told again is the same
 	told     int                                 // of answered, by this execution
-	open     map[string]bool                     // accepted and not answered, by message ID
+	open     map[string][]byte                   // accepted and not answered, by message ID: the hashes of what they ask for
 }
 
 // A boundHandler was registered with a context of the run.
@@ -101,9 +102,10 @@ func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
 	u.count++
 	r.signals.first(updateKey(e.GetId()), at)
 	if u.open == nil {
-		u.open = map[string]bool{}
+		u.open = map[string][]byte{}
 	}
-	u.open[e.GetId()] = true
+	hash := HashUpdate(e)
+	u.open[e.GetId()] = hash
 	r.timeline.done(&Future{kind: kindUpdate, name: e.GetName(), path: fmt.Sprint("u", u.count)}, at, nil)
 	r.issues++
 	f := &Future{run: r, kind: kindUpdate, path: fmt.Sprint("u", u.count), name: e.GetName(), index: r.issues, scope: h.c.scope}
@@ -120,7 +122,7 @@ func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
 			err = Errorf(ErrInvalid.Code, "the handler of update %q returned what makes a run continue as new; let the run itself return it", e.GetName())
 		}
 		u.running = slices.DeleteFunc(u.running, func(o *Future) bool { return o == f })
-		r.answer(&schemas.UpdateCompleted{Id: e.GetId(), Result: p, Error: EncodeError(err)})
+		r.answer(&schemas.UpdateCompleted{Id: e.GetId(), Result: p, Error: EncodeError(err), InputHash: hash})
 		f.complete(r, p, err)
 	}
 	b.co = r.sched.spawn(func() {
@@ -169,34 +171,63 @@ func (x *Executor) tell(r *run) {
 // updated looks at an update that was received: the event that accepts it, or nil
 // if it is refused, which is told, or was accepted before.
 func (l *live) updated(env *schemas.Envelope, at int64) *schemas.Event {
+	u := &l.r.updates
 	if _, known := l.r.signals.seen[updateKey(env.GetId())]; known {
 		l.r.signals.first(updateKey(env.GetId()), at)
-		i := slices.IndexFunc(l.r.updates.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
-		switch {
-		case l.cfg.Answered == nil || l.r.updates.open[env.GetId()]:
-		case i >= 0:
-			l.cfg.Answered(l.r.ref, l.r.updates.answered[i])
-		default:
-			l.cfg.Answered(l.r.ref, &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrConflict.Code, "update %s of %s was answered before, and its answer is not kept any more; use another message ID", env.GetId(), l.r.ref))})
-		}
+		if _, open := u.open[env.GetId()]; !open {
+			l.told(u.again(l.r.ref, env))
+		} // otherwise it has its answer, as the first has
 		return nil
 	}
-	refused := l.r.updates.refused[env.GetId()]
-	if refused == nil {
+	hash := HashInput(env)
+	refused := u.refused[env.GetId()]
+	if refused == nil || !bytes.Equal(refused.GetInputHash(), hash) {
+		refused = nil
 		if err := l.r.refusal(env); err != nil {
-			refused = &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)}
-			if l.r.updates.refused == nil {
-				l.r.updates.refused = map[string]*schemas.UpdateCompleted{}
+			refused = &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err), InputHash: hash}
+			if u.refused == nil {
+				u.refused = map[string]*schemas.UpdateCompleted{}
 			}
-			l.r.updates.refused[env.GetId()] = refused
+			u.refused[env.GetId()] = refused
 		}
 	}
 	if refused != nil {
-		if l.cfg.Answered != nil {
-			l.cfg.Answered(l.r.ref, refused)
-		}
+		l.told(refused)
 		return nil
 	}
 	l.r.signals.first(updateKey(env.GetId()), at)
 	return &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: &schemas.UpdateAccepted{Id: env.GetId(), Name: env.GetMethod(), Input: env.GetPayload()}}}
+}
+
+// told tells who waits for an answer.
+func (l *live) told(a *schemas.UpdateCompleted) {
+	if l.cfg.Answered != nil {
+		l.cfg.Answered(l.r.ref, a)
+	}
+}
+
+// again is the answer to an update whose ID was answered before.
+func (u *updates) again(ref schemas.Ref, env *schemas.Envelope) *schemas.UpdateCompleted {
+	i := slices.IndexFunc(u.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
+	if i < 0 {
+		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrConflict.Code, "update %s of %s was answered before, and its answer is not kept any more; use another message ID", env.GetId(), ref))}
+	}
+	if err := SameUpdate(ref, env, u.answered[i].GetInputHash()); err != nil {
+		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)}
+	}
+	return u.answered[i]
+}
+
+// HashUpdate is [HashInput] of an update that was accepted.
+func HashUpdate(e *schemas.UpdateAccepted) []byte {
+	return HashInput(&schemas.Envelope{Method: e.GetName(), Payload: e.GetInput()})
+}
+
+// SameUpdate refuses an update whose ID was used before for what has this hash, if
+// it asks for something else. Without a hash it may be the same.
+func SameUpdate(ref schemas.Ref, env *schemas.Envelope, hash []byte) error {
+	if len(hash) == 0 || bytes.Equal(hash, HashInput(env)) {
+		return nil
+	}
+	return Errorf(ErrConflict.Code, "update %s of %s was sent before as another update, or with another input; use another message ID", env.GetId(), ref)
 }

@@ -2766,6 +2766,7 @@ type Suspended struct {
 	Timer         string                 `protobuf:"bytes,1,opt,name=timer,proto3" json:"timer,omitempty"`    // the wake-up's ID
 	Due           int64                  `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"`       // Unix nanoseconds
 	Paused        bool                   `protobuf:"varint,3,opt,name=paused,proto3" json:"paused,omitempty"` // it is paused: what it waits for is that it is resumed
+	Asks          uint32                 `protobuf:"varint,70,opt,name=asks,proto3" json:"asks,omitempty"`    // questions that nobody has answered yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2819,6 +2820,13 @@ func (x *Suspended) GetPaused() bool {
 		return x.Paused
 	}
 	return false
+}
+
+func (x *Suspended) GetAsks() uint32 {
+	if x != nil {
+		return x.Asks
+	}
+	return 0
 }
 
 // Paused stops a run: what comes after it is recorded, and the run's code sees it
@@ -3464,6 +3472,7 @@ type UpdateCompleted struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Result        *Payload               `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
 	Error         *Error                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	InputHash     []byte                 `protobuf:"bytes,70,opt,name=input_hash,json=inputHash,proto3" json:"input_hash,omitempty"` // of the update's name and input, as of a task; none: of an older build
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3515,6 +3524,13 @@ func (x *UpdateCompleted) GetResult() *Payload {
 func (x *UpdateCompleted) GetError() *Error {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *UpdateCompleted) GetInputHash() []byte {
+	if x != nil {
+		return x.InputHash
 	}
 	return nil
 }
@@ -4962,11 +4978,12 @@ const file_perdure_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x1d\n" +
 	"\n" +
-	"input_hash\x18\x05 \x01(\fR\tinputHash\"K\n" +
+	"input_hash\x18\x05 \x01(\fR\tinputHash\"_\n" +
 	"\tSuspended\x12\x14\n" +
 	"\x05timer\x18\x01 \x01(\tR\x05timer\x12\x10\n" +
 	"\x03due\x18\x02 \x01(\x03R\x03due\x12\x16\n" +
-	"\x06paused\x18\x03 \x01(\bR\x06paused\"@\n" +
+	"\x06paused\x18\x03 \x01(\bR\x06paused\x12\x12\n" +
+	"\x04asks\x18F \x01(\rR\x04asks\"@\n" +
 	"\x06Paused\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
@@ -5012,11 +5029,13 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0eUpdateAccepted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12)\n" +
-	"\x05input\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05input\"w\n" +
+	"\x05input\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\x05input\"\x96\x01\n" +
 	"\x0fUpdateCompleted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
-	"\x05error\x18\x03 \x01(\v2\x11.perdure.v1.ErrorR\x05error\"\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.perdure.v1.ErrorR\x05error\x12\x1d\n" +
+	"\n" +
+	"input_hash\x18F \x01(\fR\tinputHash\"\n" +
 	"\n" +
 	"\bReleased\"~\n" +
 	"\x05Asked\x12\x12\n" +

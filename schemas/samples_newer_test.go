@@ -15,8 +15,10 @@ func newer() map[string]proto.Message {
 	asked := &schemas.Asked{Path: "4", Name: "refund", Question: payload(`"Refund 50 euros?"`)}
 	continued := &schemas.Continued{Generation: 3, Began: noon, Steps: 4_000, Suspended: true, Carried: payload("carried")}
 	return map[string]proto.Message{
-		"started_build": &schemas.Started{Method: "ask", Build: "2026-11"},
-		"seen":          seen,
+		"started_build":         &schemas.Started{Method: "ask", Build: "2026-11"},
+		"seen":                  seen,
+		"suspended_asks":        &schemas.Suspended{Timer: "0000000000001", Due: noon, Asks: 2},
+		"update_completed_hash": &schemas.UpdateCompleted{Id: "u-1", Result: payload(`"ok"`), InputHash: []byte{1, 2, 3}},
 		"carried": &schemas.Carried{
 			Mail:   []*schemas.Envelope{{Type: schemas.Envelope_SIGNAL, Id: "click-10", Method: "approved", Payload: payload(`{"by":"ops"}`)}},
 			Outbox: []*schemas.Envelope{{Type: schemas.Envelope_TASK, Id: "d-1", To: "stock/sku-2"}},

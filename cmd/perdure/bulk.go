@@ -23,8 +23,8 @@ first. Without --yes it says what it would do, and does nothing. A run that refu
 is reported, and the next one asked, until --max-errors have. Runs that have ended
 are left out, and of retry those that have not failed, unless --status says which.
 If a run refused, the exit code is 1.`,
-		Example: `  perdure bulk pause --kind fulfil --key-prefix order- --reason 'the bank is down'
-  perdure bulk retry --kind fulfil --since 24h --limit 1000 --yes`,
+		Example: `  perdure bulk pause --kind counter --key-prefix c --reason 'the shelves are locked'
+  perdure bulk retry --kind hello --since 24h --limit 1000 --yes`,
 		Args: exactly(1, "one of cancel, pause, resume, terminate and retry"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.Verb, b.DryRun = args[0], b.DryRun || !yes

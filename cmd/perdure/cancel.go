@@ -18,7 +18,8 @@ func cancelCommand() *cobra.Command {
 stands still, e.g. as nondeterministic, has no code that could stop: it is
 cancelled once code that agrees with its journal runs, and 'perdure terminate'
 ends it at once.`,
-		Args: exactly(1, "one reference kind/key/id"),
+		Example: `  perdure cancel counter/c/long --reason 'closed today'`,
+		Args:    exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				info, err := client.Get(ctx, args[0])

@@ -23,10 +23,10 @@ func deadCommand() *cobra.Command {
 understood, of a kind that nobody hosts, or with an ID that was used before with
 another input. They are kept for 30 days, unless a node says otherwise.`,
 		Example: `  perdure dead list --code invalid --since 24h
-  perdure dead show 17
-  perdure dead redrive 17 --input '{"count":2}'
+  perdure dead show 1
+  perdure dead redrive 1 --input '{"count":2}'
   perdure dead redrive --kind stock --limit 100 --dry-run
-  perdure dead drop 17`,
+  perdure dead drop 1`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -55,6 +55,7 @@ func deadListCommand() *cobra.Command {
 	var q perdure.SelectDead
 	cmd := &cobra.Command{
 		Use: "list", Short: "List dead letters, the oldest first", Args: exactly(0, "no arguments"),
+		Example: `  perdure dead list --code invalid --since 24h`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				list, err := client.DeadLetters(ctx, q)
@@ -89,6 +90,7 @@ func deadShowCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
 		Use: "show NUMBER", Short: "Show a dead letter, and what would come of sending it again", Args: exactly(1, "the number of a dead letter"),
+		Example: `  perdure dead show 1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {
@@ -146,6 +148,8 @@ func deadRedriveCommand() *cobra.Command {
 		Long: `Send dead letters again, each with its own ID, so that it is the same run however
 often it is sent, and remove them. One of which it is known that it would come back
 is left, and why is said.`,
+		Example: `  perdure dead redrive 1 --input '{"count":2}'
+  perdure dead redrive --kind stock --limit 100 --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := deadNumber(cmd, args, &q.SelectDead); err != nil {
 				return err
@@ -179,6 +183,7 @@ func deadDropCommand() *cobra.Command {
 	var q perdure.DropDead
 	cmd := &cobra.Command{
 		Use: "drop [NUMBER]", Short: "Remove dead letters for good",
+		Example: `  perdure dead drop --code invalid --until 168h --limit 100 --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := deadNumber(cmd, args, &q.SelectDead); err != nil {
 				return err

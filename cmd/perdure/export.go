@@ -16,7 +16,7 @@ func exportCommand() *cobra.Command {
 		Long: `Print the journal of a run that is not over, as JSON. A test of yours replays it
 against code that is not deployed yet: see durabletest.Replay. It holds the run's
 input and the results of its steps.`,
-		Example: `  perdure export fulfil/order-17/order-17 > testdata/journals/order-17.json`,
+		Example: `  perdure export counter/c/long > long.json`,
 		Args:    exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {

@@ -54,7 +54,7 @@ completed is kept if its kind says so. Steps are numbered as 'perdure show' has
 them. Its reference is printed; with --wait its result.`,
 		Example: `  perdure fork fulfil/order-17/order-17 --step 3
   perdure fork fulfil/order-17/order-17 --step 3 --result '3={"id":"ch_2"}' --wait
-  perdure fork fulfil/order-17/order-17 --step 1 --input '{"sku":"pen"}' --key order-18`,
+  perdure fork counter/c/long --input '{"inventory":"none","shelf":2}' --key d --wait`,
 		Args: exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if input != "" && !json.Valid([]byte(input)) {

@@ -28,6 +28,25 @@ const (
 	exitUnavailable = 4 // no NATS, or no node, answers
 )
 
+// exits says what each exit code is, in order.
+var exits = []string{
+	exitOK:          "done",
+	exitFailed:      "what was asked for failed or was refused: the run failed, whatever its code; it has ended already; its ID was used with another input; a directory or a port is not free; the wait was interrupted",
+	exitUsage:       "the command line, a name or the input is wrong; nothing was done",
+	exitNotFound:    "there is no such run, kind, method, schedule, question or dead letter",
+	exitUnavailable: "no NATS server, or no node of the namespace, answers",
+}
+
+// exitText is exits for the help.
+func exitText() string {
+	var s strings.Builder
+	s.WriteString("Exit codes:\n")
+	for code, means := range exits {
+		fmt.Fprintf(&s, "  %d  %s\n", code, means)
+	}
+	return strings.TrimSuffix(s.String(), "\n")
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -126,8 +145,7 @@ func rootCommand() *cobra.Command {
   perdure runs                                 the latest runs
   perdure show hello/world/world               what a run did, step by step
 
-Exit codes: 0 done; 1 it failed; 2 the command line or the input is wrong, and
-nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.`,
+` + exitText(),
 		SilenceUsage: true, SilenceErrors: true,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -138,7 +156,7 @@ nothing was started; 3 no such run or kind; 4 no NATS server or no node answers.
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand())
+	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand())
 	return root
 }
 
@@ -159,10 +177,13 @@ func version() string {
 }
 
 // exactly is cobra.ExactArgs as an error of usage.
-func exactly(n int, what string) cobra.PositionalArgs {
+func exactly(n int, what string) cobra.PositionalArgs { return between(n, n, what) }
+
+// between is cobra.RangeArgs as an error of usage.
+func between(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usageError{fmt.Errorf("%s takes %s; it got %d arguments: see 'perdure %s --help'", cmd.Name(), what, len(args), cmd.Name())}
+		if len(args) < least || len(args) > most {
+			return usageError{fmt.Errorf("%s takes %s; it got %d arguments: see '%s --help'", cmd.Name(), what, len(args), cmd.CommandPath())}
 		}
 		return nil
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/schemas"
 	"github.com/spf13/cobra"
 )
 
@@ -34,13 +36,14 @@ func TestReference_IsWhatTheCommandSays(t *testing.T) {
 	}
 }
 
-// exits says what each exit code is, in order.
-var exits = []string{
-	exitOK:          "done",
-	exitFailed:      "what was asked for failed: the run failed, whatever its code, its ID was used with another input, a directory or a port is not free",
-	exitUsage:       "the command line, a name or the input is wrong; nothing was started",
-	exitNotFound:    "there is no such run, kind or method",
-	exitUnavailable: "no NATS server, or no node of the namespace, answers",
+// commands are all commands below one, each before its own.
+func commands(of *cobra.Command) (all []*cobra.Command) {
+	for _, cmd := range of.Commands() {
+		if cmd.IsAvailableCommand() && cmd.Name() != "help" && cmd.Name() != "completion" {
+			all = append(append(all, cmd), commands(cmd)...)
+		}
+	}
+	return all
 }
 
 func reference(root *cobra.Command) string {
@@ -52,18 +55,69 @@ func reference(root *cobra.Command) string {
 	}
 	fmt.Fprintf(&b, "\nThe server is the one of `--server`, or of `--context`; without them of `$NATS_URL`, of `$NATS_CONTEXT`, of the context that is selected in the `nats` CLI, or `%s`.\n", defaultServer)
 	fmt.Fprintf(&b, "\nWith `--output json` a result is JSON on standard output, in the form of the [wire contract](wire.md); a failure is `{\"error\":{\"code\",\"message\",\"hint\"}}` on standard error, with the codes of [errors](errors.md).\n\n`perdure --version` prints the version of the program, `perdure completion SHELL` completions for a shell.\n")
-	for _, cmd := range root.Commands() {
-		if !cmd.IsAvailableCommand() || cmd.Name() == "help" || cmd.Name() == "completion" {
-			continue
-		}
+	for _, cmd := range commands(root) {
 		text := cmd.Long
 		if text == "" {
 			text = cmd.Short + "."
 		}
-		fmt.Fprintf(&b, "\n## perdure %s\n\n%s\n\n```\n%s```\n", cmd.Use, text, cmd.LocalFlags().FlagUsages())
+		// deeper for a command of a command
+		fmt.Fprintf(&b, "\n#%s %s\n\n%s\n", strings.Repeat("#", strings.Count(cmd.CommandPath(), " ")), strings.TrimSuffix(cmd.UseLine(), " [flags]"), text)
+		if flags := cmd.LocalFlags().FlagUsages(); flags != "" {
+			fmt.Fprintf(&b, "\n```\n%s```\n", flags)
+		}
 		if cmd.Example != "" {
 			fmt.Fprintf(&b, "\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
 		}
 	}
 	return b.String()
+}
+
+// TestHelp_HasAnExampleOfEveryCommand that the command takes as it is written.
+func TestHelp_HasAnExampleOfEveryCommand(t *testing.T) {
+	for _, cmd := range commands(rootCommand()) {
+		if cmd.HasSubCommands() || cmd.Name() == "dev" {
+			continue
+		}
+		if cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Example) {
+			line, _, _ = strings.Cut(line, " | ")
+			args := exampleWords(line)
+			root := rootCommand()
+			found, rest, err := root.Find(args[1:])
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err == nil && found.Args != nil {
+				err = found.Args(found, found.Flags().Args())
+			}
+			if err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+		}
+	}
+}
+
+// TestStatuses_AreToldAlike by the help of runs and by the guide: all of them.
+func TestStatuses_AreToldAlike(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "finding-runs.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(statuses), len(schemas.Status_name)-1; got != want {
+		t.Errorf("%d statuses are told, there are %d", got, want)
+	}
+	told := map[string]bool{}
+	for _, s := range statuses {
+		told[s[0]] = true
+		if row := "\n| `" + s[0] + "` | " + strings.ReplaceAll(s[1], "'", "`") + " |\n"; !strings.Contains(string(guide), row) {
+			t.Errorf("the guide does not say%s", row)
+		}
+	}
+	for number := range schemas.Status_name {
+		if name := actors.StatusName(schemas.Status(number)); number != 0 && !told[name] {
+			t.Errorf("nobody says what %q means", name)
+		}
+	}
 }

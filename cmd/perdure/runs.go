@@ -14,14 +14,40 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// statuses are those of runs, each with what it says.
+var statuses = [][2]string{
+	{"queued", "it was accepted and has not begun: it waits for a node, or for the runs of its key that came before"},
+	{"running", "a node has it in memory: its code runs, or it waits for a moment"},
+	{"suspended", "it waits for a time, a signal, a decision or another run, and takes no memory meanwhile"},
+	{"paused", "an operator made it stand still; 'perdure resume' lets it go on"},
+	{"completed", "it ended with a result"},
+	{"failed", "it ended with an error, for good; 'perdure retry' tries again in a new run"},
+	{"cancelled", "it ended because it was told to: by 'perdure cancel', its caller or a later run, or at once by 'perdure terminate'"},
+	{"stalled", "no node has the build that began it; it goes on when one does"},
+	{"nondeterministic", "the deployed code asks for other steps than its journal holds; it goes on when code that agrees is deployed"},
+	{"poisoned", "it ended the processes that executed it, again and again; 'perdure resume' lets it be tried again, 'perdure terminate' ends it"},
+}
+
+// statusText is statuses for the help.
+func statusText() string {
+	var s strings.Builder
+	s.WriteString("The status of a run is one of these:\n")
+	for _, st := range statuses {
+		fmt.Fprintf(&s, "  %-17s %s\n", st[0], st[1])
+	}
+	return strings.TrimSuffix(s.String(), "\n")
+}
+
 func runsCommand() *cobra.Command {
 	var c connection
 	var q perdure.ListRuns
 	var count bool
 	cmd := &cobra.Command{
-		Use:   "runs",
-		Short: "List runs, the newest first, or count them",
-		Example: `  perdure runs --kind order --status failed,cancelled --since 24h
+		Use:     "runs",
+		Aliases: []string{"list"},
+		Short:   "List runs, the newest first, or count them",
+		Long:    "List runs, the newest first, or count them.\n\n" + statusText(),
+		Example: `  perdure runs --kind hello --status failed,cancelled --since 24h
   perdure runs --where customer=c-17 --where 'cents>=4200'
   perdure runs --count`,
 		Args: exactly(0, "no arguments"),
@@ -62,7 +88,7 @@ func selection(cmd *cobra.Command, q *perdure.ListRuns) {
 	f.StringVar(&q.Kind, "kind", "", "only runs of this kind")
 	f.StringVar(&q.Key, "key", "", "only runs of this key")
 	f.StringVar(&q.KeyPrefix, "key-prefix", "", "only runs whose key begins so")
-	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled: queued, running, suspended, paused, completed, failed, cancelled, stalled, nondeterministic or poisoned")
+	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled; 'perdure runs --help' says what each means")
 	f.StringArrayVar(&q.Where, "where", nil, "only runs with an attribute that is so: NAME, one of = != < <= > >=, VALUE; may be repeated, then all hold")
 	f.Var((*moment)(&q.StartedFrom), "since", "only runs that started since: a time as 2026-11-26T10:00:00Z, or how long ago as 24h")
 	f.Var((*moment)(&q.StartedUntil), "until", "only runs that started before, in the same form")

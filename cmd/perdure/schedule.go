@@ -101,7 +101,7 @@ func scheduleCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a schedule; the same again is the same one",
-		Example: `  perdure schedule create nightly --cron '0 2 * * *' --time-zone Europe/Amsterdam --start report --input '"sales"'
+		Example: `  perdure schedule create nightly --cron '0 2 * * *' --time-zone Europe/Amsterdam --start hello --input '"sales"'
   perdure schedule create poll --every 15m --start weather/amsterdam --input '"Do I need a coat?"'`,
 		Args: exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,7 +129,7 @@ func scheduleUpdateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "update NAME",
 		Short:   "Give a schedule another spec, as a whole",
-		Example: `  perdure schedule update nightly --cron '0 3 * * *' --start report`,
+		Example: `  perdure schedule update nightly --cron '0 3 * * *' --start hello --input '"sales"'`,
 		Args:    exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec, err := f.read()
@@ -148,9 +148,10 @@ func scheduleListCommand() *cobra.Command {
 	var c connection
 	var q perdure.ListSchedules
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List schedules, by name",
-		Args:  exactly(0, "no arguments"),
+		Use:     "list",
+		Short:   "List schedules, by name",
+		Example: `  perdure schedule list`,
+		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				list, err := client.Schedules().List(ctx, q)
@@ -211,9 +212,10 @@ func starts(t schedules.Target) string {
 func scheduleShowCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
-		Use:   "show NAME",
-		Short: "Show a schedule: its next times, its last runs, its counts",
-		Args:  exactly(1, "one name"),
+		Use:     "show NAME",
+		Short:   "Show a schedule: its next times, its last runs, its counts",
+		Example: `  perdure schedule show nightly`,
+		Args:    exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				info, err := client.Schedules().Get(ctx, args[0])
@@ -287,6 +289,7 @@ func schedulePauseCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "pause NAME", Short: "Let times pass without a run", Args: exactly(1, "one name"),
+		Example: `  perdure schedule pause nightly --reason 'the archive moves'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.command(cmd, args[0], "paused", func(ctx context.Context, s perdure.Schedules) error { return s.Pause(ctx, args[0], reason) })
 		},
@@ -300,6 +303,7 @@ func scheduleUnpauseCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
 		Use: "unpause NAME", Short: "Start runs again, from the next time on", Args: exactly(1, "one name"),
+		Example: `  perdure schedule unpause nightly`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.command(cmd, args[0], "unpaused", func(ctx context.Context, s perdure.Schedules) error { return s.Unpause(ctx, args[0]) })
 		},
@@ -313,6 +317,7 @@ func scheduleTriggerCommand() *cobra.Command {
 	var overlap string
 	cmd := &cobra.Command{
 		Use: "trigger NAME", Short: "Start a run now, also of a schedule that is paused", Args: exactly(1, "one name"),
+		Example: `  perdure schedule trigger nightly`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.command(cmd, args[0], "triggered", func(ctx context.Context, s perdure.Schedules) error {
 				return s.Trigger(ctx, args[0], schedules.Overlap(overlap))
@@ -331,7 +336,7 @@ func scheduleBackfillCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "backfill NAME",
 		Short:   "Start the runs that the times of a range would have started",
-		Example: `  perdure schedule backfill nightly --from 2026-11-01T00:00:00Z --to 2026-11-20T00:00:00Z`,
+		Example: `  perdure schedule backfill nightly --from 2026-11-01T00:00:00Z --to 2026-11-03T00:00:00Z`,
 		Args:    exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b := perdure.Backfill{Overlap: schedules.Overlap(overlap), Again: again}
@@ -358,6 +363,7 @@ func scheduleDeleteCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "End a schedule; runs that it has started go on", Args: exactly(1, "one name"),
+		Example: `  perdure schedule delete nightly`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.command(cmd, args[0], "deleted", func(ctx context.Context, s perdure.Schedules) error { return s.Delete(ctx, args[0]) })
 		},

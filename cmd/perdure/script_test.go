@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 //	                    hello, whose first step has another name
 //	interrupt RE ARGS...  runs perdure, interrupts it once its standard error
 //	                    matches, and prints what it said; it must exit with 1
+//	example COMMAND...  runs each line of the command's examples, in order, which must
+//	                    exit with 0
 //	module DIR          makes DIR a user's module, example.com/m, that requires
 //	                    this repository in place
 //	tool start|inflight|count  a weather service at WEATHER_URL whose first
@@ -63,7 +65,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": scriptDev, "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
-			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule,
+			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule, "example": scriptExample,
 		},
 	})
 }
@@ -184,6 +186,29 @@ func scriptExit(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprint(cmd.ProcessState.ExitCode()); got != args[0] {
 		ts.Fatalf("perdure %s exits with %s, want %s", strings.Join(args[1:], " "), got, args[0])
 	}
+}
+
+func scriptExample(ts *testscript.TestScript, neg bool, args []string) {
+	cmd, _, err := rootCommand().Find(args)
+	if neg || len(args) == 0 || err != nil || cmd.Example == "" {
+		ts.Fatalf("usage: example COMMAND..., which has examples")
+	}
+	for line := range strings.Lines(cmd.Example) {
+		if args := exampleWords(line); args[0] == "perdure" {
+			fmt.Fprintln(ts.Stdout(), strings.TrimSpace(line))
+			scriptExit(ts, false, append([]string{"0"}, args[1:]...))
+		}
+	}
+}
+
+// exampleWords splits a command as a shell does that knows single quotes, as far as
+// its output is not sent elsewhere.
+func exampleWords(line string) (words []string) {
+	line, _, _ = strings.Cut(line, " > ")
+	for _, w := range regexp.MustCompile(`'[^']*'|[^\s']+`).FindAllString(line, -1) {
+		words = append(words, strings.Trim(w, "'"))
+	}
+	return words
 }
 
 func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {

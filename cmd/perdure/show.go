@@ -12,7 +12,9 @@ func showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show REF",
 		Short: "Show what a run did, step by step",
-		Args:  exactly(1, "one reference kind/key/id"),
+		Example: `  perdure show hello/world/world
+  perdure show hello/world/world -o json`,
+		Args: exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				info, err := client.Get(ctx, args[0])

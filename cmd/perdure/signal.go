@@ -15,14 +15,12 @@ func signalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "signal REF NAME [VALUE]",
 		Short: "Send a value to a run that awaits it, or will; VALUE is JSON",
+		Long: `Send a value to a run that awaits it, or will; VALUE is JSON. A signal that comes
+before it is awaited is kept; also one that comes before its run, for the
+retention time: standard error then says that no such run has begun.`,
 		Example: `  perdure signal fulfil/order-17/order-17 approved '{"by":"ops"}'
   perdure signal fulfil/order-17/order-17 go --id click-9`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 && len(args) != 3 {
-				return usageError{fmt.Errorf("wants a reference kind/key/id, a signal's name and at most one value, has %d arguments", len(args))}
-			}
-			return nil
-		},
+		Args: between(2, 3, "a reference kind/key/id, a signal's name and at most one value"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value := json.RawMessage("null")
 			if len(args) == 3 {
@@ -32,13 +30,17 @@ func signalCommand() *cobra.Command {
 				return usageError{fmt.Errorf("the value %q is not JSON; a text is written '\"so\"'", args[2])}
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
-				if err := client.SignalJSON(ctx, args[0], args[1], id, value); err != nil {
+				early, err := client.SignalJSON(ctx, args[0], args[1], id, value)
+				if err != nil {
 					return err
 				}
-				if c.output == "json" {
-					return printJSON(cmd.OutOrStdout(), map[string]string{"run": args[0], "signal": args[1]})
+				if early {
+					fmt.Fprintf(cmd.ErrOrStderr(), "perdure: no run %s has begun; the signal is kept for it, for the retention time\n", args[0])
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s was sent %s\n", args[0], args[1])
+				if c.output == "json" {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"run": args[0], "signal": args[1], "early": early})
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s was sent %s\n", args[0], args[1])
 				return err
 			})
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,9 @@ func startCommand() *cobra.Command {
 takes; if no code that is deployed can continue it, standard error says so, and
 why, and it is waited on. The wait may be interrupted: that stops no run.`,
 		Example: `  perdure start hello/world '"world"' --wait
-  perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17`,
+  perdure start stock/sku-1 '{"count":5}' --method receive --id delivery-1 --wait
+  perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17
+  perdure start counter/c '{"inventory":"none","shelf":1,"pause_ms":3600000}' --method count --id long`,
 		Args: exactly(2, "KIND/KEY and INPUT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			identity, err := schemas.ParseIdentity(args[0])
@@ -112,7 +115,7 @@ func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, ru
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		warnOfStandstill(watch, cmd.ErrOrStderr(), client, run.Ref())
+		warnOfStandstill(watch, cmd.ErrOrStderr(), client, run.Ref(), standstillFirst)
 	}()
 	result, err := run.Result(ctx)
 	stop()
@@ -145,18 +148,21 @@ const (
 	standstillAgain = 3 * time.Second
 )
 
-// warnOfStandstill says once that a run cannot go on for now, and why. It
-// returns when ctx ends at the latest.
-func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Client, ref string) {
-	for pause := standstillFirst; ; pause = standstillAgain {
+// warnOfStandstill says once that a run cannot go on for now, why, and what lets
+// it; it looks first after a pause. It returns when ctx ends at the latest.
+func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Client, ref string, pause time.Duration) {
+	for ; ; pause = standstillAgain {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
 		info, err := client.Get(ctx, ref)
-		if err == nil && info.Reason != "" && (standsStill(info) || info.Status == "paused") { // an error is for who waits, who asks as well
-			fmt.Fprintf(stderr, "perdure: %s stands still as %s: %s\n", ref, info.Status, info.Reason)
+		if err == nil && (standsStill(info) || info.Status == "paused") { // an error is for who waits, who asks as well
+			fmt.Fprintf(stderr, "perdure: %s stands still as %s: %s\n", ref, info.Status, cmp.Or(info.Reason, "it does not say why"))
+			if info.Status == "paused" || info.Status == "poisoned" {
+				fmt.Fprintf(stderr, "  hint: what is waited for comes once it is resumed: perdure resume %s\n", ref)
+			}
 			return
 		}
 	}

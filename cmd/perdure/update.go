@@ -18,14 +18,14 @@ func updateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update REF NAME [INPUT]",
 		Short: "Change a run that goes on, and print its answer; INPUT is JSON",
+		Long: `Change a run that goes on, and print its answer; INPUT is JSON. The answer is
+waited for, however long it takes; if the run is paused, or no code that is
+deployed can continue it, standard error says so. The wait may be interrupted:
+the update may still be carried out, and asked again with the same --id it is the
+same one.`,
 		Example: `  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"'
   perdure update fulfil/order-17/order-17 set_address '"Main Street 1"' --id form-9`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 && len(args) != 3 {
-				return usageError{fmt.Errorf("wants a reference kind/key/id, an update's name and at most one input, has %d arguments", len(args))}
-			}
-			return nil
-		},
+		Args: between(2, 3, "a reference kind/key/id, an update's name and at most one input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			input := json.RawMessage("null")
 			if len(args) == 3 {
@@ -35,7 +35,15 @@ func updateCommand() *cobra.Command {
 				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[2])}
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				watch, stop := context.WithCancel(ctx)
+				watched := make(chan struct{})
+				go func() {
+					defer close(watched)
+					warnOfStandstill(watch, cmd.ErrOrStderr(), client, args[0], 0)
+				}()
 				answer, err := client.UpdateJSON(ctx, args[0], args[1], id, input)
+				stop()
+				<-watched
 				if err != nil {
 					return err
 				}
@@ -61,12 +69,7 @@ func approveCommand() *cobra.Command {
 		Short: "Decide what a run asks; QUESTION says which where it asks more than one thing",
 		Example: `  perdure approve pay/order-17/order-17 --by ops
   perdure approve pay/order-17/order-17 refund --deny --reason 'it was delivered'`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 && len(args) != 2 {
-				return usageError{fmt.Errorf("wants a reference kind/key/id and at most one question, has %d arguments", len(args))}
-			}
-			return nil
-		},
+		Args: between(1, 2, "a reference kind/key/id and at most one question"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			question := ""
 			if len(args) == 2 {
