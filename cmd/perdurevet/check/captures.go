@@ -6,8 +6,8 @@ import (
 )
 
 // captures reports contexts that are used where they do not belong: that of the
-// run, or another plain one, in the body of a step, and that of the handler in a
-// branch.
+// run, or another plain one, in the body of a step, that of the handler in a branch,
+// and any in a condition.
 func (c *checker) captures(files []*ast.File) {
 	for _, f := range files {
 		ast.Inspect(f, func(n ast.Node) bool {
@@ -18,11 +18,16 @@ func (c *checker) captures(files []*ast.File) {
 				}
 			case *ast.CallExpr:
 				f, ok := c.object(n.Fun).(*types.Func)
-				if !ok || f.Pkg() == nil || f.Pkg().Path() != durablePath || f.Name() != "Go" && f.Name() != "OnUpdate" {
+				if !ok || f.Pkg() == nil || f.Pkg().Path() != durablePath {
 					return true
 				}
 				for _, arg := range n.Args {
-					if lit, ok := ast.Unparen(arg).(*ast.FuncLit); ok && c.class[lit] == workflow {
+					lit, ok := ast.Unparen(arg).(*ast.FuncLit)
+					switch {
+					case !ok:
+					case f.Name() == "Until":
+						c.conditionCaptures(lit)
+					case (f.Name() == "Go" || f.Name() == "OnUpdate") && c.class[lit] == workflow:
 						c.branchCaptures(lit)
 					}
 				}
@@ -50,6 +55,15 @@ func (c *checker) branchCaptures(lit *ast.FuncLit) {
 	c.outer(lit, func(e ast.Expr, v *types.Var) {
 		if isDurable(v.Type()) {
 			c.say(e.Pos(), string(captured), "%s, the context of another branch, is used in a branch: its verbs are then numbered in whichever order the branches came to them; use the branch's own", types.ExprString(e))
+		}
+	})
+}
+
+// conditionCaptures reports the run's context in a condition.
+func (c *checker) conditionCaptures(lit *ast.FuncLit) {
+	c.outer(lit, func(e ast.Expr, v *types.Var) {
+		if isDurable(v.Type()) {
+			c.say(e.Pos(), string(captured), "%s, the run's context, is used in a condition: it is asked again and again, and only reads; do what takes a verb before, or in a branch that changes what is read", types.ExprString(e))
 		}
 	})
 }
