@@ -81,8 +81,9 @@ func kindOf(e *schemas.Event) any {
 // journal. The error says what is wrong with the request, or that the run has
 // nothing to copy.
 func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, error) {
+	var rec *schemas.Record
 	if n := len(source); n > 0 && source[n-1].Entry.GetRecord() != nil {
-		source = source[:n-1]
+		rec, source = source[n-1].Entry.GetRecord(), source[:n-1]
 	}
 	started := startedOf(source)
 	if started == nil {
@@ -98,7 +99,7 @@ func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, 
 		}
 	}
 	switch {
-	case f.GetStep() != "" && !p.cut:
+	case f.GetStep() != "" && !p.cut && !leftWith(rec, f.GetStep()):
 		return nil, Errorf(ErrNotFound.Code, "fork %s: it has recorded no step number %s; it has %s", ref, f.GetStep(), strings.Join(stepsOf(source), ", "))
 	case len(p.left) > 0:
 		return nil, Errorf(ErrInvalid.Code, "fork %s: step %s has no result to replace before step %s", ref, slices.Sorted(maps.Keys(p.left))[0], f.GetStep())
@@ -107,6 +108,14 @@ func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, 
 		p.add(p.at, &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: "fork"}}})
 	}
 	return &Copy{Segments: segments(ref, started, p.began, p.count), entries: p.entries}, nil
+}
+
+// leftWith reports whether a message left with a run's record, and is in no entry
+// before: to do it anew, all of them are copied.
+func leftWith(rec *schemas.Record, path string) bool {
+	return slices.ContainsFunc(rec.GetSteps(), func(s *schemas.TimelineStep) bool {
+		return s.GetPath() == path && s.GetKind() == string(kindSend)
+	})
 }
 
 // stepsOf lists the steps that a journal has, for a message.

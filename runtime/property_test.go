@@ -379,9 +379,8 @@ type plan struct {
 	pauses    []int         // what passes between a pause, its end, another pause and so on, in seconds
 }
 
-// execute executes a program in a world of its own.
-func execute(t *testing.T, program []verb, by plan) (o outcome) {
-	e := &effects{done: map[string]int{}, sent: map[schemas.Ref]bool{}}
+// world is one of the kinds that a program needs, which is their kind main.
+func (e *effects) world(program []verb) *runtimetest.World {
 	counter := kind("counter", func(c *runtime.Context, in string) (string, error) {
 		c.SetState(text(string(c.State().GetData()) + in))
 		return "counted", nil
@@ -401,15 +400,23 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 		}
 		return result(c, c.Call("count", to("counter", in), text("1")))
 	})
-	synctest.Test(t, func(t *testing.T) {
-		w := runtimetest.NewWorld(main, counter, clerk, e.loop(), e.updated())
-		w.AutoRestart, w.Passivate = true, by.passivate
-		w.OnMessage = func(to schemas.Identity, env *schemas.Envelope) {
-			if to.Kind == "updated" && env.GetType() == schemas.Envelope_TASK {
-				id := env.GetId()
-				go w.Send(to, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "set " + id, Run: id, Method: "set", Payload: text(" set")})
-			}
+	w := runtimetest.NewWorld(main, counter, clerk, e.loop(), e.updated())
+	w.AutoRestart = true
+	w.OnMessage = func(to schemas.Identity, env *schemas.Envelope) {
+		if to.Kind == "updated" && env.GetType() == schemas.Envelope_TASK {
+			id := env.GetId()
+			go w.Send(to, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "set " + id, Run: id, Method: "set", Payload: text(" set")})
 		}
+	}
+	return w
+}
+
+// execute executes a program in a world of its own.
+func execute(t *testing.T, program []verb, by plan) (o outcome) {
+	e := &effects{done: map[string]int{}, sent: map[schemas.Ref]bool{}}
+	synctest.Test(t, func(t *testing.T) {
+		w := e.world(program)
+		w.Passivate = by.passivate
 		var points atomic.Int64
 		w.OnPoint = func(string) {
 			<-time.After(time.Duration(by.latency[int(points.Add(1))%len(by.latency)]) * 700 * time.Millisecond)
