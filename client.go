@@ -239,7 +239,7 @@ func (c *Client) request(ctx context.Context, endpoint string, in, out any, repe
 	case errors.Is(err, broker.ErrDisconnected):
 		return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("%s: the connection to NATS is lost, and is being made again; ask again", endpoint)}
 	case errors.Is(err, broker.ErrTooLarge):
-		return durable.Fail(durable.ErrTooLarge.Code, "%v", err)
+		return durable.Fail(durable.ErrTooLarge.Code, "the request %s has %d bytes, more than fits into a message of this NATS server (%d): nothing was done; perdure.Start, Signal and Update of Go take inputs up to the cap", endpoint, len(body), c.b.Conn().MaxPayload())
 	case err != nil:
 		return err
 	}

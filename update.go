@@ -1,6 +1,7 @@
 package perdure
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,14 +56,32 @@ func (c *Client) UpdateJSON(ctx context.Context, run, update, id string, input j
 	return d.Result, err
 }
 
-// update asks until there is an answer.
+// update asks until there is an answer. An input that does not fit into a request is
+// sent without one, and an answer that does not is read where it is recorded.
 func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payload) (d actors.Done, err error) {
 	in.Input, in.Codec = actors.PayloadJSON(p)
+	ref, env, err := in.message()
+	if err != nil {
+		return d, err
+	}
+	ask := func() error { return c.do(ctx, "runs.update", in, &d) }
+	if int64(len(in.Input)) > c.b.MaxMessage() {
+		ask = func() (err error) {
+			d, err = updated(ctx, c.b, c.from, ref, env)
+			return err
+		}
+	}
 	for {
 		d = actors.Done{}
-		err = c.do(ctx, "runs.update", in, &d)
+		err = ask()
 		if !errors.Is(err, durable.ErrTimeout) || ctx.Err() != nil { // a node waits for a while only
 			break
+		}
+	}
+	if err == nil && d.Truncated {
+		var ok bool
+		if d, ok, err = actors.AnswerTo(ctx, c.b, ref, env); err == nil && !ok {
+			err = durable.Fail(durable.ErrConflict.Code, "the answer to update %q of %s, which does not fit into a message, is not kept any more", in.Update, ref)
 		}
 	}
 	if err == nil && d.Error != nil {
@@ -86,19 +105,17 @@ const (
 	updateResent = 5 * time.Second
 )
 
-func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
+// message returns the message that an update is.
+func (in updateRequest) message() (schemas.Ref, *schemas.Envelope, error) {
 	ref, err := schemas.ParseRef(in.Run)
 	if err == nil {
 		err = schemas.Kind(in.Update).Validate()
 	}
 	if err != nil {
-		return nil, durable.Fail(durable.ErrInvalid.Code, "update %q: %v", in.Update, err)
-	}
-	if in.ID == "" {
-		in.ID = NewMessageID()
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "update %q: %v", in.Update, err)
 	}
 	if err := schemas.RunID(in.ID).Validate(); err != nil {
-		return nil, durable.Fail(durable.ErrInvalid.Code, "message ID of an update: %v", err)
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "message ID of an update: %v", err)
 	}
 	if len(in.Input) == 0 {
 		in.Input = json.RawMessage("null")
@@ -108,34 +125,54 @@ func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
 		p.Data, err = broker.CompactJSON(in.Input)
 	}
 	if err != nil {
-		return nil, durable.Fail(durable.ErrInvalid.Code, "input of update %q: %v", in.Update, err)
+		return ref, nil, durable.Fail(durable.ErrInvalid.Code, "input of update %q: %v", in.Update, err)
 	}
 	p.Codec = in.Codec
-	watch, err := a.node.b.Done().Watch(ctx, actors.UpdateRef(ref, in.ID))
+	return ref, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: in.ID, Run: string(ref.ID), Method: in.Update, Payload: p}, nil
+}
+
+func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
+	in.ID = cmp.Or(in.ID, NewMessageID())
+	ref, env, err := in.message()
 	if err != nil {
 		return nil, err
 	}
+	d, err := updated(ctx, a.node.b, broker.LocalDomain, ref, env)
+	if err != nil {
+		return nil, err
+	}
+	if data, err := json.Marshal(d); err == nil && int64(len(data)) > a.node.b.MaxMessage() {
+		d.Result, d.Error, d.Truncated = nil, nil, true
+	}
+	return d, nil
+}
+
+// updated sends an update, and waits for a while for the answer.
+func updated(ctx context.Context, b *broker.Broker, from string, ref schemas.Ref, env *schemas.Envelope) (d actors.Done, err error) {
+	watch, err := b.Done().Watch(ctx, actors.UpdateRef(ref, env.GetId()))
+	if err != nil {
+		return d, err
+	}
 	defer watch.Stop()
-	env := &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: in.ID, Run: string(ref.ID), Method: in.Update, Payload: p}
 	ctx, cancel := context.WithTimeout(ctx, updateAsked)
 	defer cancel()
 	for {
-		if d, ok, err := actors.AnswerTo(ctx, a.node.b, ref, env); ok || err != nil {
+		if d, ok, err := actors.AnswerTo(ctx, b, ref, env); ok || err != nil {
 			return d, err
 		}
-		accepted, err := actors.Accepted(ctx, a.node.b, ref, env)
+		accepted, err := actors.Accepted(ctx, b, ref, env)
 		if err == nil && !accepted {
-			err = actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env)
+			err = actors.Publish(ctx, b, from, ref.Identity, env)
 		}
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 		d, err := answer(ctx, watch)
 		switch {
 		case err == nil && !d.Truncated:
 			return d, nil
 		case ctx.Err() != nil:
-			return nil, durable.Fail(durable.ErrTimeout.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", in.Update, ref, in.ID)
+			return d, durable.Fail(durable.ErrTimeout.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", env.GetMethod(), ref, env.GetId())
 		}
 	}
 }

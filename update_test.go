@@ -2,6 +2,7 @@ package perdure_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -155,4 +157,40 @@ func TestUpdatesAndApprovals(t *testing.T) {
 	if _, err := perdure.Update(ctx, c, "bundle/q/q", setAddress, "x"); !errors.Is(err, durable.ErrNotFound) {
 		t.Errorf("an update of a run that never was: %v, want not_found", err)
 	}
+}
+
+// TestUpdates_LargeOnesGoByReference: what does not fit into a message, as an input
+// and as an answer, which is asked for again; and what cannot be sent says so.
+func TestUpdates_LargeOnesGoByReference(t *testing.T) {
+	t.Parallel()
+	packed := make(chan struct{})
+	node := running(t, "", perdure.Host(bundleKind(packed)))
+	ctx := testContext(t)
+	c := node.Client()
+	run, err := perdure.Start(ctx, c, bundle.At("p"), strings.Repeat("o", 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := strings.Repeat("n", 2<<20)
+	for range 2 {
+		got, err := perdure.Update(ctx, c, run.Ref(), setAddress, large, perdure.MessageID("large"))
+		if want := strings.Repeat("o", 1<<20) + " -> " + large; got != want || err != nil {
+			t.Errorf("got an answer of %d bytes and %v, want %d", len(got), err, len(want))
+		}
+	}
+	// the answer alone is large
+	got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "short")
+	if want := large + " -> short"; got != want || err != nil {
+		t.Errorf("got an answer of %d bytes and %v, want %d", len(got), err, len(want))
+	}
+	_, err = c.SignalJSON(ctx, run.Ref(), "s", "", json.RawMessage(`"`+large+`"`))
+	if !errors.Is(err, durable.ErrTooLarge) || !strings.Contains(err.Error(), "nothing was done") || !strings.Contains(err.Error(), "1048576") {
+		t.Errorf("a signal in a request that is too large: %v, want ErrTooLarge with the limit", err)
+	}
+	// any NATS client is told that there is an answer, and that it is large
+	d := answered[actors.Done](t, plain(t, node), "runs.update", fmt.Sprintf(`{"run":%q,"update":"set_address","id":"large"}`, run.Ref()))
+	if !d.Truncated || d.Status != "completed" || d.Result != nil {
+		t.Errorf("asked with a request: %+v, want an answer that is truncated", d)
+	}
+	close(packed)
 }
