@@ -106,3 +106,60 @@ func TestARunThatCarriesTooMuchFails(t *testing.T) {
 	}
 	s.idle(r.Identity)
 }
+
+// TestP18_MessagesOfEarlierGenerationsGo: large signals to a run that continues as new
+// take room for the retention time, and not for as long as the run goes on; what it
+// has not taken stays.
+func TestP18_MessagesOfEarlierGenerationsGo(t *testing.T) {
+	t.Parallel()
+	const rounds = 12
+	large := strings.Repeat("l", 600<<10)
+	loop := durable.DeclareWorkflow[int, int]("loop")
+	next, last := durable.DeclareSignal[string]("next"), durable.DeclareSignal[string]("last")
+	s := setup(t, durable.Workflow(loop, func(ctx durable.Context, n int) (int, error) {
+		if n == rounds {
+			got, err := durable.Await(ctx, last)
+			if _, err := durable.Await(ctx, next); err != nil {
+				return 0, err
+			}
+			return len(got), err
+		}
+		if _, err := durable.Await(ctx, next); err != nil {
+			return 0, err
+		}
+		return 0, durable.ContinueAsNew(ctx, n+1)
+	}))
+	s.cfg.SuspendAfter = time.Millisecond
+	s.sweeping(3 * time.Second)
+	stop := s.start()
+	r := ref("loop", "l", "l")
+	s.send(r, "", 0)
+	signal := func(id, name string) {
+		in, err := durable.Encode(large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.publish(r.Identity, &schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: id, Run: "l", Method: name, Payload: in})
+	}
+	for n := range rounds {
+		signal(string(rune('a'+n)), next.String())
+		s.until("the run has continued and waits again", func() bool {
+			entries, err := s.b.Journal().Load(s.ctx, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, status := runtime.Timeline(entries)
+			return rec.GetGeneration() == uint32(n+1) && status == schemas.Status_SUSPENDED
+		})
+	}
+	signal("last", last.String()) // in the journal of this generation, for longer than the retention
+	s.until("the objects of all messages but one are removed", func() bool {
+		return len(slices.DeleteFunc(s.blobs(), func(name string) bool { return !strings.Contains(name, "/message") })) == 1
+	})
+	signal("end", next.String())
+	if got := result[int](s, r); got != len(large) {
+		t.Errorf("the signal that was not taken had %d bytes, want %d", got, len(large))
+	}
+	s.idle(r.Identity)
+	stop()
+}

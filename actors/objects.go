@@ -111,7 +111,8 @@ func deadObjects(ctx context.Context, b *broker.Broker, id schemas.Identity) (ma
 
 // collect removes the partition's objects that are older than horizon and that
 // nothing refers to: their run has no journal, and no message that waits, no dead
-// letter and no state names them.
+// letter and no state names them. Of a run that continues as new they are those of
+// messages that earlier generations took.
 func (u *pump) collect(ctx context.Context, horizon time.Time) error {
 	b := u.host.cfg.Broker
 	names, err := b.Blobs().In(ctx, u.p)
@@ -149,8 +150,13 @@ func (u *pump) mine(ctx context.Context, kind schemas.Kind) (bool, error) {
 }
 
 func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time) error {
-	if _, ok, err := b.Journal().Last(ctx, run); ok || err != nil {
-		return err // they go with its record
+	if last, ok, err := b.Journal().Last(ctx, run); err != nil {
+		return err
+	} else if ok {
+		if last.Entry.GetRecord() != nil {
+			return nil // they go with it
+		}
+		return collectTaken(ctx, b, run, names, horizon)
 	}
 	kept, err := stateObject(ctx, b, run.Identity)
 	if err != nil {
@@ -181,6 +187,49 @@ func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []
 		// A task leaves the inbox after its run is in the journal.
 		if _, ok, err := b.Journal().Last(ctx, run); ok || err != nil {
 			return err
+		}
+		if err := b.Blobs().Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collectTaken removes the objects of messages to an open run that its journal does
+// not name any more: it has continued as new since it took them, and goes on for
+// years, maybe.
+func collectTaken(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time) error {
+	var old []string
+	for _, name := range names {
+		if !strings.HasPrefix(lastPart(name), messageBlob) {
+			continue
+		}
+		at, ok, err := b.Blobs().Stored(ctx, name)
+		if err != nil {
+			return err
+		}
+		if ok && !at.After(horizon) {
+			old = append(old, name)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	// in this order: a message leaves the inbox after its run's journal names it
+	used, err := usedObjects(ctx, b, run)
+	if err != nil {
+		return err
+	}
+	entries, err := b.Journal().Entries(ctx, run)
+	if err != nil || len(entries) == 0 || !entries[0].Entry.Replaces() || entries[len(entries)-1].Entry.GetRecord() != nil {
+		return err
+	}
+	for _, s := range entries {
+		maps.Copy(used, namedBy(map[schemas.Ref]*schemas.Entry{run: s.Entry}))
+	}
+	for _, name := range old {
+		if used[name] {
+			continue
 		}
 		if err := b.Blobs().Delete(ctx, name); err != nil {
 			return err
