@@ -194,19 +194,16 @@ func over(done <-chan struct{}) bool {
 var errSwept = errors.New("records were removed")
 
 // removeHistory removes the entries that a record keeps. They go before it: left
-// without it they would be a run that is open. Whoever dies in between leaves a
-// record with less before it, which goes with the next sweep.
+// without it they would be a run that is open. So would those of an earlier
+// generation, which a server that was killed between storing the entry that replaces
+// them and removing them has left: the record, stored without a roll-up, left them
+// there, too. Whoever dies in between leaves a record with less before it, which
+// goes with the next sweep.
 func removeHistory(ctx context.Context, b *broker.Broker, ref schemas.Ref, record schemas.Stored) error {
 	if !record.Entry.GetRecord().GetHistory() {
 		return nil
 	}
-	entries, err := b.Journal().Entries(ctx, ref)
-	for _, s := range entries {
-		if err == nil && s.Seq < record.Seq {
-			err = b.Journal().Delete(ctx, s.Seq)
-		}
-	}
-	return err
+	return b.Journal().DeleteBefore(ctx, ref, record.Seq)
 }
 
 // removeRecords removes records and what belongs to them. Its ending is Restart,

@@ -179,6 +179,26 @@ func (j *Journal) Delete(ctx context.Context, seq uint64) error {
 	return nil
 }
 
+// DeleteBefore removes the entries of a run before seq, in their order: also those
+// that a roll-up has not removed, which [Journal.Entries] does not return (P19).
+func (j *Journal) DeleteBefore(ctx context.Context, ref schemas.Ref, seq uint64) error {
+	var before []uint64
+	for m, err := range j.b.runs.scan(ctx, j.b.names.RunSubject(ref), 0) {
+		if err != nil {
+			return fmt.Errorf("list the entries of %v: %w", ref, err)
+		}
+		if m.seq < seq {
+			before = append(before, m.seq)
+		}
+	}
+	for _, q := range before {
+		if err := j.Delete(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // stored decodes a message of the journal's stream. With an error, Seq, Time
 // and, where it can be read, Ref are set all the same.
 func (j *Journal) stored(m message) (schemas.Stored, error) {
