@@ -156,8 +156,8 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	if s == nil {
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
 	}
-	if s.GetFork() != nil {
-		copied, end := x.copy(ctx, ref, mail, s.GetFork(), entries)
+	if f := copies(entries); f != nil {
+		copied, end := x.copy(ctx, ref, mail, f, entries)
 		if end != nil {
 			return end
 		}

@@ -338,9 +338,18 @@ type origin struct {
 	seed     schemas.Ref            // whose IDs the code gets
 }
 
+// copies returns what a run begins with a copy of, nil for nothing: a fork that has
+// continued as new copies no more.
+func copies(entries []schemas.Stored) *schemas.Fork {
+	if entries[0].Entry.Replaces() {
+		return nil
+	}
+	return startedOf(entries).GetFork()
+}
+
 // forks prepares the replay of a fork.
 func (r *run) forks(entries []schemas.Stored) error {
-	f := startedOf(entries).GetFork()
+	f := copies(entries)
 	if f == nil {
 		return nil
 	}

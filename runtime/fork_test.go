@@ -331,3 +331,51 @@ func TestCrashesAroundAFork(t *testing.T) {
 		}
 	}
 }
+
+// TestFork_MayContinueAsNew: its next generation is a run like any other, and copies
+// nothing.
+func TestFork_MayContinueAsNew(t *testing.T) {
+	play := func(t *testing.T, crash int) (points int) {
+		bubble(t, func(t *testing.T) {
+			broken := true
+			w := world(t, kind("loop", func(c *runtime.Context, in string) (string, error) {
+				for _, name := range []string{"first", "second"} {
+					if _, err := step(c, name+in, give("")); err != nil {
+						return "", err
+					}
+				}
+				got, err := step(c, "third"+in, func(context.Context) (*schemas.Payload, error) {
+					if broken {
+						return nil, runtime.Errorf("broken", "broken")
+					}
+					return text(fmt.Sprint(in, " done")), nil
+				})
+				if err == nil && c.Info().Generation == 0 {
+					return "", c.ContinueAsNew(text("again"))
+				}
+				return got, err
+			}))
+			r, fork := ref("loop", "a", "1"), ref("loop", "a", "1~1")
+			w.Task(r, "", nil)
+			expect(t, w, r, "error broken")
+			<-time.After(time.Hour)
+			broken = false
+			if crash > 0 {
+				w.CrashAt(runtimetest.After, len(w.Points())+crash)
+			}
+			before := len(w.Points())
+			began := time.Now()
+			w.Send(fork.Identity, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(fork.ID), Fork: &schemas.Fork{Run: r.String(), Step: "3"}})
+			rec := expect(t, w, fork, "again done")
+			if rec.GetFork().GetRun() != r.String() || rec.GetGeneration() != 1 || rec.GetStarted() < began.UnixNano() {
+				t.Errorf("the record says %v", rec)
+			}
+			settle(t, w)
+			points = len(w.Points()) - before
+		})
+		return points
+	}
+	for n := range play(t, 0) {
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) { play(t, n+1) })
+	}
+}

@@ -178,8 +178,12 @@ func (l *live) next(ctx context.Context) *Ending {
 		return l.fail(ctx, err)
 	}
 	began := r.info.Started
+	if r.fork != nil { // what its code took for its start is that of the run that it copied
+		began = r.fork.at
+	}
 	started := proto.CloneOf(r.started)
 	started.Input, started.Build = inline(r.gen.next.input), l.kind.Build // the newest goes on
+	started.Fork = forkOf(r.started)
 	e := newEntry(
 		&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: l.cfg.Node, Attempt: uint32(r.info.Attempt), StateRevision: l.rev}}},
 		&schemas.Event{Kind: &schemas.Event_Continued{Continued: &schemas.Continued{
