@@ -84,6 +84,18 @@ func (r *run) pause(id string, at int64, by *schemas.Paused) {
 	r.paused, r.pausedBy = by != nil, by
 }
 
+// paused reports whether a run is paused behind an event, if it was, or was not,
+// before it.
+func paused(was bool, e *schemas.Event) bool {
+	switch {
+	case e.GetPaused() != nil:
+		return true
+	case e.GetResumed() != nil, e.GetCancelRequested() != nil:
+		return false
+	}
+	return was || e.GetSuspended().GetPaused()
+}
+
 // carriedControl returns the pause and the cancellation of a run that continues as
 // new, as the messages that ask for them: they came when its code had returned, and
 // are for the code that goes on.

@@ -43,7 +43,7 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 	if hold.GetError() != nil {
 		return nil, DecodeError(hold.GetError())
 	}
-	permit, err := c.ask("acquire", hold)
+	permit, err := c.permit("acquire", hold)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 		}
 	}
 	if hold.GetRule() == schemas.Hold_DEBOUNCE {
-		if permit, err = c.ask("confirm", hold); err != nil {
+		if permit, err = c.permit("confirm", hold); err != nil {
 			return nil, err
 		}
 	}
@@ -78,8 +78,8 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 	return permit.GetResult(), nil
 }
 
-// ask sends a message to a limit and waits for the permit.
-func (c *Context) ask(method string, hold *schemas.Hold) (*schemas.Permit, error) {
+// permit sends a message to a limit and waits for the permit.
+func (c *Context) permit(method string, hold *schemas.Hold) (*schemas.Permit, error) {
 	c.check()
 	r := c.run
 	to, err := schemas.ParseIdentity(hold.GetLimit())

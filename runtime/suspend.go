@@ -65,9 +65,9 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	return &Ending{Kind: Suspended, Hash: l.r.started.GetInputHash()}
 }
 
-// ask reads the head while a step takes long, so that its result can still be
+// refresh reads the head while a step takes long, so that its result can still be
 // recorded when it comes (P05): what this executor knows is then fresh.
-func (l *live) ask(ctx context.Context) *Ending {
+func (l *live) refresh(ctx context.Context) *Ending {
 	head, _, err := l.cfg.Journal.Head(ctx, l.id)
 	switch {
 	case err != nil:

@@ -40,7 +40,7 @@ var table = []mutant{
 		by: []tests{memory("unblocked_before_it_waits")},
 	},
 	{
-		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/live.go",
+		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/dispatch.go",
 		old: "Due: now.Add(f.wait).UnixNano()", new: "Due: now.Add(f.wait / 2).UnixNano()",
 		by: []tests{memory("sleep_lasts|sleeps_together|delayed")},
 	},
