@@ -178,19 +178,18 @@ func TestUpdates_LargeOnesGoByReference(t *testing.T) {
 			t.Errorf("got an answer of %d bytes and %v, want %d", len(got), err, len(want))
 		}
 	}
-	// the answer alone is large
-	got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "short")
+	// the answer alone is large: any NATS client is told that there is one, and Go reads it
+	d := answered[actors.Done](t, plain(t, node), "runs.update", fmt.Sprintf(`{"run":%q,"update":"set_address","id":"s","input":"short"}`, run.Ref()))
+	if !d.Truncated || d.Status != "completed" || d.Result != nil {
+		t.Errorf("asked with a request: %+v, want an answer that is truncated", d)
+	}
+	got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "short", perdure.MessageID("s"))
 	if want := large + " -> short"; got != want || err != nil {
 		t.Errorf("got an answer of %d bytes and %v, want %d", len(got), err, len(want))
 	}
 	_, err = c.SignalJSON(ctx, run.Ref(), "s", "", json.RawMessage(`"`+large+`"`))
 	if !errors.Is(err, durable.ErrTooLarge) || !strings.Contains(err.Error(), "nothing was done") || !strings.Contains(err.Error(), "1048576") {
 		t.Errorf("a signal in a request that is too large: %v, want ErrTooLarge with the limit", err)
-	}
-	// any NATS client is told that there is an answer, and that it is large
-	d := answered[actors.Done](t, plain(t, node), "runs.update", fmt.Sprintf(`{"run":%q,"update":"set_address","id":"large"}`, run.Ref()))
-	if !d.Truncated || d.Status != "completed" || d.Result != nil {
-		t.Errorf("asked with a request: %+v, want an answer that is truncated", d)
 	}
 	close(packed)
 }
