@@ -81,6 +81,7 @@ var (
 	trip         = durable.DeclareWorkflow[int, string]("trip")
 	onward       = durable.DeclareSignal[string]("onward")
 	follow       = durable.DeclareWorkflow[string, string]("follow")
+	tale         = durable.DeclareWorkflow[int, string]("tale")
 	deadly       = durable.DeclareWorkflow[durable.None, durable.None]("deadly")
 )
 
@@ -104,6 +105,7 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 		durable.Workflow(deadly, s.deadly),
 		durable.Workflow(trip, s.trip),
 		durable.Workflow(follow, s.follow),
+		durable.Workflow(tale, s.tale, durable.Build(c.Build)),
 		durable.Workflow(press, s.press, durable.Concurrency(pressMax)),
 		agents.New(weather,
 			agents.Instructions("You answer questions about the weather."),
@@ -267,6 +269,19 @@ func (s shop) follow(ctx durable.Context, run string) (string, error) {
 		return "", err
 	}
 	return durable.Step(ctx, "arrive", s.step("arrive", to))
+}
+
+// tale has steps that another build would not replay, and sleeps after each.
+func (s shop) tale(ctx durable.Context, chapters int) (string, error) {
+	for range chapters {
+		if _, err := durable.Step(ctx, s.build, s.step("write", s.build)); err != nil {
+			return "", err
+		}
+		if err := durable.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return "", err
+		}
+	}
+	return s.build, nil
 }
 
 // deadly kills its process, unless the build is a mended one.

@@ -37,6 +37,8 @@ type activation struct {
 	sought   bool              // first is known to be in the inbox
 	restarts int               // in a row
 	due      []expired         // records to remove between two runs
+	lent     *lent             // while busy with what another node executes; nil for none
+	stalled  bool              // it is halted for a build
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
 }
 
@@ -62,6 +64,9 @@ type loaded struct {
 // again makes an activation look for work after a pause.
 type again struct{}
 
+// rebuilt says that other nodes have other builds than before.
+type rebuilt struct{}
+
 // expire asks for the oldest records of the identity to be removed, in order.
 type expire struct{ records []expired }
 
@@ -86,6 +91,17 @@ func (a *activation) receive(msg any) {
 		a.refused(m)
 	case again:
 		a.busy = false
+	case repaid:
+		a.repaid(m)
+	case done:
+		a.take(func(it *item) bool { return slices.Contains(m.items, it) })
+		return
+	case rebuilt:
+		if !a.halted || !a.stalled {
+			return
+		}
+		ref := a.id.Run(a.parked)
+		a.halted, a.open, a.asleep = false, &ref, false
 	case expire:
 		a.received++
 		a.expire(m)
@@ -95,8 +111,11 @@ func (a *activation) receive(msg any) {
 		return
 	}
 	a.next()
-	if _, over := msg.(ended); over && a.kind.OncePerKey && a.open == nil && !a.halted {
-		a.leave() // a workflow's key has one run: nothing more is likely to come
+	switch msg.(type) {
+	case ended, repaid:
+		if a.kind.OncePerKey && a.open == nil && !a.halted {
+			a.leave() // a workflow's key has one run: nothing more is likely to come
+		}
 	}
 }
 
@@ -120,6 +139,11 @@ func (a *activation) accept(it *item) {
 		it.run = schemas.RunID(env.GetId())
 	}
 	a.items = append(a.items, it)
+	if a.lent != nil {
+		a.pump.lighten(it)
+		a.lent.add(it)
+		return
+	}
 	if a.halted && a.parked == it.run && it.unparks() {
 		ref := a.id.Run(it.run)
 		a.halted, a.open, a.asleep = false, &ref, false

@@ -15,7 +15,7 @@ import (
 // be acknowledged.
 func (a *activation) conclude(m ended) []*item {
 	log := a.pump.host.cfg.Log
-	if m.end.Kind != runtime.Restart {
+	if m.end.Kind != runtime.Restart && m.end.Kind != runtime.Elsewhere {
 		a.restarts = 0
 	}
 	if a.pressed {
@@ -63,8 +63,14 @@ func (a *activation) conclude(m ended) []*item {
 				a.pump.lighten(it)
 			}
 		}
+	case runtime.Elsewhere:
+		if b := a.pump.borrowed; b != nil {
+			b.Drain() // its owner lends it to the next
+			break
+		}
+		a.lend(m.end.Build)
 	case runtime.Parked, runtime.Stopped:
-		a.parked = ""
+		a.parked, a.stalled = "", errors.Is(m.end.Err, runtime.ErrStalled)
 		if m.end.Kind == runtime.Parked {
 			a.parked = m.run
 		}

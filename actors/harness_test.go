@@ -50,15 +50,7 @@ func setupWith(t *testing.T, change func(*broker.Config), kinds ...*runtime.Kind
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	t.Cleanup(cancel)
 	s := &bench{t: t, ctx: ctx, kinds: kinds, log: &logBuffer{}}
-	var names []schemas.Kind
-	for _, k := range kinds {
-		names = append(names, k.Name)
-	}
-	s.b = brokertest.Open(t, brokertest.Kinds(names...), func(c *broker.Config) {
-		c.Partitions, c.DuplicateWindow = 4, duplicateWindow
-		c.Fault = s.at
-		change(c)
-	})
+	s.b = brokertest.Open(t, s.config, change)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the host said:\n%s", s.log)
@@ -66,6 +58,15 @@ func setupWith(t *testing.T, change func(*broker.Config), kinds ...*runtime.Kind
 	})
 	s.cfg = actors.Config{Broker: s.b, Node: "node", Log: slog.New(slog.NewTextHandler(s.log, nil)), Grace: 5 * time.Second}
 	return s
+}
+
+// config is the namespace's.
+func (s *bench) config(c *broker.Config) {
+	for _, k := range s.kinds {
+		c.Kinds = append(c.Kinds, k.Name)
+	}
+	c.Partitions, c.DuplicateWindow = 4, duplicateWindow
+	c.Fault = s.at
 }
 
 func (s *bench) at(p broker.FaultPoint) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,6 +121,8 @@ type Host struct {
 	ready  chan struct{}
 	once   sync.Once
 	held   *held
+	loans  loans
+	work   context.Context // of everything that runs; set by Run
 
 	mu    sync.Mutex
 	pumps map[schemas.Partition]*pump
@@ -139,13 +143,14 @@ func NewHost(cfg Config) (*Host, error) {
 		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
 		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes},
 		pumps: map[schemas.Partition]*pump{},
+		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
-		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered,
+		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}
 	return h, nil
 }
@@ -184,7 +189,7 @@ func (h *Host) Join(ctx context.Context) error {
 		}
 	}
 	m, err := cluster.Join(ctx, cluster.Config{
-		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names,
+		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names, Builds: h.builds(),
 		Embedded: b.Embedded(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
 	})
 	if err != nil {
@@ -194,17 +199,42 @@ func (h *Host) Join(ctx context.Context) error {
 	return nil
 }
 
+// builds are the builds of the kinds that name theirs.
+func (h *Host) builds() (all []*schemas.Build) {
+	for _, k := range h.kinds {
+		if k.Build == "" {
+			continue
+		}
+		b := &schemas.Build{Kind: string(k.Name), Name: k.Build}
+		for _, o := range k.Older {
+			b.Older = append(b.Older, o.Build)
+		}
+		all = append(all, b)
+	}
+	slices.SortFunc(all, func(a, b *schemas.Build) int { return strings.Compare(a.GetKind(), b.GetKind()) })
+	return all
+}
+
 // Run takes work until ctx ends, then leaves: it stops taking, lets steps in
 // flight end within the grace time, and hands its partitions over.
 func (h *Host) Run(ctx context.Context) error {
 	defer h.system.shutdown()
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(errStopped)
+	h.work = work
+	serve, err := h.cfg.Broker.Serve(ctx, h.cfg.Node, func(data []byte) []byte { return h.asked(work, data) })
+	if err != nil {
+		return errors.Join(err, h.leave(stop))
+	}
+	defer serve()
 	for {
 		select {
+		case <-h.member.BuildsChanged():
+			h.rebuilt()
 		case c, ok := <-h.member.Changes():
 			if !ok {
 				stop(errStopped)
+				h.loans.close()
 				h.wg.Wait()
 				return h.member.Err()
 			}
@@ -238,6 +268,7 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 	}()
 	err := h.member.Leave(ctx)
 	stop(errStopped)
+	h.loans.close()
 	h.wg.Wait()
 	<-done
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -259,7 +290,9 @@ func (h *Host) change(ctx context.Context, c cluster.Change) {
 	if c.Lease == nil {
 		return
 	}
-	p := newPump(ctx, h, c.Partition, c.Lease)
+	o := &owned{Lease: c.Lease}
+	p := newPump(ctx, h, c.Partition, o)
+	o.pump = p
 	if old != nil {
 		p.before = old.done
 	}

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/perdure/perdure/broker"
-	"github.com/perdure/perdure/cluster"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -21,16 +19,17 @@ import (
 type pump struct {
 	host   *Host
 	p      schemas.Partition
-	lease  *cluster.Lease
-	feed   *broker.Feed
+	lease  tenure
+	feed   feed
 	ctx    context.Context         // of everything that runs for the partition
 	stop   context.CancelCauseFunc // and why
 	done   chan struct{}
-	before <-chan struct{} // done of the partition's last pump, nil for none
+	before <-chan struct{} // done of the last pump of the same, nil for none
 	work   work            // executions with their acknowledgements, reads, pauses, the sweep
 	held   share           // messages received and not acknowledged
 	routed atomic.Uint64   // number of the last message that reached its mailbox
 
+	borrowed  *borrowed // the tenure, if it is one identity's
 	collected time.Time // when objects were last looked through; the sweep's
 
 	mu          sync.Mutex // guards what follows
@@ -45,7 +44,7 @@ type place struct {
 	last time.Time // when the last was
 }
 
-func newPump(ctx context.Context, h *Host, p schemas.Partition, lease *cluster.Lease) *pump {
+func newPump(ctx context.Context, h *Host, p schemas.Partition, lease tenure) *pump {
 	u := &pump{host: h, p: p, lease: lease, held: share{of: h.held}, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
 	u.ctx, u.stop = context.WithCancelCause(ctx)
 	return u
@@ -117,18 +116,18 @@ func (u *pump) giveUp(err error, draining bool) {
 				log.Warn("the consumer of a partition could not be removed; its next owner does it", "error", err)
 			}
 		}
-		if err := u.lease.Release(ctx); err != nil {
+		if err := u.lease.handOver(ctx); err != nil {
 			log.Warn("a partition could not be handed over; its next owner waits for the lease", "error", err)
 		}
 	default:
 		if u.feed != nil {
 			u.feed.Stop()
 		}
-		if errors.Is(err, errStopped) {
+		if errors.Is(err, errStopped) && u.borrowed == nil {
 			return
 		}
 		log.Debug("a partition is begun again", "why", err)
-		if err := u.host.member.Again(ctx, u.p, u.lease.Epoch()); err != nil {
+		if err := u.lease.drop(ctx); err != nil {
 			log.Warn("a partition was lost", "error", err)
 		}
 	}
@@ -144,12 +143,11 @@ func (u *pump) draining() bool {
 }
 
 func (u *pump) pump() error {
-	feed, err := u.host.cfg.Broker.Inbox().Take(u.ctx, u.p, u.lease.Epoch())
+	feed, err := u.lease.take(u.ctx)
 	if err != nil {
 		return fmt.Errorf("take partition %s: %w", u.p, err)
 	}
 	u.feed = feed
-	u.host.once.Do(func() { close(u.host.ready) })
 	pull, cancel := context.WithCancel(u.ctx)
 	defer cancel()
 	stop := make(chan struct{})
@@ -161,7 +159,9 @@ func (u *pump) pump() error {
 		case <-stop:
 		}
 	}()
-	u.work.begin(func() { u.sweep(pull) })
+	if o, ok := u.lease.(*owned); ok {
+		u.work.begin(func() { u.sweep(pull, o.feed) })
+	}
 	u.work.begin(func() { u.passivateIdle(pull) })
 	for {
 		u.host.held.room(pull)
@@ -258,7 +258,19 @@ func (u *pump) passivate(id schemas.Identity, received uint64) bool {
 		return false
 	}
 	delete(u.activations, id)
+	if u.borrowed != nil {
+		u.borrowed.Drain() // there was nothing else
+	}
 	return true
+}
+
+// rebuilt tells the activations that other nodes have other builds.
+func (u *pump) rebuilt() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, pl := range u.activations {
+		pl.addr.tell(rebuilt{})
+	}
 }
 
 // ack acknowledges messages, confirmed by the server; this is the only place

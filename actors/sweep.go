@@ -18,7 +18,7 @@ import (
 // message of the run can still be on its way.
 
 // sweep removes old records from time to time, until ctx ends.
-func (u *pump) sweep(ctx context.Context) {
+func (u *pump) sweep(ctx context.Context, feed *broker.Feed) {
 	t := time.NewTicker(u.host.cfg.SweepEvery)
 	defer t.Stop()
 	for {
@@ -32,19 +32,19 @@ func (u *pump) sweep(ctx context.Context) {
 				u.host.cfg.Log.Warn("old dead letters could not be removed", "error", err)
 			}
 		}
-		if err := u.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+		if err := u.sweepOnce(ctx, feed); err != nil && ctx.Err() == nil {
 			u.host.cfg.Log.Warn("old records could not be removed", "partition", u.p.String(), "error", err)
 		}
 	}
 }
 
-func (u *pump) sweepOnce(ctx context.Context) error {
+func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 	b := u.host.cfg.Broker
 	mark, err := b.Inbox().Mark(ctx)
 	if err != nil {
 		return err
 	}
-	if ok, err := u.feed.CaughtUp(ctx, mark, u.routed.Load()); err != nil || !ok {
+	if ok, err := feed.CaughtUp(ctx, mark, u.routed.Load()); err != nil || !ok {
 		return err // next time
 	}
 	skew, err := b.ClockSkew(ctx)

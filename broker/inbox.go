@@ -107,14 +107,24 @@ func (b *Broker) publishRetrying(ctx context.Context, msg *nats.Msg, nobody func
 
 // Read reads a waiting message again; ok is false when it is there no more.
 func (i *Inbox) Read(ctx context.Context, seq uint64) (d Delivery, ok bool, err error) {
-	m, ok, err := i.b.inbox.get(ctx, query{Seq: seq})
+	return i.Fetch(ctx, false, seq)
+}
+
+// Fetch reads a message that was delivered by [Feed.Next] of another process, of the
+// timers' stream or of the inbox's; ok is false when it is there no more.
+func (i *Inbox) Fetch(ctx context.Context, timer bool, seq uint64) (d Delivery, ok bool, err error) {
+	r := i.b.inbox
+	if timer {
+		r = i.b.timers
+	}
+	m, ok, err := r.get(ctx, query{Seq: seq})
 	if err != nil {
-		return Delivery{}, false, fmt.Errorf("read inbox message %d: %w", seq, err)
+		return Delivery{}, false, fmt.Errorf("read message %d of %s: %w", seq, r.stream, err)
 	}
 	if !ok {
 		return Delivery{}, false, nil
 	}
-	return i.b.delivery(i.b.inbox.stream, m), true, nil
+	return i.b.delivery(r.stream, m), true, nil
 }
 
 // A Mark is how far the inbox and its timers had come at a moment.

@@ -191,6 +191,9 @@ func (n Names) doneFilter(kind schemas.Kind) string { return n.ns + ".done." + s
 // Node is where a node answers probes.
 func (n Names) Node(id string) string { return n.ns + ".node." + schemas.EncodeToken(id) }
 
+// NodeAsk is the subject on which a node is asked for something by other nodes.
+func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
+
 // API is where requests of this name go, e.g. "runs.get".
 func (n Names) API(name string) string { return n.ns + ".api." + name }
 

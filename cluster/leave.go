@@ -47,7 +47,11 @@ func (m *Member) handOver(ctx context.Context) error {
 			held = append(held, l)
 		}
 	}
+	guests := m.guestList()
 	m.mu.Unlock()
+	for _, g := range guests {
+		g.Drain()
+	}
 	for i, l := range held {
 		select {
 		case <-l.lost:
@@ -55,6 +59,15 @@ func (m *Member) handOver(ctx context.Context) error {
 			return m.Err()
 		case <-ctx.Done():
 			return fmt.Errorf("%d of %d partitions were not released in time: %w", len(held)-i, len(held), ctx.Err())
+		}
+	}
+	for i, g := range guests {
+		select {
+		case <-g.lost:
+		case <-m.life.Done():
+			return m.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d borrowed identities were not given back in time: %w", len(guests)-i, len(guests), ctx.Err())
 		}
 	}
 	if told != nil && !final(told) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -24,6 +25,8 @@ type Member struct {
 	wake     chan struct{} // capacity 1: what should be owned may have changed
 	renew    chan struct{} // capacity 1: the own key is to be written now
 	turn     chan struct{} // capacity 1: the right to write the own key
+	builds   atomic.Pointer[Builds]
+	rebuilt  chan struct{} // capacity 1: builds may have changed
 
 	life       context.Context
 	end        context.CancelFunc
@@ -34,6 +37,7 @@ type Member struct {
 
 	mu       sync.Mutex
 	roster   roster
+	guests   map[schemas.Partition]map[*Guest]struct{}
 	own      ownKey
 	leaving  bool
 	patience time.Duration      // elapsed time until which nothing is taken from the dead
@@ -57,6 +61,7 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 		cfg: cfg, keys: keysOf(cfg.Pool), changes: newQueue(), roster: newRoster(cfg.Partitions), started: time.Now().UnixNano(),
 		writes: make(chan struct{}, writesAtATime), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		left: make(chan struct{}), stopAnswer: func() {}, abort: func() {},
+		rebuilt: make(chan struct{}, 1), guests: map[schemas.Partition]map[*Guest]struct{}{},
 	}
 	m.standing.store, m.standing.clock = cfg.Store, cfg.clock
 	m.standing.session.Store(cfg.Store.Session())
@@ -91,6 +96,9 @@ func (m *Member) join(ctx context.Context) error {
 	}
 	m.stopAnswer = stop
 	if err := m.checkClock(ctx); err != nil {
+		return err
+	}
+	if err := m.dateBuilds(ctx); err != nil {
 		return err
 	}
 	if err := m.announceFirst(ctx); err != nil {
@@ -210,7 +218,7 @@ func (m *Member) observe(c broker.LeaseChange) {
 
 func (m *Member) observePeer(node string, record *schemas.Member, rev uint64) {
 	before, known := m.roster.peers[node]
-	m.roster.setPeer(node, record, rev)
+	m.setPeer(node, record, rev)
 	switch {
 	case record != nil && (!known || string(before.record.GetNonce()) != string(record.GetNonce())):
 		m.cfg.Log.Info("a member joined", "node", node, "version", record.GetVersion())

@@ -219,6 +219,7 @@ func (m *Member) noteOwner(p schemas.Partition, owner *schemas.Owner, rev uint64
 	if l := s.lease; l != nil && (!bytes.Equal(s.owner.GetNonce(), m.cfg.Nonce) || s.owner.GetEpoch() != l.epoch) {
 		m.lose(p)
 	}
+	m.endGuests(p)
 }
 
 // gain gives this member the lease of an epoch that it has won. m.mu is held.
@@ -243,6 +244,9 @@ func (m *Member) lose(p schemas.Partition) {
 func (m *Member) loseAll() {
 	for p := range m.roster.slots {
 		m.lose(schemas.Partition(p))
+	}
+	for _, g := range m.guestList() {
+		g.end()
 	}
 }
 

@@ -27,10 +27,10 @@ type ownKey struct {
 func (m *Member) record() *schemas.Member {
 	r := &schemas.Member{
 		Id: m.cfg.Node, Nonce: m.cfg.Nonce, Embedded: m.cfg.Embedded, Started: m.started,
-		Kinds: m.cfg.Kinds, Version: m.cfg.Version,
+		Kinds: m.cfg.Kinds, Version: m.cfg.Version, Builds: m.cfg.Builds,
 	}
 	if m.leaving || m.refusing {
-		r.Kinds = nil // alive, and owns nothing more
+		r.Kinds, r.Builds = nil, nil // alive, and takes nothing more
 	}
 	return r
 }
@@ -112,7 +112,7 @@ func (m *Member) write(ctx context.Context) (done bool, err error) {
 	if m.own.expelled {
 		m.own.expelled, m.patience = false, m.cfg.clock()+rejoinGrace
 	}
-	m.roster.setPeer(m.cfg.Node, record, out.Seq)
+	m.setPeer(m.cfg.Node, record, out.Seq)
 	// The key lives for the lease's time from when it was stored, which is
 	// after it was sent.
 	m.standing.until.Store(int64(sent + m.cfg.LeaseTTL))
@@ -161,7 +161,7 @@ func (m *Member) expelled(why string) {
 	m.own.rev, m.own.echo, m.own.silent = 0, 0, 0
 	m.own.expelled = true
 	m.standing.until.Store(0)
-	m.roster.setPeer(m.cfg.Node, nil, 0)
+	m.setPeer(m.cfg.Node, nil, 0)
 	if !m.leaving {
 		m.cfg.Log.Warn("this node was taken for dead; it drops its partitions and joins again", "node", m.cfg.Node, "why", why)
 	}
@@ -177,7 +177,7 @@ func (m *Member) observeOwn(record *schemas.Member, rev uint64) {
 	}
 	if m.own.rev == 0 {
 		// Before this member has a key: a namesake, or its end.
-		m.roster.setPeer(m.cfg.Node, record, rev)
+		m.setPeer(m.cfg.Node, record, rev)
 		return
 	}
 	if rev > m.own.rev {

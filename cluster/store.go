@@ -58,14 +58,18 @@ func (s onBroker) Session() uint64 {
 const (
 	memberPrefix = "member."
 	ownerPrefix  = "owner."
+	buildPrefix  = "build."
 )
 
 // keys names the keys of a pool.
-type keys struct{ members, owners string } // prefixes, with their last dots
+type keys struct{ members, owners, builds string } // prefixes, with their last dots
 
-func keysOf(pool string) keys { return keys{memberPrefix + pool + ".", ownerPrefix + pool + "."} }
+func keysOf(pool string) keys {
+	return keys{memberPrefix + pool + ".", ownerPrefix + pool + ".", buildPrefix + pool + "."}
+}
 
 func (k keys) member(node string) string        { return k.members + schemas.EncodeToken(node) }
+func (k keys) build(kind string) string         { return k.builds + kind }
 func (k keys) owner(p schemas.Partition) string { return k.owners + p.String() }
 func (k keys) parseMember(key string) (node string, ok bool) {
 	token, ok := strings.CutPrefix(key, k.members)

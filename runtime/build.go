@@ -1,9 +1,58 @@
 package runtime
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/perdure/perdure/schemas"
 )
+
+// Deployed says which builds of kinds the nodes have that may take over from each
+// other. It is asked before every run.
+type Deployed interface {
+	// Newest returns the build that begins runs of a kind, "" where none is named.
+	Newest(kind schemas.Kind) string
+	// Elsewhere reports whether another node has a build of a kind.
+	Elsewhere(kind schemas.Kind, build string) bool
+}
+
+// begins returns the build of which a new run is: the newest of all that are
+// deployed, or the one that a fork names. The ending says that another node has it.
+func (x *Executor) begins(fork *schemas.Fork) (build string, end *Ending) {
+	if named := fork.GetBuild(); named != "" {
+		return named, x.elsewhere(named)
+	}
+	build = x.newest()
+	if _, err := x.kind.build(build); err == nil {
+		return build, nil
+	}
+	if end := x.elsewhere(build); end != nil {
+		return "", end
+	}
+	return x.kind.Build, nil // whoever had a newer one has just gone
+}
+
+// newest returns the build that begins runs of the executor's kind.
+func (x *Executor) newest() string {
+	if x.cfg.Deployed == nil {
+		return x.kind.Build
+	}
+	return cmp.Or(x.cfg.Deployed.Newest(x.kind.Name), x.kind.Build)
+}
+
+// elsewhere returns the ending of a run of a build that another node has, and this one
+// has not.
+func (x *Executor) elsewhere(build string) *Ending {
+	if x.cfg.Deployed == nil {
+		return nil
+	}
+	_, err := x.kind.build(build)
+	if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) {
+		return nil
+	}
+	return &Ending{Kind: Elsewhere, Build: build, Err: err}
+}
 
 // build returns the code that continues a run which a build has begun. One that was
 // begun by no build of a name is continued by the newest if none of the others has

@@ -50,15 +50,19 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if x.open != (schemas.Ref{}) {
 		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
+	fork := t.Envelope.GetFork()
+	build, end := x.begins(fork)
+	if end != nil && !asks.terminate {
+		return end
+	}
 	started := &schemas.Started{
 		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashInput(t.Envelope),
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
-		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(), Build: x.kind.Build,
+		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(), Build: build,
 	}
 	if asks.terminate {
 		return x.terminate(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()))
 	}
-	fork := t.Envelope.GetFork()
 	if fork != nil {
 		c, err := x.source(ctx, fork)
 		var wrong *Error
@@ -131,6 +135,9 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	}
 	if mail.asks().terminate {
 		return x.terminate(ctx, ref, mail, entries)
+	}
+	if end := x.elsewhere(startedOf(entries).GetBuild()); end != nil {
+		return end
 	}
 	events := last.Entry.GetEvents()
 	e, leave, end := x.reclaim(ctx, ref, entries, mail)

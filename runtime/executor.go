@@ -42,6 +42,9 @@ type Config struct {
 	// parked so.
 	MaxCrashes int
 
+	// Deployed is what other nodes have; nil: there are none.
+	Deployed Deployed
+
 	// Answered, if not nil, is told the answers to updates, once they are recorded,
 	// and those that are refused. It may be called again with the same.
 	Answered func(ref schemas.Ref, answer *schemas.UpdateCompleted)
@@ -68,6 +71,9 @@ const (
 	Parked
 	// Behind: another run of the identity is open and goes first.
 	Behind
+	// Elsewhere: the run goes on, or begins, with a build of the kind's code that
+	// another node has, and this one has not. Its messages stay.
+	Elsewhere
 	// Restart: the activation begins again from what is stored.
 	Restart
 	// Lost: the partition is, or may be, somebody else's; it is dropped.
@@ -85,6 +91,7 @@ type Ending struct {
 	Open   schemas.Ref     // Behind: the run that goes first
 	Asleep bool            // Behind: it is suspended, and waits for a message
 	Next   bool            // Behind: it has not begun, and interrupted the last one
+	Build  string          // Elsewhere: which
 	Hash   []byte          // Finished, Suspended, Continued: of the run's input
 	Err    error           // why, for people; nil for Finished, Suspended and Continued
 }

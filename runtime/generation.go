@@ -182,7 +182,7 @@ func (l *live) next(ctx context.Context) *Ending {
 		began = r.fork.at
 	}
 	started := proto.CloneOf(r.started)
-	started.Input, started.Build = inline(r.gen.next.input), l.kind.Build // the newest goes on
+	started.Input, started.Build = inline(r.gen.next.input), l.newest() // goes on
 	started.Fork = forkOf(r.started)
 	e := newEntry(
 		&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: l.cfg.Node, Attempt: uint32(r.info.Attempt), StateRevision: l.rev}}},

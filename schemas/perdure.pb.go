@@ -722,6 +722,7 @@ type Fork struct {
 	Uncancelled   bool                   `protobuf:"varint,3,opt,name=uncancelled,proto3" json:"uncancelled,omitempty"` // what came before it was cancelled is copied
 	Results       []*ForkResult          `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`          // in the place of those that were recorded
 	Segments      []*ForkSegment         `protobuf:"bytes,5,rep,name=segments,proto3" json:"segments,omitempty"`        // of Started: whose the copied events are, in order
+	Build         string                 `protobuf:"bytes,6,opt,name=build,proto3" json:"build,omitempty"`              // that it is a run of; empty: the newest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,6 +790,13 @@ func (x *Fork) GetSegments() []*ForkSegment {
 		return x.Segments
 	}
 	return nil
+}
+
+func (x *Fork) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 // ForkResult is what a step of a fork came to, whatever it was.
@@ -4531,6 +4539,7 @@ type Member struct {
 	Started       int64                  `protobuf:"varint,4,opt,name=started,proto3" json:"started,omitempty"`   // Unix nanoseconds
 	Kinds         []string               `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"` // of kinds that name them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4607,6 +4616,128 @@ func (x *Member) GetVersion() string {
 	return ""
 }
 
+func (x *Member) GetBuilds() []*Build {
+	if x != nil {
+		return x.Builds
+	}
+	return nil
+}
+
+// Build is a name for the code of a kind that a node has.
+type Build struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`    // of the code that begins runs there
+	Older         []string               `protobuf:"bytes,3,rep,name=older,proto3" json:"older,omitempty"`  // of code that only continues those which it began
+	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"` // when a node of the pool first had name for this, Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Build) Reset() {
+	*x = Build{}
+	mi := &file_perdure_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Build) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Build) ProtoMessage() {}
+
+func (x *Build) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Build.ProtoReflect.Descriptor instead.
+func (*Build) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Build) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Build) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Build) GetOlder() []string {
+	if x != nil {
+		return x.Older
+	}
+	return nil
+}
+
+func (x *Build) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+// Builds is which builds of a kind nodes of a pool had for new runs, in the order
+// in which they came.
+type Builds struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Builds        []*Build               `protobuf:"bytes,1,rep,name=builds,proto3" json:"builds,omitempty"` // without kind and older
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Builds) Reset() {
+	*x = Builds{}
+	mi := &file_perdure_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Builds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Builds) ProtoMessage() {}
+
+func (x *Builds) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Builds.ProtoReflect.Descriptor instead.
+func (*Builds) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *Builds) GetBuilds() []*Build {
+	if x != nil {
+		return x.Builds
+	}
+	return nil
+}
+
 // Owner says which incarnation owns a partition, and in which epoch.
 type Owner struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4619,7 +4750,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4631,7 +4762,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4644,7 +4775,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Owner) GetNode() string {
@@ -4680,7 +4811,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4692,7 +4823,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4705,7 +4836,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4727,6 +4858,507 @@ func (x *Namespace) GetCreated() int64 {
 		return x.Created
 	}
 	return 0
+}
+
+// Loan says which identity the owner of a partition has lent, so that another node
+// which has the code executes it.
+type Loan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`   // the owner
+	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"` // its incarnation
+	Partition     uint32                 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Number        uint64                 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"` // of the loan, ascending within an incarnation
+	Kind          string                 `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	Borrower      []byte                 `protobuf:"bytes,8,opt,name=borrower,proto3" json:"borrower,omitempty"` // the incarnation that it is lent to
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loan) Reset() {
+	*x = Loan{}
+	mi := &file_perdure_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loan) ProtoMessage() {}
+
+func (x *Loan) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loan.ProtoReflect.Descriptor instead.
+func (*Loan) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Loan) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Loan) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Loan) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Loan) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Loan) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Loan) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Loan) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Loan) GetBorrower() []byte {
+	if x != nil {
+		return x.Borrower
+	}
+	return nil
+}
+
+// LoanRequest is what owner and borrower ask of each other about a loan.
+type LoanRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Loan  *Loan                  `protobuf:"bytes,1,opt,name=loan,proto3" json:"loan,omitempty"`
+	// Types that are valid to be assigned to Ask:
+	//
+	//	*LoanRequest_Items
+	//	*LoanRequest_Recall
+	//	*LoanRequest_Acks
+	//	*LoanRequest_Return
+	Ask           isLoanRequest_Ask `protobuf_oneof:"ask"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanRequest) Reset() {
+	*x = LoanRequest{}
+	mi := &file_perdure_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanRequest) ProtoMessage() {}
+
+func (x *LoanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
+func (*LoanRequest) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *LoanRequest) GetLoan() *Loan {
+	if x != nil {
+		return x.Loan
+	}
+	return nil
+}
+
+func (x *LoanRequest) GetAsk() isLoanRequest_Ask {
+	if x != nil {
+		return x.Ask
+	}
+	return nil
+}
+
+func (x *LoanRequest) GetItems() *LoanItems {
+	if x != nil {
+		if x, ok := x.Ask.(*LoanRequest_Items); ok {
+			return x.Items
+		}
+	}
+	return nil
+}
+
+func (x *LoanRequest) GetRecall() *LoanRecall {
+	if x != nil {
+		if x, ok := x.Ask.(*LoanRequest_Recall); ok {
+			return x.Recall
+		}
+	}
+	return nil
+}
+
+func (x *LoanRequest) GetAcks() *LoanAcks {
+	if x != nil {
+		if x, ok := x.Ask.(*LoanRequest_Acks); ok {
+			return x.Acks
+		}
+	}
+	return nil
+}
+
+func (x *LoanRequest) GetReturn() *LoanReturn {
+	if x != nil {
+		if x, ok := x.Ask.(*LoanRequest_Return); ok {
+			return x.Return
+		}
+	}
+	return nil
+}
+
+type isLoanRequest_Ask interface {
+	isLoanRequest_Ask()
+}
+
+type LoanRequest_Items struct {
+	Items *LoanItems `protobuf:"bytes,2,opt,name=items,proto3,oneof"` // of the owner: it lends, or has more messages
+}
+
+type LoanRequest_Recall struct {
+	Recall *LoanRecall `protobuf:"bytes,3,opt,name=recall,proto3,oneof"` // of the owner: stop, and give back
+}
+
+type LoanRequest_Acks struct {
+	Acks *LoanAcks `protobuf:"bytes,4,opt,name=acks,proto3,oneof"` // of the borrower: these are done with
+}
+
+type LoanRequest_Return struct {
+	Return *LoanReturn `protobuf:"bytes,5,opt,name=return,proto3,oneof"` // of the borrower: nothing of the identity runs there
+}
+
+func (*LoanRequest_Items) isLoanRequest_Ask() {}
+
+func (*LoanRequest_Recall) isLoanRequest_Ask() {}
+
+func (*LoanRequest_Acks) isLoanRequest_Ask() {}
+
+func (*LoanRequest_Return) isLoanRequest_Ask() {}
+
+// LoanItems are messages of the identity, in the order in which they came.
+type LoanItems struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"` // index of the first, from 0 for the loan's first message
+	Items         []*LoanItem            `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanItems) Reset() {
+	*x = LoanItems{}
+	mi := &file_perdure_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanItems) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanItems) ProtoMessage() {}
+
+func (x *LoanItems) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
+func (*LoanItems) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *LoanItems) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *LoanItems) GetItems() []*LoanItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// LoanItem is where a message is stored.
+type LoanItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Timer         bool                   `protobuf:"varint,1,opt,name=timer,proto3" json:"timer,omitempty"` // in the stream of the timers, otherwise in that of the inbox
+	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanItem) Reset() {
+	*x = LoanItem{}
+	mi := &file_perdure_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanItem) ProtoMessage() {}
+
+func (x *LoanItem) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
+func (*LoanItem) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *LoanItem) GetTimer() bool {
+	if x != nil {
+		return x.Timer
+	}
+	return false
+}
+
+func (x *LoanItem) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+type LoanRecall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanRecall) Reset() {
+	*x = LoanRecall{}
+	mi := &file_perdure_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanRecall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanRecall) ProtoMessage() {}
+
+func (x *LoanRecall) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
+func (*LoanRecall) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{59}
+}
+
+// LoanAcks are messages to be acknowledged.
+type LoanAcks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []uint64               `protobuf:"varint,1,rep,packed,name=items,proto3" json:"items,omitempty"` // indices
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanAcks) Reset() {
+	*x = LoanAcks{}
+	mi := &file_perdure_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanAcks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanAcks) ProtoMessage() {}
+
+func (x *LoanAcks) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
+func (*LoanAcks) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *LoanAcks) GetItems() []uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+type LoanReturn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanReturn) Reset() {
+	*x = LoanReturn{}
+	mi := &file_perdure_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanReturn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanReturn) ProtoMessage() {}
+
+func (x *LoanReturn) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
+func (*LoanReturn) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{61}
+}
+
+// LoanAnswer is the answer to every LoanRequest.
+type LoanAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Unknown       bool                   `protobuf:"varint,1,opt,name=unknown,proto3" json:"unknown,omitempty"` // the node knows of no such loan: it is over
+	Refused       string                 `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"`  // why the node does not do it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoanAnswer) Reset() {
+	*x = LoanAnswer{}
+	mi := &file_perdure_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoanAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoanAnswer) ProtoMessage() {}
+
+func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
+func (*LoanAnswer) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *LoanAnswer) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+func (x *LoanAnswer) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
 }
 
 var File_perdure_proto protoreflect.FileDescriptor
@@ -4792,13 +5424,14 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"\x06UPDATE\x10\x06\x12\n" +
 	"\n" +
-	"\x06ATTACH\x10<\"\xb5\x01\n" +
+	"\x06ATTACH\x10<\"\xcb\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
 	"\vuncancelled\x18\x03 \x01(\bR\vuncancelled\x120\n" +
 	"\aresults\x18\x04 \x03(\v2\x16.perdure.v1.ForkResultR\aresults\x123\n" +
-	"\bsegments\x18\x05 \x03(\v2\x17.perdure.v1.ForkSegmentR\bsegments\"M\n" +
+	"\bsegments\x18\x05 \x03(\v2\x17.perdure.v1.ForkSegmentR\bsegments\x12\x14\n" +
+	"\x05build\x18\x06 \x01(\tR\x05build\"M\n" +
 	"\n" +
 	"ForkResult\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
@@ -5130,14 +5763,22 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05State\x12)\n" +
 	"\x05value\x18\x01 \x01(\v2\x13.perdure.v1.PayloadR\x05value\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x94\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xbf\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1a\n" +
 	"\bembedded\x18\x03 \x01(\bR\bembedded\x12\x18\n" +
 	"\astarted\x18\x04 \x01(\x03R\astarted\x12\x14\n" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"G\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12)\n" +
+	"\x06builds\x18\a \x03(\v2\x11.perdure.v1.BuildR\x06builds\"[\n" +
+	"\x05Build\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05older\x18\x03 \x03(\tR\x05older\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\"3\n" +
+	"\x06Builds\x12)\n" +
+	"\x06builds\x18\x01 \x03(\v2\x11.perdure.v1.BuildR\x06builds\"G\n" +
 	"\x05Owner\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x14\n" +
@@ -5147,7 +5788,39 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\rR\n" +
 	"partitions\x12\x18\n" +
-	"\acreated\x18\x03 \x01(\x03R\acreated*c\n" +
+	"\acreated\x18\x03 \x01(\x03R\acreated\"\xbe\x01\n" +
+	"\x04Loan\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\a \x01(\tR\x03key\x12\x1a\n" +
+	"\bborrower\x18\b \x01(\fR\bborrower\"\xf9\x01\n" +
+	"\vLoanRequest\x12$\n" +
+	"\x04loan\x18\x01 \x01(\v2\x10.perdure.v1.LoanR\x04loan\x12-\n" +
+	"\x05items\x18\x02 \x01(\v2\x15.perdure.v1.LoanItemsH\x00R\x05items\x120\n" +
+	"\x06recall\x18\x03 \x01(\v2\x16.perdure.v1.LoanRecallH\x00R\x06recall\x12*\n" +
+	"\x04acks\x18\x04 \x01(\v2\x14.perdure.v1.LoanAcksH\x00R\x04acks\x120\n" +
+	"\x06return\x18\x05 \x01(\v2\x16.perdure.v1.LoanReturnH\x00R\x06returnB\x05\n" +
+	"\x03ask\"K\n" +
+	"\tLoanItems\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12*\n" +
+	"\x05items\x18\x02 \x03(\v2\x14.perdure.v1.LoanItemR\x05items\"2\n" +
+	"\bLoanItem\x12\x14\n" +
+	"\x05timer\x18\x01 \x01(\bR\x05timer\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\"\f\n" +
+	"\n" +
+	"LoanRecall\" \n" +
+	"\bLoanAcks\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\x04R\x05items\"\f\n" +
+	"\n" +
+	"LoanReturn\"@\n" +
+	"\n" +
+	"LoanAnswer\x12\x18\n" +
+	"\aunknown\x18\x01 \x01(\bR\aunknown\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused*c\n" +
 	"\x04Busy\x12\x14\n" +
 	"\x10BUSY_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5185,7 +5858,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -5243,16 +5916,26 @@ var file_perdure_proto_goTypes = []any{
 	(*TimelineStep)(nil),    // 53: perdure.v1.TimelineStep
 	(*State)(nil),           // 54: perdure.v1.State
 	(*Member)(nil),          // 55: perdure.v1.Member
-	(*Owner)(nil),           // 56: perdure.v1.Owner
-	(*Namespace)(nil),       // 57: perdure.v1.Namespace
-	nil,                     // 58: perdure.v1.Envelope.TraceEntry
-	nil,                     // 59: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 60: perdure.v1.Started.TraceEntry
-	nil,                     // 61: perdure.v1.LimitState.ServedEntry
-	nil,                     // 62: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 63: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 64: perdure.v1.Record.AttributesEntry
-	nil,                     // 65: perdure.v1.TimelineStep.AttributesEntry
+	(*Build)(nil),           // 56: perdure.v1.Build
+	(*Builds)(nil),          // 57: perdure.v1.Builds
+	(*Owner)(nil),           // 58: perdure.v1.Owner
+	(*Namespace)(nil),       // 59: perdure.v1.Namespace
+	(*Loan)(nil),            // 60: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 61: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 62: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 63: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 64: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 65: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 66: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 67: perdure.v1.LoanAnswer
+	nil,                     // 68: perdure.v1.Envelope.TraceEntry
+	nil,                     // 69: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 70: perdure.v1.Started.TraceEntry
+	nil,                     // 71: perdure.v1.LimitState.ServedEntry
+	nil,                     // 72: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 73: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 74: perdure.v1.Record.AttributesEntry
+	nil,                     // 75: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	6,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -5260,8 +5943,8 @@ var file_perdure_proto_depIdxs = []int32{
 	5,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	7,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	13,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	58,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	59,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	68,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	69,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
 	12,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
 	9,   // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
@@ -5299,7 +5982,7 @@ var file_perdure_proto_depIdxs = []int32{
 	44,  // 41: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
 	5,   // 42: perdure.v1.Started.input:type_name -> perdure.v1.Payload
 	13,  // 43: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	60,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	70,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
 	19,  // 45: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
 	9,   // 46: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
 	50,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
@@ -5313,10 +5996,10 @@ var file_perdure_proto_depIdxs = []int32{
 	19,  // 55: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
 	23,  // 56: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
 	23,  // 57: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	61,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	71,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
 	5,   // 59: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
 	7,   // 60: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	62,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	72,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
 	5,   // 62: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
 	7,   // 63: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
 	13,  // 64: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
@@ -5334,7 +6017,7 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 76: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
 	5,   // 77: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
 	5,   // 78: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	63,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	73,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
 	1,   // 80: perdure.v1.Parked.status:type_name -> perdure.v1.Status
 	1,   // 81: perdure.v1.Record.status:type_name -> perdure.v1.Status
 	5,   // 82: perdure.v1.Record.result:type_name -> perdure.v1.Payload
@@ -5344,23 +6027,31 @@ var file_perdure_proto_depIdxs = []int32{
 	52,  // 86: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
 	53,  // 87: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
 	5,   // 88: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	64,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	74,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
 	40,  // 90: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
 	42,  // 91: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
 	44,  // 92: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
 	5,   // 93: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
 	9,   // 94: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
 	8,   // 95: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	65,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	75,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
 	5,   // 97: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	47,  // 98: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 99: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 100: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	101, // [101:101] is the sub-list for method output_type
-	101, // [101:101] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	56,  // 98: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	56,  // 99: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	60,  // 100: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	62,  // 101: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	64,  // 102: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	65,  // 103: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	66,  // 104: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	63,  // 105: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	47,  // 106: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	47,  // 107: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	47,  // 108: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	109, // [109:109] is the sub-list for method output_type
+	109, // [109:109] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -5403,13 +6094,19 @@ func file_perdure_proto_init() {
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
+	file_perdure_proto_msgTypes[56].OneofWrappers = []any{
+		(*LoanRequest_Items)(nil),
+		(*LoanRequest_Recall)(nil),
+		(*LoanRequest_Acks)(nil),
+		(*LoanRequest_Return)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   61,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

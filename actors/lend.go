@@ -1,0 +1,396 @@
+package actors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
+)
+
+// Where a run is of a build that another node has, the owner of the partition lends
+// the identity to that node: it names the messages to it, keeps them, and
+// acknowledges those that the borrower is done with. So whoever of the two dies, the
+// messages are where they were, and what the borrower appends is fenced as the
+// owner's own. The loan is over once the borrower says that nothing of the identity
+// runs there, or once its lease is.
+
+// A lent is an identity that this node has lent.
+type lent struct {
+	pump  *pump
+	self  address // of the activation
+	loan  *schemas.Loan
+	to    string        // the borrower
+	again chan struct{} // capacity 1: there are more messages, or the borrower may be gone
+
+	back     chan struct{} // closed once the borrower has given it back
+	backOnce sync.Once
+
+	acking sync.Mutex // held while messages are acknowledged
+
+	mu    sync.Mutex
+	items []*item // in the order in which they came; nil once acknowledged
+	sent  int
+}
+
+// loanBatch is how many messages the borrower is told of at once.
+const loanBatch = 1000
+
+var (
+	errNoBorrower = errors.New("the node that has the build does not answer")
+	errGoneAway   = errors.New("the node that borrowed the identity is gone")
+	errForgotten  = errors.New("the node that borrowed the identity knows of no loan")
+)
+
+// repaid tells an activation that its loan is over.
+type repaid struct {
+	l   *lent
+	err error // why, unless the borrower gave it back
+}
+
+// done tells an activation which messages its borrower is done with.
+type done struct {
+	l     *lent
+	items []*item
+}
+
+// lend lends the identity to a node that has the build.
+func (a *activation) lend(build string) {
+	u := a.pump
+	l := u.host.newLent(a, build)
+	if l == nil { // it went just now: look again
+		a.restart(errNoBorrower)
+		return
+	}
+	for _, it := range a.items {
+		it.given = false
+		u.lighten(it) // the borrower reads it
+	}
+	l.items = slices.Clone(a.items)
+	a.open, a.asleep, a.lent = nil, false, l
+	a.busy = u.work.begin(func() {
+		err := l.run(u.ctx)
+		u.host.endLent(l)
+		a.self.tell(repaid{l, err})
+	})
+	if !a.busy {
+		u.host.endLent(l)
+	}
+}
+
+// repaid takes the identity back: what is not acknowledged is as if it had just
+// been received.
+func (a *activation) repaid(m repaid) {
+	items := a.items
+	a.busy, a.lent, a.items, a.pressed, a.first = false, nil, nil, false, ""
+	a.exec = runtime.NewExecutor(a.pump.host.engine, a.id, a.kind, a.pump.lease)
+	for _, it := range items {
+		it.given, it.press = false, nil
+		a.accept(it)
+	}
+	if m.err == nil && m.l.worked() {
+		a.restarts = 0
+		return
+	}
+	a.restart(m.err)
+}
+
+// worked reports whether the borrower has done anything for it.
+func (l *lent) worked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.items, nil)
+}
+
+// add takes a message of the identity that came meanwhile.
+func (l *lent) add(it *item) {
+	l.mu.Lock()
+	l.items = append(l.items, it)
+	l.mu.Unlock()
+	l.look()
+}
+
+// look makes the loan look for what has changed.
+func (l *lent) look() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
+}
+
+// run lends the identity and returns when the loan is over. While the partition is
+// given up it waits for what ends at the borrower, as for what ends here.
+func (l *lent) run(ctx context.Context) error {
+	draining := l.pump.lease.Draining()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for first, recalled := true, false; ; first = false {
+		switch err := l.tell(ctx, recalled); {
+		case errors.Is(err, errNoBorrower) && first, errors.Is(err, errForgotten), errors.As(err, new(errRefused)):
+			return err
+		case err != nil && ctx.Err() == nil: // it may be there
+			l.wait(ctx, tellAgain)
+		}
+		if !l.pump.host.member.Alive(l.to, l.loan.GetBorrower()) {
+			return errGoneAway
+		}
+		select {
+		case <-l.again:
+		case <-poll.C: // that it was given back may have been lost
+		case <-l.back:
+			return nil
+		case <-draining:
+			draining, recalled = nil, true
+		case <-ctx.Done():
+			return l.last(ctx)
+		}
+	}
+}
+
+const (
+	// tellAgain is how long a node that did not answer is left alone.
+	tellAgain = 250 * time.Millisecond
+	// pollEvery is how often a borrower is asked whether it knows of its loan.
+	pollEvery = 10 * time.Second
+)
+
+// tell tells the borrower of the messages that it was not told of, if only that there
+// are none, and that it is to stop.
+func (l *lent) tell(ctx context.Context, recall bool) error {
+	for {
+		l.mu.Lock()
+		from := l.sent
+		items := l.items[from:min(from+loanBatch, len(l.items))]
+		named := make([]*schemas.LoanItem, len(items))
+		for i, it := range items {
+			named[i] = &schemas.LoanItem{Timer: it.d.Timer != "", Seq: it.d.Seq}
+		}
+		l.mu.Unlock()
+		if err := l.ask(ctx, &schemas.LoanRequest{Loan: l.loan, Ask: &schemas.LoanRequest_Items{Items: &schemas.LoanItems{From: uint64(from), Items: named}}}); err != nil {
+			l.look()
+			return err
+		}
+		l.mu.Lock()
+		l.sent += len(named)
+		l.mu.Unlock()
+		if len(named) < loanBatch {
+			break
+		}
+	}
+	if !recall {
+		return nil
+	}
+	return l.ask(ctx, &schemas.LoanRequest{Loan: l.loan, Ask: &schemas.LoanRequest_Recall{Recall: &schemas.LoanRecall{}}})
+}
+
+func (l *lent) ask(ctx context.Context, r *schemas.LoanRequest) error { return l.pump.host.askNode(ctx, l.to, r) }
+
+// last waits for a borrower that was told to stop and did not in time, as for a step
+// here that does not return.
+func (l *lent) last(ctx context.Context) error {
+	if !errors.Is(context.Cause(ctx), errStopped) {
+		return context.Cause(ctx)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), windUp-time.Second)
+	defer cancel()
+	if err := l.tell(bounded, true); err != nil {
+		return err
+	}
+	select {
+	case <-l.back:
+		return nil
+	case <-bounded.Done():
+		return errStopped
+	}
+}
+
+func (l *lent) wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		l.look()
+	case <-l.back:
+	case <-ctx.Done():
+	}
+}
+
+// acked acknowledges messages for the borrower. It is false where that is not known.
+func (l *lent) acked(indices []uint64) bool {
+	l.acking.Lock()
+	defer l.acking.Unlock()
+	var items []*item
+	l.mu.Lock()
+	for _, i := range indices {
+		if i < uint64(len(l.items)) && l.items[i] != nil {
+			items = append(items, l.items[i])
+			l.items[i] = nil
+		}
+	}
+	l.mu.Unlock()
+	if l.pump.ack(items...); l.pump.ctx.Err() != nil {
+		return false
+	}
+	l.self.tell(done{l, items})
+	return true
+}
+
+// newLent begins the books of a loan, nil if no node has the build.
+func (h *Host) newLent(a *activation, build string) *lent {
+	nodes := slices.DeleteFunc(slices.Clone(h.member.Builds().Nodes(a.id.Kind, build)), func(n string) bool { return n == h.cfg.Node })
+	to, nonce := h.member.Among(nodes, a.id.String(), a.restarts)
+	if to == "" {
+		return nil
+	}
+	u := a.pump
+	h.loans.Lock()
+	defer h.loans.Unlock()
+	h.loans.last++
+	l := &lent{pump: u, self: a.self, to: to, again: make(chan struct{}, 1), back: make(chan struct{}), loan: &schemas.Loan{
+		Node: h.cfg.Node, Nonce: h.engine.Nonce, Partition: uint32(u.p), Epoch: u.lease.Epoch(), Number: h.loans.last,
+		Kind: string(a.id.Kind), Key: a.id.Key, Borrower: nonce,
+	}}
+	h.loans.lent[l.loan.GetNumber()] = l
+	return l
+}
+
+func (h *Host) endLent(l *lent) {
+	h.loans.Lock()
+	defer h.loans.Unlock()
+	delete(h.loans.lent, l.loan.GetNumber())
+}
+
+// rebuilt looks again at what waits for a build, and at what is lent.
+func (h *Host) rebuilt() {
+	h.loans.Lock()
+	for _, l := range h.loans.lent {
+		l.look()
+	}
+	h.loans.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range h.pumps {
+		u.rebuilt()
+	}
+}
+
+// others says which builds other members have.
+type others struct{ h *Host }
+
+// Newest returns the newest build of a kind that a member begins runs with.
+func (o others) Newest(kind schemas.Kind) string { return o.h.member.Builds().Newest(kind) }
+
+// Elsewhere reports whether another member has a build.
+func (o others) Elsewhere(kind schemas.Kind, build string) bool {
+	return slices.ContainsFunc(o.h.member.Builds().Nodes(kind, build), func(n string) bool { return n != o.h.cfg.Node })
+}
+
+// loans are what a host has lent and borrowed.
+type loans struct {
+	sync.Mutex
+	last     uint64
+	lent     map[uint64]*lent
+	borrowed map[schemas.Identity]*borrowed
+	over     map[loanKey]time.Time // what was borrowed and given back lately
+	closed   bool                  // nothing more is borrowed
+}
+
+// close borrows nothing more.
+func (l *loans) close() {
+	l.Lock()
+	defer l.Unlock()
+	l.closed = true
+}
+
+// A loanKey names a loan.
+type loanKey struct {
+	nonce  string
+	number uint64
+}
+
+func keyOf(l *schemas.Loan) loanKey { return loanKey{string(l.GetNonce()), l.GetNumber()} }
+
+// errRefused is the answer of a node that does not do what it was asked.
+type errRefused string
+
+func (e errRefused) Error() string { return string(e) }
+
+// askNode asks something of another node about a loan, once.
+func (h *Host) askNode(ctx context.Context, node string, r *schemas.LoanRequest) error {
+	data, err := proto.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode what is asked of node %q: %w", node, err)
+	}
+	data, alive, err := h.cfg.Broker.Ask(ctx, node, data)
+	switch {
+	case err != nil:
+		return err
+	case !alive:
+		return errNoBorrower
+	}
+	answer := &schemas.LoanAnswer{}
+	if err := proto.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("decode the answer of node %q: %w", node, err)
+	}
+	switch {
+	case answer.GetUnknown():
+		return errForgotten
+	case answer.GetRefused() != "":
+		return errRefused(answer.GetRefused())
+	}
+	return nil
+}
+
+// asked answers another node.
+func (h *Host) asked(ctx context.Context, data []byte) []byte {
+	r, answer := &schemas.LoanRequest{}, &schemas.LoanAnswer{}
+	if err := proto.Unmarshal(data, r); err != nil {
+		answer.Refused = fmt.Sprintf("what is asked cannot be read: %v", err)
+	} else {
+		answer = h.answer(ctx, r)
+	}
+	out, err := proto.Marshal(answer)
+	if err != nil {
+		h.cfg.Log.Error("an answer to a node could not be encoded", "error", err)
+	}
+	return out
+}
+
+func (h *Host) answer(ctx context.Context, r *schemas.LoanRequest) *schemas.LoanAnswer {
+	switch ask := r.GetAsk().(type) {
+	case *schemas.LoanRequest_Items:
+		return h.borrow(ctx, r.GetLoan(), ask.Items)
+	case *schemas.LoanRequest_Recall:
+		return h.recall(r.GetLoan())
+	}
+	h.loans.Lock()
+	l := h.loans.lent[r.GetLoan().GetNumber()]
+	h.loans.Unlock()
+	if l == nil || !bytes.Equal(l.loan.GetNonce(), r.GetLoan().GetNonce()) {
+		return &schemas.LoanAnswer{Unknown: true}
+	}
+	switch ask := r.GetAsk().(type) {
+	case *schemas.LoanRequest_Acks:
+		if !l.acked(ask.Acks.GetItems()) {
+			return &schemas.LoanAnswer{Unknown: true}
+		}
+	case *schemas.LoanRequest_Return:
+		l.backOnce.Do(func() { close(l.back) })
+	default:
+		return &schemas.LoanAnswer{Refused: "what is asked is not known to this node; upgrade it"}
+	}
+	return &schemas.LoanAnswer{}
+}
+
+var _ runtime.Deployed = others{}
+
+var _ tenure = (*borrowed)(nil)
+
+var _ runtime.Lease = (*cluster.Guest)(nil)

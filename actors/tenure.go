@@ -1,0 +1,56 @@
+package actors
+
+import (
+	"context"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/runtime"
+)
+
+// A tenure is what a pump works under, and where its messages come from: a
+// partition that this node owns, or an identity that was lent to it.
+type tenure interface {
+	runtime.Lease
+	// take begins the messages of the tenure.
+	take(ctx context.Context) (feed, error)
+	// handOver gives the tenure up in good order: nothing of it runs any more.
+	handOver(ctx context.Context) error
+	// drop gives it up, or begins it anew, because of an error.
+	drop(ctx context.Context) error
+}
+
+// A feed delivers the messages of a tenure.
+type feed interface {
+	// Next waits for the next message.
+	Next(ctx context.Context) (broker.Delivery, error)
+	// Ack acknowledges one, and returns when the server has confirmed it.
+	Ack(ctx context.Context, d broker.Delivery) error
+	// Release ends the feed; what is not acknowledged is the next owner's.
+	Release(ctx context.Context) error
+	// Stop ends the feed at once.
+	Stop()
+}
+
+// owned is the tenure of a partition.
+type owned struct {
+	*cluster.Lease
+	pump *pump
+	feed *broker.Feed // nil until it was taken
+}
+
+func (o *owned) take(ctx context.Context) (feed, error) {
+	f, err := o.pump.host.cfg.Broker.Inbox().Take(ctx, o.pump.p, o.Epoch())
+	if err != nil {
+		return nil, err
+	}
+	o.feed = f
+	o.pump.host.once.Do(func() { close(o.pump.host.ready) })
+	return f, nil
+}
+
+func (o *owned) handOver(ctx context.Context) error { return o.Release(ctx) }
+
+func (o *owned) drop(ctx context.Context) error {
+	return o.pump.host.member.Again(ctx, o.pump.p, o.Epoch())
+}
