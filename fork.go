@@ -25,6 +25,9 @@ type Fork struct {
 	Key string `json:"key,omitempty"`
 	// ID is the fork's message ID; empty: the run's with ~1, ~2 and so on behind it.
 	ID string `json:"id,omitempty"`
+	// Build is the build of the kind's code (durable.Build) that the fork is a run of;
+	// empty: the newest.
+	Build string `json:"build,omitempty"`
 	// Input replaces the run's, as JSON. Where what is copied depends on it, the fork
 	// fails as [durable.ErrNondeterministic].
 	Input json.RawMessage `json:"input,omitempty"`
@@ -42,7 +45,7 @@ type Fork struct {
 //
 // A run can be forked while it is open, and after it failed or was cancelled; one
 // that completed if its kind has [durable.KeepHistory]. The error matches
-// [durable.ErrNotFound] for a run or a step that is not there,
+// [durable.ErrNotFound] for a run, a step or a build that is not there,
 // [durable.ErrConflict] for a run whose journal is not kept and for an ID that was
 // used before with another input, and [durable.ErrInvalid] for what cannot be.
 //
@@ -131,6 +134,11 @@ func (a *api) retry(ctx context.Context, in runRequest) (any, error) {
 func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schemas.Stored, f *schemas.Fork, in Fork) (any, error) {
 	if _, err := runtime.CopyFor(source, entries, f); err != nil {
 		return nil, err
+	}
+	if f.Build = in.Build; f.Build != "" {
+		if err := a.node.host.HasBuild(source.Kind, f.Build); err != nil {
+			return nil, fmt.Errorf("fork %s: %w", source, err)
+		}
 	}
 	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Fork: f}
 	for _, s := range entries {

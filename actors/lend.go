@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
@@ -190,7 +191,9 @@ func (l *lent) tell(ctx context.Context, recall bool) error {
 	return l.ask(ctx, &schemas.LoanRequest{Loan: l.loan, Ask: &schemas.LoanRequest_Recall{Recall: &schemas.LoanRecall{}}})
 }
 
-func (l *lent) ask(ctx context.Context, r *schemas.LoanRequest) error { return l.pump.host.askNode(ctx, l.to, r) }
+func (l *lent) ask(ctx context.Context, r *schemas.LoanRequest) error {
+	return l.pump.host.askNode(ctx, l.to, r)
+}
 
 // last waits for a borrower that was told to stop and did not in time, as for a step
 // here that does not return.
@@ -279,6 +282,16 @@ func (h *Host) rebuilt() {
 	for _, u := range h.pumps {
 		u.rebuilt()
 	}
+}
+
+// HasBuild returns an error that matches [durable.ErrNotFound] if this node hosts a
+// kind and neither it nor another member has the build.
+func (h *Host) HasBuild(kind schemas.Kind, build string) error {
+	all := h.member.Builds()
+	if h.kinds[kind] == nil || len(all.Nodes(kind, build)) > 0 {
+		return nil
+	}
+	return durable.Fail(durable.ErrNotFound.Code, "no node has the build %q of %q; there are %q", build, string(kind), all.Names(kind))
 }
 
 // others says which builds other members have.

@@ -47,6 +47,20 @@ func (b *Builds) Nodes(kind schemas.Kind, name string) []string {
 	return b.nodes[build{kind, name}]
 }
 
+// Names returns the builds of a kind, sorted.
+func (b *Builds) Names(kind schemas.Kind) (names []string) {
+	if b == nil {
+		return nil
+	}
+	for of := range b.nodes {
+		if of.kind == kind {
+			names = append(names, of.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // buildsOf returns nil where no member names a build.
 func buildsOf(peers map[string]peer) *Builds {
 	var all *Builds

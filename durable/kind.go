@@ -18,18 +18,20 @@ func KeepHistory() KindOption {
 }
 
 // Build names the code of a kind, and those of its older builds that are deployed
-// beside it: new runs, and those that continue as new, are of the newest; a run that
-// is open is continued by the build that began it. One whose build no node has stands
-// still as stalled, visibly, and goes on when one has it. It is for changes that
-// [Version] would make unreadable.
+// beside it: in the same program, or in another one that hosts the kind in the same
+// pool. A run that is open is continued by the build that began it, on whichever node
+// has that; new runs, and those that continue as new, are of the newest build that a
+// node has, which is the one that came last: a build that was there before stays
+// older when it is deployed again. One whose build no node has stands still as
+// stalled, visibly, and goes on when one has it. It is for changes that [Version]
+// would make unreadable.
 //
 //	durable.Workflow(Fulfil, fulfil, durable.Build("2026-11",
 //		durable.Workflow(Fulfil, fulfilOctober, durable.Build("2026-10"))))
 //
-// Runs that began before the kind named a build are continued by the newest, or by an
-// older one that names none. Wrong: another name for each compilation; name what its
-// code does otherwise. Nodes of one pool take over from each other: deploy the same
-// builds on all of them, or a run may be stalled until the next node has it.
+// Runs that began before the kind named a build are continued by whichever node has
+// them, with its newest, or with an older one that names none. Wrong: another name for
+// each compilation; name what its code does otherwise.
 func Build(name string, older ...*Kind) KindOption {
 	return func(k *runtime.Kind) { k.Build, k.Older = name, older }
 }

@@ -40,6 +40,7 @@ func samples() map[string]proto.Message {
 	maps.Copy(all, newer())
 	maps.Copy(all, flow())
 	maps.Copy(all, controls())
+	maps.Copy(all, lending())
 	return all
 }
 

@@ -48,7 +48,7 @@ func forkCommand() *cobra.Command {
 		Use:   "fork REF",
 		Short: "Start a run with a copy of what another one has recorded",
 		Long: `Start a run that begins with a copy of what another one has recorded before a step,
-and goes on from there with the code that is deployed now. What is copied is not
+and goes on from there with the newest build of its code that is deployed, or --build. What is copied is not
 done again. The run may be open, or have failed, or been cancelled; one that
 completed is kept if its kind says so. Steps are numbered as 'perdure show' has
 them. Its reference is printed; with --wait its result.`,
@@ -85,6 +85,7 @@ them. Its reference is printed; with --wait its result.`,
 	flags.StringVar(&f.Step, "step", "", "number of the first step that is done anew; empty: all that was recorded is copied")
 	flags.StringVar(&f.Key, "key", "", "key of the fork; empty: that of the run")
 	flags.StringVar(&f.ID, "id", "", "message ID of the fork; empty: the run's with ~1, ~2 and so on behind it")
+	flags.StringVar(&f.Build, "build", "", "build of the kind's code that the fork is a run of; empty: the newest")
 	flags.StringVar(&input, "input", "", "another input, JSON")
 	flags.StringArrayVar(&results, "result", nil, "STEP=JSON: what a step came to, in the place of what was recorded; may be repeated")
 	flags.BoolVar(&wait, "wait", false, "wait for the result and print it")
