@@ -17,6 +17,7 @@ type tests struct{ pkg, run string }
 
 func contracts(run string) tests { return tests{"./contracts", run} }
 func engine(run string) tests    { return tests{"./runtime", run} }
+func hosts(run string) tests     { return tests{"./actors", run} }
 
 // memory is the environment of the contracts of Restate in which nothing suspends.
 func memory(contract string) tests { return contracts("TestRestate/waits_in_memory/" + contract) }
@@ -114,5 +115,25 @@ var table = []mutant{
 		name: "attempts unbounded", breaks: "a step is tried as often as its policy says", file: "runtime/retry.go",
 		old: "attempt >= p.Attempts", new: "attempt > p.Attempts",
 		by: []tests{memory("step_is_retried")},
+	},
+	{
+		name: "runs stay where their build is not", breaks: "a run goes on where its build is", file: "runtime/build.go",
+		old: "if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) {", new: "if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) || build != \"\" {",
+		by: []tests{hosts("TestLend_RunsStay")},
+	},
+	{
+		name: "what is lent acknowledged by nobody", breaks: "the owner acknowledges what its borrower is done with", file: "actors/lend.go",
+		old: "if l.pump.ack(items...); l.pump.ctx.Err() != nil {", new: "if l.pump.ctx.Err() != nil {",
+		by: []tests{hosts("TestLend_RunsStay")},
+	},
+	{
+		name: "a loan outlives its owner", breaks: "what was lent ends with the owner's epoch", file: "cluster/guest.go",
+		old: "if g.epoch != m.roster.slots[p].owner.GetEpoch()", new: "if g.epoch == 0",
+		by: []tests{{"./cluster", "TestGuest"}},
+	},
+	{
+		name: "an older build is the newest", breaks: "new runs are of the build that came last", file: "cluster/builds.go",
+		old: "newest.GetSince() < b.GetSince()", new: "newest.GetSince() > b.GetSince()",
+		by: []tests{{"./cluster", "TestBuilds"}, hosts("TestLend_RunsStay")},
 	},
 }
