@@ -36,7 +36,7 @@ type loanItem struct {
 }
 
 // overKept is how long a loan that was given back is known as such.
-const overKept = 10 * time.Minute
+const overKept = time.Minute
 
 // borrow begins to execute an identity, or takes more messages of one.
 func (h *Host) borrow(ctx context.Context, loan *schemas.Loan, in *schemas.LoanItems) *schemas.LoanAnswer {

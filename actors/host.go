@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -112,17 +113,18 @@ func (c *Config) defaults() {
 
 // A Host runs the activations of the partitions that this process owns.
 type Host struct {
-	cfg    Config
-	kinds  map[schemas.Kind]*runtime.Kind
-	engine *runtime.Config
-	system *system
-	member *cluster.Member
-	slots  *slots // one for each run that a client started
-	ready  chan struct{}
-	once   sync.Once
-	held   *held
-	loans  loans
-	work   context.Context // of everything that runs; set by Run
+	cfg     Config
+	kinds   map[schemas.Kind]*runtime.Kind
+	engine  *runtime.Config
+	system  *system
+	member  *cluster.Member
+	slots   *slots // one for each run that a client started
+	ready   chan struct{}
+	once    sync.Once
+	held    *held
+	loans   loans
+	spawned atomic.Uint64   // how many activations there were: no two share a name
+	work    context.Context // of everything that runs; set by Run
 
 	mu    sync.Mutex
 	pumps map[schemas.Partition]*pump

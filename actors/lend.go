@@ -81,7 +81,8 @@ func (a *activation) lend(build string) {
 		u.host.endLent(l)
 		a.self.tell(repaid{l, err})
 	})
-	if !a.busy {
+	if !a.busy { // the pump ends
+		a.lent = nil
 		u.host.endLent(l)
 	}
 }

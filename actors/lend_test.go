@@ -116,6 +116,9 @@ func TestLend_RunsStayWithTheirBuildAndNewRunsAreOfTheNewest(t *testing.T) {
 	s.node("birch", url, g.story("two"))
 	s.owns("birch", 1)
 	s.owns("alder", 1)
+	if nodes, err := actors.Nodes(s.ctx, s.b); err != nil || len(nodes) != 2 || !slices.Equal(nodes[1].Builds["story"], []string{"two"}) {
+		t.Errorf("the nodes are listed as %+v, %v", nodes, err)
+	}
 	second := stories(24, 24)
 	for _, r := range second {
 		s.send(r, "", string(r.ID))

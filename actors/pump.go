@@ -34,7 +34,6 @@ type pump struct {
 
 	mu          sync.Mutex // guards what follows
 	activations map[schemas.Identity]*place
-	spawned     uint64 // how many activations there were
 }
 
 // A place is where the messages of an identity go.
@@ -209,8 +208,7 @@ func (u *pump) route(id schemas.Identity, msg any) {
 	defer u.mu.Unlock()
 	pl := u.activations[id]
 	if pl == nil {
-		u.spawned++
-		addr, err := u.host.system.spawn(id, u.epochName(), func(self address) receiver {
+		addr, err := u.host.system.spawn(id, u.host.spawned.Add(1), func(self address) receiver {
 			return newActivation(u, id, u.host.kinds[id.Kind], self)
 		})
 		if err != nil {
@@ -224,9 +222,6 @@ func (u *pump) route(id schemas.Identity, msg any) {
 	pl.last = time.Now()
 	pl.addr.tell(msg)
 }
-
-// epochName numbers activations so that no two of a process share a name.
-func (u *pump) epochName() uint64 { return u.lease.Epoch()<<32 | u.spawned }
 
 // passivateIdle tells activations that nothing came for a while.
 func (u *pump) passivateIdle(ctx context.Context) {
