@@ -24,6 +24,8 @@ var (
 	compatSteered   = durable.DeclareWorkflow[int, string]("compat-steered")
 	compatSet       = durable.DeclareUpdate[int, int]("set")
 	compatPaused    = durable.DeclareWorkflow[int, string]("compat-paused")
+	compatAttached  = durable.DeclareWorkflow[string, string]("compat-attached")
+	compatBuilt     = durable.DeclareWorkflow[int, string]("compat-built")
 )
 
 // A frozenSum is the input of each generation.
@@ -74,6 +76,21 @@ func compatLongKinds() []*durable.Kind {
 			}
 			return durable.Await(ctx, compatFinish)
 		}),
+		durable.Workflow(compatAttached, func(ctx durable.Context, run string) (string, error) {
+			child, err := durable.Attach(ctx, compatChild, run)
+			if err != nil {
+				return "", err
+			}
+			n, err := child.Result(ctx)
+			if err == nil {
+				err = compatDo(ctx, fmt.Sprint("it came to ", n))
+			}
+			if err != nil {
+				return "", err
+			}
+			return durable.Await(ctx, compatFinish)
+		}),
+		durable.Workflow(compatBuilt, held, durable.Build("first")),
 		durable.Workflow(compatPaused, func(ctx durable.Context, n int) (string, error) {
 			if err := compatDo(ctx, "before"); err != nil {
 				return "", err
@@ -188,6 +205,15 @@ var frozenLongRuns = []frozenRun{
 	{
 		file: "single-attached", ref: "compat-single/waits/frozen", steer: begin(compatSingle.At("waits"), 2), begin: all(),
 		has: []string{"", "called"},
+	},
+	{
+		file: "attached", ref: "compat-attached/frozen/frozen",
+		begin: all(begin(compatChild.At("attached"), 4), begin(compatAttached.At("frozen"), "compat-child/attached/frozen")),
+		has:   []string{"called", "call_returned", `step_completed "it came to 5"`},
+	},
+	{
+		file: "built", ref: "compat-built/frozen/frozen", begin: begin(compatBuilt.At("frozen"), 1),
+		has: []string{"started", `step_completed "held 1"`},
 	},
 	{
 		file: "quiet", ref: "compat-quiet/frozen/frozen", begin: begin(compatQuiet.At("frozen"), 1),
