@@ -44,7 +44,8 @@ type Fork struct {
 // its turn in its key, and takes no limit of its kind.
 //
 // A run can be forked while it is open, and after it failed or was cancelled; one
-// that completed if its kind has [durable.KeepHistory]. The error matches
+// that completed if its kind has [durable.KeepHistory]; of one that continued as new,
+// its current generation, with the signals that it has not taken. The error matches
 // [durable.ErrNotFound] for a run, a step or a build that is not there,
 // [durable.ErrConflict] for a run whose journal is not kept and for an ID that was
 // used before with another input, and [durable.ErrInvalid] for what cannot be.
@@ -132,25 +133,17 @@ func (a *api) retry(ctx context.Context, in runRequest) (any, error) {
 // startFork checks what can be checked of a fork before it is accepted, and
 // publishes its task.
 func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schemas.Stored, f *schemas.Fork, in Fork) (any, error) {
-	if _, err := runtime.CopyFor(source, entries, f); err != nil {
+	f.Build = in.Build
+	env, err := runtime.ForkTask(source, entries, f)
+	if err != nil {
 		return nil, err
 	}
-	if f.Build = in.Build; f.Build != "" {
+	if f.Build != "" {
 		if err := a.node.host.HasBuild(source.Kind, f.Build); err != nil {
 			return nil, fmt.Errorf("fork %s: %w", source, err)
 		}
 	}
-	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: in.ID, Fork: f}
-	for _, s := range entries {
-		for _, e := range s.Entry.GetEvents() {
-			if st := e.GetStarted(); st != nil {
-				env.Method, env.Payload = st.GetMethod(), st.GetInput()
-			}
-			if set := e.GetAttributesSet(); set != nil && set.GetCount() == 0 {
-				env.Attributes = set.GetAttributes()
-			}
-		}
-	}
+	env.Id = in.ID
 	if len(in.Input) > 0 {
 		data, err := broker.CompactJSON(in.Input)
 		if err != nil {

@@ -106,3 +106,74 @@ func TestFailedRunIsRetried(t *testing.T) {
 	}
 	openStore(t, node.URL()).settled()
 }
+
+var tour = durable.DeclareWorkflow[int, string]("tour")
+
+var postcard = durable.DeclareSignal[string]("postcard")
+
+// TestRunThatContinuedIsRetried in the generation that failed, with the signal that no
+// generation has taken, whose value is stored as an object.
+func TestRunThatContinuedIsRetried(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	var packed, climbed atomic.Int64
+	broken.Store(true)
+	node := running(t, "", perdure.Host(durable.Workflow(tour, func(ctx durable.Context, n int) (string, error) {
+		if _, err := durable.Step(ctx, "pack", func(context.Context) (int64, error) { return packed.Add(1), nil }); err != nil {
+			return "", err
+		}
+		if n < 2 {
+			return "", durable.ContinueAsNew(ctx, n+1)
+		}
+		if _, err := durable.Step(ctx, "climb", func(context.Context) (int64, error) {
+			if climbed.Add(1); broken.Load() {
+				return 0, durable.Fail("no_rope", "no rope")
+			}
+			return 0, nil
+		}); err != nil {
+			return "", err
+		}
+		text, err := durable.Await(ctx, postcard)
+		return strings.TrimSpace(text), err
+	}, durable.KeepHistory())))
+	ctx, c := testContext(t), node.Client()
+	run, err := perdure.Start(ctx, c, tour.At("a"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := perdure.Signal(ctx, c, run.Ref(), postcard, "greetings"+strings.Repeat(" ", 700_000)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Result(ctx); !durable.IsCode(err, "no_rope") {
+		t.Fatalf("the run: %v", err)
+	}
+	info, err := c.Get(ctx, run.Ref())
+	if err != nil || len(info.Steps) < 2 || info.Steps[len(info.Steps)-1].Name != "climb" {
+		t.Fatalf("the run is %+v, %v", info, err)
+	}
+	broken.Store(false)
+	retried, err := c.Retry(ctx, run.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := retried.Result(ctx); err != nil {
+		t.Fatal(err)
+	}
+	forked, err := c.Fork(ctx, retried.Ref(), perdure.Fork{Step: info.Steps[len(info.Steps)-1].Path, Key: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*perdure.Run[json.RawMessage]{retried, forked} {
+		got, err := r.Result(ctx)
+		if err != nil || string(got) != `"greetings"` {
+			t.Errorf("%s: %.50s, %v", r.Ref(), got, err)
+		}
+		if info, err := c.Get(ctx, r.Ref()); err != nil || info.Generation != 2 || info.ForkStep != "2" {
+			t.Errorf("%s is %+v, %v", r.Ref(), info, err)
+		}
+	}
+	if packed.Load() != 3 || climbed.Load() != 3 {
+		t.Errorf("packed %d times, climbed %d times; want 3 and 3", packed.Load(), climbed.Load())
+	}
+	openStore(t, node.URL()).settled()
+}

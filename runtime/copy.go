@@ -13,15 +13,16 @@ import (
 // What a fork begins with is copied from the journal of another run: the events
 // that moved its code, up to where the fork goes on by itself.
 
-// A Copy is what a fork begins with.
-type Copy struct {
-	Segments []*schemas.ForkSegment
+// A forkCopy is what a fork begins with.
+type forkCopy struct {
+	segments []*schemas.ForkSegment
+	carried  *schemas.Continued // nil: the run had not continued as new
 	entries  []*schemas.Entry
 }
 
 // events is how many events a copy has.
-func (c *Copy) events() (n uint64) {
-	for _, s := range c.Segments {
+func (c *forkCopy) events() (n uint64) {
+	for _, s := range c.segments {
 		n += s.GetEvents()
 	}
 	return n
@@ -71,10 +72,30 @@ func kindOf(e *schemas.Event) any {
 	return nil
 }
 
-// CopyFor returns what a fork of a run begins with: source is the run's whole
-// journal. The error says what is wrong with the request, or that the run has
-// nothing to copy.
-func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, error) {
+// ForkTask returns the task of a fork of a run, by the run's whole journal: its ID is
+// still to be chosen, its input may be another one. The error says what is wrong with
+// the request, or that the run has nothing to copy.
+func ForkTask(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*schemas.Envelope, error) {
+	f = proto.CloneOf(f)
+	f.Generation = continuedOf(source).GetGeneration()
+	if _, err := copyFor(ref, source, f); err != nil {
+		return nil, err
+	}
+	started := startedOf(source)
+	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Method: started.GetMethod(), Payload: started.GetInput(), Fork: f}
+	for _, s := range source {
+		for _, e := range s.Entry.GetEvents() {
+			if set := e.GetAttributesSet(); set != nil && set.GetCount() == 0 { // what it began with
+				env.Attributes = set.GetAttributes()
+			}
+		}
+	}
+	return env, nil
+}
+
+// copyFor returns what a fork of a run begins with: source is the run's whole
+// journal.
+func copyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*forkCopy, error) {
 	var rec *schemas.Record
 	if n := len(source); n > 0 && source[n-1].Entry.GetRecord() != nil {
 		rec, source = source[n-1].Entry.GetRecord(), source[:n-1]
@@ -82,6 +103,14 @@ func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, 
 	started := startedOf(source)
 	if started == nil {
 		return nil, Errorf(ErrConflict.Code, "fork %s: its journal is not kept; a run that failed, was cancelled or is open has one, and of the others those of a kind with durable.KeepHistory", ref)
+	}
+	continued := continuedOf(source)
+	if now := continued.GetGeneration(); now != f.GetGeneration() {
+		return nil, Errorf(ErrConflict.Code, "fork %s: it was to be forked in its generation %d, and has continued as new since: it is in generation %d, whose steps have numbers of their own; look at it and fork it again", ref, f.GetGeneration(), now)
+	}
+	carried, err := carriedToFork(ref, continued)
+	if err != nil {
+		return nil, err
 	}
 	p := &copier{f: f, left: map[string]*schemas.ForkResult{}}
 	for _, r := range f.GetResults() {
@@ -101,7 +130,7 @@ func CopyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*Copy, 
 	if p.paused {
 		p.add(p.at, &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: "fork"}}})
 	}
-	return &Copy{Segments: segments(ref, started, p.began, p.count), entries: p.entries}, nil
+	return &forkCopy{segments: segments(ref, started, p.began, p.count), carried: carried, entries: p.entries}, nil
 }
 
 // stepsOf lists the steps that a journal has, for a message.
@@ -158,10 +187,7 @@ func (p *copier) entry(entry *schemas.Entry) error {
 	p.at = entry.GetAt()
 	for _, e := range entry.GetEvents() {
 		path := pathOf(e)
-		switch {
-		case e.GetContinued() != nil:
-			return Errorf(ErrUnimplemented.Code, "it has continued as new: what came before is not there to be copied")
-		case e.GetStarted() != nil:
+		if e.GetStarted() != nil {
 			p.started, p.began = true, p.at
 		}
 		if p.done || !p.started || !countable(e) || strings.HasPrefix(path, limitPath) { // a fork takes no limits

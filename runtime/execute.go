@@ -63,6 +63,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if asks.terminate {
 		return x.terminate(ctx, t.Ref, mail, unstarted(t.Ref, started, t.Envelope.GetAttributes()))
 	}
+	var carried *schemas.Continued // of a fork of a run that has continued as new
 	if fork != nil {
 		c, err := x.source(ctx, fork)
 		var wrong *Error
@@ -76,7 +77,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		for _, r := range started.Fork.GetResults() {
 			r.Result = inline(r.GetResult())
 		}
-		started.Fork.Segments = c.Segments
+		started.Fork.Segments, carried = c.segments, c.carried
 	}
 	if len(x.kind.Limits) > 0 && fork == nil {
 		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
@@ -86,11 +87,15 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	}
 	// A claim of the identity stands for all its runs; it is repeated in each, so
 	// that a run's own entries say whose it was and how often.
-	e := newEntry(x.claim(1), &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
+	e := newEntry(x.claim(1))
+	if carried != nil {
+		e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Continued{Continued: carried}})
+	}
 	if all := t.Envelope.GetAttributes(); len(all) > 0 { // before the start, at which the code begins
 		a := attributes{now: all}
-		e.Events = []*schemas.Event{e.Events[0], a.all(), e.Events[1]}
+		e.Events = append(e.Events, a.all())
 	}
+	e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Started{Started: started}})
 	if asks.pause && fork == nil { // a fork is paused behind its copy
 		e.Events = slices.Insert(e.Events, 1, mail.pauses()...) // before its code begins
 	}

@@ -24,7 +24,8 @@ func leftWith(rec *schemas.Record, path string) bool {
 	})
 }
 
-// forkOf is what a record says of what its run began with.
+// forkOf is what a record, and the next generation of a fork, says of what its run
+// began with.
 func forkOf(s *schemas.Started) *schemas.Fork {
 	if f := s.GetFork(); f != nil {
 		return &schemas.Fork{Run: f.GetRun(), Step: f.GetStep()}
@@ -46,10 +47,11 @@ type origin struct {
 // copies returns what a run begins with a copy of, nil for nothing: a fork that has
 // continued as new copies no more.
 func copies(entries []schemas.Stored) *schemas.Fork {
-	if entries[0].Entry.Replaces() {
+	f := startedOf(entries).GetFork()
+	if entries[0].Entry.Replaces() && f.GetGeneration() == 0 { // see [forkOf]
 		return nil
 	}
-	return startedOf(entries).GetFork()
+	return f
 }
 
 // forks prepares the replay of a fork.
@@ -122,7 +124,7 @@ func forkMismatch(f *schemas.Fork, err error) error {
 
 // source reads what a fork begins with. An [Error] says that there is no such
 // thing.
-func (x *Executor) source(ctx context.Context, f *schemas.Fork) (*Copy, error) {
+func (x *Executor) source(ctx context.Context, f *schemas.Fork) (*forkCopy, error) {
 	ref, err := schemas.ParseRef(f.GetRun())
 	if err != nil {
 		return nil, Errorf(ErrInvalid.Code, "fork: %v", err)
@@ -134,13 +136,13 @@ func (x *Executor) source(ctx context.Context, f *schemas.Fork) (*Copy, error) {
 	if len(entries) == 0 {
 		return nil, Errorf(ErrNotFound.Code, "fork %s: it was never started, or its record is older than the retention time", ref)
 	}
-	return CopyFor(ref, entries, f)
+	return copyFor(ref, entries, f)
 }
 
 // copy appends what is missing of what a fork begins with, and returns its
 // journal. Whoever died while it copied had appended whole entries.
 func (x *Executor) copy(ctx context.Context, ref schemas.Ref, mail *Mailbox, f *schemas.Fork, entries []schemas.Stored) ([]schemas.Stored, *Ending) {
-	total, have := (&Copy{Segments: f.GetSegments()}).events(), uint64(0)
+	total, have := (&forkCopy{segments: f.GetSegments()}).events(), uint64(0)
 	for _, e := range afterStart(entries) {
 		if e.GetStarted() == nil {
 			have++

@@ -123,6 +123,46 @@ func (r *run) continued(e *schemas.Continued) error {
 	return nil
 }
 
+// continuedOf returns how the generation began that a journal has, nil for the first.
+func continuedOf(entries []schemas.Stored) *schemas.Continued {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if c := e.GetContinued(); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// carriedToFork returns what a fork of a generation begins with: the signals that
+// were not taken, what is known to be answered or taken. What concerns the run that
+// it is of alone stays there: who waits for it, what it puts out, its wake-ups, and
+// what was asked of it.
+func carriedToFork(ref schemas.Ref, e *schemas.Continued) (*schemas.Continued, error) {
+	if e == nil {
+		return nil, nil
+	}
+	var all schemas.Carried
+	if err := proto.Unmarshal(e.GetCarried().GetData(), &all); err != nil {
+		return nil, Errorf(ErrInvalid.Code, "fork %s: what it carried on from one generation to the next cannot be read: %v", ref, err)
+	}
+	c := &schemas.Carried{Seen: all.GetSeen(), Updates: all.GetUpdates()}
+	for _, env := range all.GetMail() {
+		if env.GetType() == schemas.Envelope_SIGNAL {
+			c.Mail = append(c.Mail, env)
+		}
+	}
+	data, err := proto.Marshal(c)
+	if err != nil {
+		return nil, Errorf(ErrInvalid.Code, "fork %s: what it carried on from one generation to the next cannot be written: %v", ref, err)
+	}
+	return &schemas.Continued{
+		Generation: e.GetGeneration(), Began: e.GetBegan(), Steps: e.GetSteps(),
+		Carried: &schemas.Payload{Data: data, Codec: e.GetCarried().GetCodec()},
+	}, nil
+}
+
 // carriedAnswers are what a generation knows of the updates of those before it.
 func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
 	var c schemas.Carried

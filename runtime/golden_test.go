@@ -85,6 +85,15 @@ var laterHandlers = map[string]Handler{
 	"tells": func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
 		return sequence(c, func() *Future { return c.Send("tell", Target{Identity: ledger}, in) }, func() *Future { return c.After("sleep", 24*time.Hour) })
 	},
+	// tells-twice tells the ledger, sleeps, and tells it again.
+	"tells-twice": func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
+		c.Send("tell", Target{Identity: ledger}, in)
+		if _, err := sequence(c, func() *Future { return c.After("sleep", 24*time.Hour) }); err != nil {
+			return nil, err
+		}
+		c.Send("tell", Target{Identity: ledger}, in)
+		return sequence(c, func() *Future { return c.Step("round", nil, StepOptions{}) })
+	},
 	// imports imports, and says meanwhile how far it is.
 	"imports": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		return sequence(c, func() *Future { return c.Step("import", nil, StepOptions{}) }, func() *Future { return c.Step("report", nil, StepOptions{}) })

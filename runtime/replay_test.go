@@ -95,6 +95,9 @@ func replay(t *testing.T, name, journal string) (decisions string, err error) {
 		entries = append(entries, schemas.Stored{Seq: seq, Entry: e})
 	}
 	r.readAhead(entries)
+	if err := r.forks(entries); err != nil {
+		t.Fatal(err)
+	}
 	for i, s := range entries {
 		r.replays = !onlyClaims(entries[i+1:])
 		fmt.Fprintf(&out, "%s\n", lines[i])
@@ -173,12 +176,30 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 		}
 		return int64(d)
 	}
-	ref := values["to"] + "/" + DeriveID("test", schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), "message", path)
+	id, global := "1", path // of the run whose message it is
+	if by := values["by"]; by != "" {
+		id = by
+	}
+	if g := values["of"]; g != "" { // and in which generation
+		global = g + ":" + path
+	}
+	ref := values["to"] + "/" + DeriveID("test", schemas.Identity{Kind: "shop", Key: "a"}.Run(schemas.RunID(id)), "message", global)
 	switch fs[0] {
 	case "claimed":
 		return &schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: values["node"], Attempt: 1}}}
 	case "started":
-		return &schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{Input: payload("input")}}}
+		s := &schemas.Started{Input: payload("input")}
+		if of := values["fork"]; of != "" {
+			n, err := strconv.ParseUint(values["events"], 10, 64)
+			if err != nil {
+				t.Fatalf("%q: %v", words, err)
+			}
+			s.Fork = &schemas.Fork{Run: "shop/a/" + of, Segments: []*schemas.ForkSegment{{Run: "shop/a/" + of, Began: int64(time.Second), Events: n}}}
+			if g := values["generation"]; g != "" {
+				s.Fork.Generation = uint32(seconds("generation") / int64(time.Second))
+			}
+		}
+		return &schemas.Event{Kind: &schemas.Event_Started{Started: s}}
 	case "begins":
 		return &schemas.Event{Kind: &schemas.Event_StepStarted{StepStarted: &schemas.StepStarted{Path: path, Name: name}}}
 	case "step":

@@ -116,7 +116,9 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
 				rec.Published, rec.Started = st.GetPublished(), cmp.Or(began, at)
-				rec.Fork = forkOf(st)
+				if rec.Fork = forkOf(st); st.GetFork().GetGeneration() > 0 { // it is the other run that began then
+					rec.Started = at
+				}
 			case *schemas.Event_StepProgress:
 				p := k.StepProgress
 				rec.Progress = slices.DeleteFunc(rec.Progress, func(o *schemas.StepProgress) bool { return o.GetPath() == p.GetPath() })

@@ -723,6 +723,7 @@ type Fork struct {
 	Results       []*ForkResult          `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`          // in the place of those that were recorded
 	Segments      []*ForkSegment         `protobuf:"bytes,5,rep,name=segments,proto3" json:"segments,omitempty"`        // of Started: whose the copied events are, in order
 	Build         string                 `protobuf:"bytes,6,opt,name=build,proto3" json:"build,omitempty"`              // that it is a run of; empty: the newest
+	Generation    uint32                 `protobuf:"varint,80,opt,name=generation,proto3" json:"generation,omitempty"`  // of that run, whose events are copied; 0: it has not continued as new
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,6 +798,13 @@ func (x *Fork) GetBuild() string {
 		return x.Build
 	}
 	return ""
+}
+
+func (x *Fork) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // ForkResult is what a step of a fork came to, whatever it was.
@@ -5424,14 +5432,17 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"\x06UPDATE\x10\x06\x12\n" +
 	"\n" +
-	"\x06ATTACH\x10<\"\xcb\x01\n" +
+	"\x06ATTACH\x10<\"\xeb\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
 	"\vuncancelled\x18\x03 \x01(\bR\vuncancelled\x120\n" +
 	"\aresults\x18\x04 \x03(\v2\x16.perdure.v1.ForkResultR\aresults\x123\n" +
 	"\bsegments\x18\x05 \x03(\v2\x17.perdure.v1.ForkSegmentR\bsegments\x12\x14\n" +
-	"\x05build\x18\x06 \x01(\tR\x05build\"M\n" +
+	"\x05build\x18\x06 \x01(\tR\x05build\x12\x1e\n" +
+	"\n" +
+	"generation\x18P \x01(\rR\n" +
+	"generation\"M\n" +
 	"\n" +
 	"ForkResult\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +

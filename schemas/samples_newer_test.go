@@ -33,6 +33,7 @@ func newer() map[string]proto.Message {
 		"update_completed":       completed,
 		"update_refused":         refused,
 		"released":               &schemas.Released{},
+		"fork_generation":        &schemas.Fork{Run: "fulfil/order-17/order-17", Step: "3", Generation: 2},
 		"asked":                  asked,
 		"event_step_progress":    &schemas.Event{Kind: &schemas.Event_StepProgress{StepProgress: progress}},
 		"event_update_accepted":  &schemas.Event{Kind: &schemas.Event_UpdateAccepted{UpdateAccepted: accepted}},

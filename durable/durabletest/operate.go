@@ -43,23 +43,14 @@ func (r *Run[Out]) Retry() (*Run[Out], error) {
 		return nil, durable.Fail(durable.ErrConflict.Code, "retry %s: it has not ended", r.ref)
 	}
 	f, err := runtime.FailedStep(r.ref, entries)
-	if err == nil {
-		_, err = runtime.CopyFor(r.ref, entries, f)
-	}
 	if err != nil {
 		return nil, err
 	}
-	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(r.ref.ID) + "~" + w.id(), Fork: f}
-	for _, s := range entries {
-		for _, e := range s.Entry.GetEvents() {
-			if st := e.GetStarted(); st != nil {
-				env.Method, env.Payload = st.GetMethod(), st.GetInput()
-			}
-			if set := e.GetAttributesSet(); set != nil && set.GetCount() == 0 {
-				env.Attributes = set.GetAttributes()
-			}
-		}
+	env, err := runtime.ForkTask(r.ref, entries, f)
+	if err != nil {
+		return nil, err
 	}
+	env.Id = string(r.ref.ID) + "~" + w.id()
 	w.engine.Send(r.ref.Identity, env)
 	return &Run[Out]{w, r.ref.Identity.Run(schemas.RunID(env.GetId()))}, nil
 }
