@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/perdure/perdure/cluster"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -37,6 +38,7 @@ type activation struct {
 	sought   bool              // first is known to be in the inbox
 	restarts int               // in a row
 	due      []expired         // records to remove between two runs
+	builds   *cluster.Builds   // of the other nodes, when the last execution began
 	lent     *lent             // while busy with what another node executes; nil for none
 	stalled  bool              // it is halted for a build
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
@@ -113,8 +115,10 @@ func (a *activation) receive(msg any) {
 	a.next()
 	switch msg.(type) {
 	case ended, repaid:
-		if a.kind.OncePerKey && a.open == nil && !a.halted {
-			a.leave() // a workflow's key has one run: nothing more is likely to come
+		// a workflow's key has one run: nothing more is likely to come; and what is
+		// borrowed is given back
+		if a.pump.borrowed != nil || a.kind.OncePerKey && a.open == nil && !a.halted {
+			a.leave()
 		}
 	}
 }
@@ -353,7 +357,7 @@ func (a *activation) lookUp(it *item) {
 func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) bool {
 	u, done := a.pump, make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
-	a.current = run
+	a.current, a.builds = run, u.host.member.Builds()
 	a.busy = u.work.begin(func() {
 		defer close(done)
 		m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}

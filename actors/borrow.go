@@ -29,6 +29,8 @@ type borrowed struct {
 	next  int
 }
 
+var _ tenure = (*borrowed)(nil)
+
 // A loanItem is where a message is stored.
 type loanItem struct {
 	timer bool
@@ -62,8 +64,7 @@ func (h *Host) borrow(ctx context.Context, loan *schemas.Loan, in *schemas.LoanI
 	case b == nil: // it was given back
 		return &schemas.LoanAnswer{Unknown: true}
 	}
-	b.add(in)
-	return &schemas.LoanAnswer{}
+	return &schemas.LoanAnswer{Unknown: !b.add(in)}
 }
 
 // known finds a loan: nil if it is over. why says that it cannot be.
@@ -157,10 +158,15 @@ func (l *loans) end(loan *schemas.Loan) {
 	l.over[keyOf(loan)] = now
 }
 
-// add takes messages, each once.
-func (b *borrowed) add(in *schemas.LoanItems) {
+// add takes messages, each once. It is false where some are missing before them.
+func (b *borrowed) add(in *schemas.LoanItems) bool {
 	b.mu.Lock()
-	if skip := uint64(len(b.items)) - in.GetFrom(); in.GetFrom() <= uint64(len(b.items)) && skip < uint64(len(in.GetItems())) {
+	has := uint64(len(b.items))
+	if in.GetFrom() > has {
+		b.mu.Unlock()
+		return false
+	}
+	if skip := has - in.GetFrom(); skip < uint64(len(in.GetItems())) {
 		b.items = append(b.items, in.GetItems()[skip:]...)
 	}
 	b.mu.Unlock()
@@ -168,6 +174,7 @@ func (b *borrowed) add(in *schemas.LoanItems) {
 	case b.more <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 func (b *borrowed) take(context.Context) (feed, error) { return b, nil }
@@ -229,7 +236,7 @@ func (b *borrowed) settle(ctx context.Context, i uint64) error {
 // tell tells the owner something until it has heard it, the loan is over, or ctx is.
 func (b *borrowed) tell(ctx context.Context, r *schemas.LoanRequest) error {
 	for {
-		err := b.host.askNode(ctx, b.loan.GetNode(), r)
+		err := b.host.askLoan(ctx, b.loan.GetNode(), r)
 		if err == nil || errors.Is(err, errForgotten) || errors.As(err, new(errRefused)) {
 			return err
 		}

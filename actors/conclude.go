@@ -74,6 +74,15 @@ func (a *activation) conclude(m ended) []*item {
 		if m.end.Kind == runtime.Parked {
 			a.parked = m.run
 		}
+		if a.stalled && a.pump.borrowed != nil {
+			a.pump.borrowed.Drain() // its owner lends it to whoever has the build, or waits
+			break
+		}
+		if a.stalled && a.builds != a.pump.host.member.Builds() {
+			ref := a.id.Run(m.run)
+			a.open, a.asleep = &ref, false // another node's builds came meanwhile
+			break
+		}
 		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.unparks() && (!it.given || it.terminates()) }) {
 			ref := a.id.Run(m.run)
 			a.open, a.asleep = &ref, false // it came meanwhile

@@ -224,7 +224,7 @@ func (h *Host) Run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(errStopped)
 	h.work = work
-	serve, err := h.cfg.Broker.Serve(ctx, h.cfg.Node, func(data []byte) []byte { return h.asked(work, data) })
+	serve, err := h.cfg.Broker.Serve(ctx, h.cfg.Node, func(data []byte) []byte { return h.serveLoans(work, data) })
 	if err != nil {
 		return errors.Join(err, h.leave(stop))
 	}
@@ -280,12 +280,12 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 	return err
 }
 
-// change starts or stops the pump of a partition.
+// change starts or stops the pump of a partition. One that is stopped stays known
+// until it has ended: the next one of its partition begins behind it.
 func (h *Host) change(ctx context.Context, c cluster.Change) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	old := h.pumps[c.Partition]
-	delete(h.pumps, c.Partition)
-	h.mu.Unlock()
 	if old != nil {
 		old.stop(errors.New("another node owns the partition now"))
 	}
@@ -298,8 +298,13 @@ func (h *Host) change(ctx context.Context, c cluster.Change) {
 	if old != nil {
 		p.before = old.done
 	}
-	h.mu.Lock()
 	h.pumps[c.Partition] = p
-	h.mu.Unlock()
-	h.wg.Go(p.run)
+	h.wg.Go(func() {
+		p.run()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.pumps[c.Partition] == p {
+			delete(h.pumps, c.Partition)
+		}
+	})
 }

@@ -28,6 +28,7 @@ type item struct {
 	press *press // of a task that does not wait as others do; nil for most
 	hash  []byte // of the input of a task that became light
 	bytes atomic.Int64
+	gone  atomic.Bool // not held any more
 }
 
 // keptPayload is the size up to which the payload of a waiting message stays in
@@ -46,7 +47,12 @@ func (u *pump) newItem(d broker.Delivery) *item {
 func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, bytes-it.bytes.Swap(bytes)) }
 
 // unhold forgets a message: it is acknowledged, or not for this host.
-func (u *pump) unhold(it *item) { u.held.add(-1, -it.bytes.Swap(0)) }
+// What was lent may be done with twice, by the borrower and here.
+func (u *pump) unhold(it *item) {
+	if !it.gone.Swap(true) {
+		u.held.add(-1, -it.bytes.Swap(0))
+	}
+}
 
 // unwrap lets go what was stored of a message that was understood.
 func (u *pump) unwrap(it *item) {

@@ -1,19 +1,14 @@
 package actors
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/perdure/perdure/cluster"
-	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
-	"google.golang.org/protobuf/proto"
 )
 
 // Where a run is of a build that another node has, the owner of the partition lends
@@ -193,7 +188,7 @@ func (l *lent) tell(ctx context.Context, recall bool) error {
 }
 
 func (l *lent) ask(ctx context.Context, r *schemas.LoanRequest) error {
-	return l.pump.host.askNode(ctx, l.to, r)
+	return l.pump.host.askLoan(ctx, l.to, r)
 }
 
 // last waits for a borrower that was told to stop and did not in time, as for a step
@@ -245,166 +240,3 @@ func (l *lent) acked(indices []uint64) bool {
 	l.self.tell(done{l, items})
 	return true
 }
-
-// newLent begins the books of a loan, nil if no node has the build.
-func (h *Host) newLent(a *activation, build string) *lent {
-	nodes := slices.DeleteFunc(slices.Clone(h.member.Builds().Nodes(a.id.Kind, build)), func(n string) bool { return n == h.cfg.Node })
-	to, nonce := h.member.Among(nodes, a.id.String(), a.restarts)
-	if to == "" {
-		return nil
-	}
-	u := a.pump
-	h.loans.Lock()
-	defer h.loans.Unlock()
-	h.loans.last++
-	l := &lent{pump: u, self: a.self, to: to, again: make(chan struct{}, 1), back: make(chan struct{}), loan: &schemas.Loan{
-		Node: h.cfg.Node, Nonce: h.engine.Nonce, Partition: uint32(u.p), Epoch: u.lease.Epoch(), Number: h.loans.last,
-		Kind: string(a.id.Kind), Key: a.id.Key, Borrower: nonce,
-	}}
-	h.loans.lent[l.loan.GetNumber()] = l
-	return l
-}
-
-func (h *Host) endLent(l *lent) {
-	h.loans.Lock()
-	defer h.loans.Unlock()
-	delete(h.loans.lent, l.loan.GetNumber())
-}
-
-// rebuilt looks again at what waits for a build, and at what is lent.
-func (h *Host) rebuilt() {
-	h.loans.Lock()
-	for _, l := range h.loans.lent {
-		l.look()
-	}
-	h.loans.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, u := range h.pumps {
-		u.rebuilt()
-	}
-}
-
-// HasBuild returns an error that matches [durable.ErrNotFound] if this node hosts a
-// kind and neither it nor another member has the build.
-func (h *Host) HasBuild(kind schemas.Kind, build string) error {
-	all := h.member.Builds()
-	if h.kinds[kind] == nil || len(all.Nodes(kind, build)) > 0 {
-		return nil
-	}
-	return durable.Fail(durable.ErrNotFound.Code, "no node has the build %q of %q; there are %q", build, string(kind), all.Names(kind))
-}
-
-// others says which builds other members have.
-type others struct{ h *Host }
-
-// Newest returns the newest build of a kind that a member begins runs with.
-func (o others) Newest(kind schemas.Kind) string { return o.h.member.Builds().Newest(kind) }
-
-// Elsewhere reports whether another member has a build.
-func (o others) Elsewhere(kind schemas.Kind, build string) bool {
-	return slices.ContainsFunc(o.h.member.Builds().Nodes(kind, build), func(n string) bool { return n != o.h.cfg.Node })
-}
-
-// loans are what a host has lent and borrowed.
-type loans struct {
-	sync.Mutex
-	last     uint64
-	lent     map[uint64]*lent
-	borrowed map[schemas.Identity]*borrowed
-	over     map[loanKey]time.Time // what was borrowed and given back lately
-	closed   bool                  // nothing more is borrowed
-}
-
-// close borrows nothing more.
-func (l *loans) close() {
-	l.Lock()
-	defer l.Unlock()
-	l.closed = true
-}
-
-// A loanKey names a loan.
-type loanKey struct {
-	nonce  string
-	number uint64
-}
-
-func keyOf(l *schemas.Loan) loanKey { return loanKey{string(l.GetNonce()), l.GetNumber()} }
-
-// errRefused is the answer of a node that does not do what it was asked.
-type errRefused string
-
-func (e errRefused) Error() string { return string(e) }
-
-// askNode asks something of another node about a loan, once.
-func (h *Host) askNode(ctx context.Context, node string, r *schemas.LoanRequest) error {
-	data, err := proto.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode what is asked of node %q: %w", node, err)
-	}
-	data, alive, err := h.cfg.Broker.Ask(ctx, node, data)
-	switch {
-	case err != nil:
-		return err
-	case !alive:
-		return errNoBorrower
-	}
-	answer := &schemas.LoanAnswer{}
-	if err := proto.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("decode the answer of node %q: %w", node, err)
-	}
-	switch {
-	case answer.GetUnknown():
-		return errForgotten
-	case answer.GetRefused() != "":
-		return errRefused(answer.GetRefused())
-	}
-	return nil
-}
-
-// asked answers another node.
-func (h *Host) asked(ctx context.Context, data []byte) []byte {
-	r, answer := &schemas.LoanRequest{}, &schemas.LoanAnswer{}
-	if err := proto.Unmarshal(data, r); err != nil {
-		answer.Refused = fmt.Sprintf("what is asked cannot be read: %v", err)
-	} else {
-		answer = h.answer(ctx, r)
-	}
-	out, err := proto.Marshal(answer)
-	if err != nil {
-		h.cfg.Log.Error("an answer to a node could not be encoded", "error", err)
-	}
-	return out
-}
-
-func (h *Host) answer(ctx context.Context, r *schemas.LoanRequest) *schemas.LoanAnswer {
-	switch ask := r.GetAsk().(type) {
-	case *schemas.LoanRequest_Items:
-		return h.borrow(ctx, r.GetLoan(), ask.Items)
-	case *schemas.LoanRequest_Recall:
-		return h.recall(r.GetLoan())
-	}
-	h.loans.Lock()
-	l := h.loans.lent[r.GetLoan().GetNumber()]
-	h.loans.Unlock()
-	if l == nil || !bytes.Equal(l.loan.GetNonce(), r.GetLoan().GetNonce()) {
-		return &schemas.LoanAnswer{Unknown: true}
-	}
-	switch ask := r.GetAsk().(type) {
-	case *schemas.LoanRequest_Acks:
-		if !l.acked(ask.Acks.GetItems()) {
-			return &schemas.LoanAnswer{Unknown: true}
-		}
-	case *schemas.LoanRequest_Return:
-		l.backOnce.Do(func() { close(l.back) })
-	default:
-		return &schemas.LoanAnswer{Refused: "what is asked is not known to this node; upgrade it"}
-	}
-	return &schemas.LoanAnswer{}
-}
-
-var _ runtime.Deployed = others{}
-
-var _ tenure = (*borrowed)(nil)
-
-var _ runtime.Lease = (*cluster.Guest)(nil)

@@ -13,6 +13,7 @@ import (
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 var (
@@ -256,4 +257,78 @@ func (s *bench) buildOf(r schemas.Ref) string {
 	}
 	s.t.Fatalf("%s has no start", r)
 	return ""
+}
+
+// TestLend_WhatIsAskedOfABorrowerTooLateBeginsNothing: for another incarnation, of
+// another epoch, after a recall or a return that came before it, and behind a gap.
+func TestLend_WhatIsAskedOfABorrowerTooLateBeginsNothing(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s, url := cluster(t, g.story("one"))
+	s.node("alder", url, g.story("one"))
+	s.node("birch", url, g.story("two"))
+	s.owns("birch", 1)
+	v := s.host.View()
+	var p schemas.Partition
+	for v.Node(p) != "birch" {
+		p++
+	}
+	loan := func(number uint64) *schemas.Loan {
+		return &schemas.Loan{
+			Node: "birch", Nonce: v.Member("birch").GetNonce(), Partition: uint32(p), Epoch: v.Owner(p).GetEpoch(), Number: number,
+			Kind: "story", Key: fmt.Sprint("k", number), Borrower: v.Member("alder").GetNonce(),
+		}
+	}
+	ask := func(r *schemas.LoanRequest) string {
+		t.Helper()
+		data, err := proto.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, alive, err := s.b.Ask(s.ctx, "alder", data)
+		answer := &schemas.LoanAnswer{}
+		if err == nil {
+			err = proto.Unmarshal(data, answer)
+		}
+		switch {
+		case err != nil || !alive:
+			t.Fatalf("alder was asked: alive %v, %v", alive, err)
+		case answer.GetUnknown():
+			return "unknown"
+		case answer.GetRefused() != "":
+			return "refused"
+		}
+		return "taken"
+	}
+	offer := func(l *schemas.Loan, from uint64, items ...*schemas.LoanItem) string {
+		t.Helper()
+		return ask(&schemas.LoanRequest{Loan: l, Ask: &schemas.LoanRequest_Items{Items: &schemas.LoanItems{From: from, Items: items}}})
+	}
+	recall := func(l *schemas.Loan) string {
+		t.Helper()
+		return ask(&schemas.LoanRequest{Loan: l, Ask: &schemas.LoanRequest_Recall{}})
+	}
+	is := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	const far = 1 << 40 // numbers that birch does not come to
+	old, other, foreign := loan(far), loan(far+1), loan(far+2)
+	old.Borrower = []byte("of the process before")
+	is("for another incarnation", offer(old, 0), "unknown")
+	other.Epoch++
+	is("of an epoch that is not", offer(other, 0), "refused")
+	foreign.Kind = "elsewhere"
+	is("of a kind that is not here", offer(foreign, 0), "refused")
+	is("more of what never began", offer(loan(far+3), 2), "unknown")
+	is("a recall of what never began", recall(loan(far+4)), "unknown")
+	is("its beginning, late", offer(loan(far+4), 0), "unknown")
+	is("a beginning", offer(loan(far+5), 0), "taken")
+	is("it again", offer(loan(far+5), 0), "taken")
+	is("behind a gap", offer(loan(far+5), 2, &schemas.LoanItem{Seq: 1}), "unknown")
+	is("its recall", recall(loan(far+5)), "taken")
+	s.until("it is given back", func() bool { return offer(loan(far+5), 0) == "unknown" })
+	is("what nobody knows", ask(&schemas.LoanRequest{Loan: loan(far + 6)}), "unknown")
 }

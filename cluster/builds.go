@@ -102,7 +102,9 @@ func (m *Member) setPeer(node string, record *schemas.Member, rev uint64) {
 // dateBuilds notes when the pool first had the member's builds, so that all members
 // agree which is the newest, also after one with an older build was started again.
 func (m *Member) dateBuilds(ctx context.Context) error {
-	for _, b := range m.cfg.Builds {
+	for i, b := range m.cfg.Builds {
+		b = proto.CloneOf(b)
+		m.cfg.Builds[i] = b
 		for failed := 0; ; failed++ {
 			try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(failed))
 			done, err := m.dateBuild(try, b)
@@ -110,11 +112,14 @@ func (m *Member) dateBuilds(ctx context.Context) error {
 			if done {
 				break
 			}
+			if failed == 0 && err != nil && ctx.Err() == nil && !final(err) {
+				m.cfg.Log.Warn("a build could not be noted; trying until it can", "kind", b.GetKind(), "build", b.GetName(), "error", err)
+			}
 			if final(err) {
 				return err
 			}
 			if m.wait(ctx, retryWait); ctx.Err() != nil {
-				return fmt.Errorf("note the build %q of kind %q: %w", b.GetName(), b.GetKind(), ctx.Err())
+				return fmt.Errorf("note the build %q of kind %q: %w (last: %v)", b.GetName(), b.GetKind(), ctx.Err(), err)
 			}
 		}
 	}

@@ -58,8 +58,9 @@ func (m *Member) owner(p schemas.Partition) *schemas.Owner {
 // Epoch returns the number of the ownership under which the identity was lent.
 func (g *Guest) Epoch() uint64 { return g.epoch }
 
-// Valid reports whether the member may start something for the identity: as
-// [Lease.Valid], of the lease of whoever has lent it.
+// Valid reports whether the member may start something for the identity: its own key
+// was renewed within the lease's time, it has read who owns what since the connection
+// was made, and no other owner of the partition was seen.
 func (g *Guest) Valid() bool { return !g.over.Load() && g.m.standing.good() }
 
 // Draining is closed when the identity is to be given back: stop at the next moment

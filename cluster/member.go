@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,7 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 		left: make(chan struct{}), stopAnswer: func() {}, abort: func() {},
 		rebuilt: make(chan struct{}, 1), guests: map[schemas.Partition]map[*Guest]struct{}{},
 	}
+	m.cfg.Builds = slices.Clone(cfg.Builds) // they are dated
 	m.standing.store, m.standing.clock = cfg.Store, cfg.clock
 	m.standing.session.Store(cfg.Store.Session())
 	m.since = cfg.clock()

@@ -9,7 +9,7 @@ import (
 )
 
 // Deployed says which builds of kinds the nodes have that may take over from each
-// other. It is asked before every run.
+// other. It is asked before every execution of a run, and before one continues as new.
 type Deployed interface {
 	// Newest returns the build that begins runs of a kind, "" where none is named.
 	Newest(kind schemas.Kind) string

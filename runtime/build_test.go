@@ -1,7 +1,9 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,4 +105,105 @@ func TestBuilds_SayWhatIsWrong(t *testing.T) {
 			t.Errorf("got %v, want %q", err, what)
 		}
 	}
+}
+
+// deployed is what other nodes have.
+type deployed struct {
+	newest string
+	others []string
+}
+
+func (d *deployed) Newest(schemas.Kind) string { return d.newest }
+
+func (d *deployed) Elsewhere(_ schemas.Kind, build string) bool {
+	return slices.Contains(d.others, build)
+}
+
+// TestBuilds_ARunThatAnotherNodeHasTheBuildOfIsNotTouched: nothing is appended, not
+// even a claim.
+func TestBuilds_ARunThatAnotherNodeHasTheBuildOfIsNotTouched(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := runtimetest.NewWorld(named("1"))
+		defer w.Close() // nothing is delivered: its checks do not apply
+		d := &deployed{}
+		w.Configure = func(cfg *runtime.Config) { cfg.Deployed = d }
+		p, r := w.Start(), ref("w", "a", "1")
+		task := func(r schemas.Ref, fork *schemas.Fork) runtime.Task {
+			return runtime.Task{Ref: r, Envelope: &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(r.ID), Fork: fork}}
+		}
+		run := func(k *runtime.Kind, t runtime.Task) *runtime.Ending {
+			x := runtime.NewExecutor(p.Config(), t.Ref.Identity, k, p)
+			return x.Run(context.Background(), t, runtime.NewMailbox())
+		}
+		built := func(r schemas.Ref) string {
+			t.Helper()
+			for _, s := range w.Journal.All() {
+				for _, e := range s.Entry.GetEvents() {
+					if st := e.GetStarted(); st != nil && s.Ref == r {
+						return st.GetBuild()
+					}
+				}
+			}
+			t.Fatalf("%s has not started", r)
+			return ""
+		}
+
+		d.newest, d.others = "2", []string{"2"}
+		if end := run(named("1"), task(r, nil)); end.Kind != runtime.Elsewhere || end.Build != "2" || len(w.Journal.All()) > 0 {
+			t.Fatalf("a new run, of which another node has a newer build: %+v, %d entries", end, len(w.Journal.All()))
+		}
+		d.others = nil // it has gone just now
+		if end := run(named("1"), task(r, nil)); end.Kind != runtime.Suspended || built(r) != "1" {
+			t.Fatalf("a new run, and the newer build is gone: %+v, of build %q", end, built(r))
+		}
+		d.newest, d.others = "2", []string{"1", "2"}
+		before := len(w.Journal.All())
+		x := runtime.NewExecutor(p.Config(), r.Identity, named("2"), p)
+		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind == runtime.Elsewhere {
+			t.Fatalf("an executor that does not know its identity resumed: %+v", end)
+		}
+		if end := x.Open(context.Background()); end == nil || end.Kind != runtime.Behind {
+			t.Fatalf("the open run: %+v", end)
+		}
+		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind != runtime.Elsewhere || end.Build != "1" || len(w.Journal.All()) != before {
+			t.Fatalf("an open run, of which another node has the build: %+v, %d entries, before %d", end, len(w.Journal.All()), before)
+		}
+		d.others = []string{"2"}
+		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind != runtime.Parked || !errors.Is(end.Err, runtime.ErrStalled) {
+			t.Fatalf("an open run whose build no node has: %+v", end)
+		}
+		if end := run(named("2"), task(ref("w", "b", "1"), nil)); end.Kind != runtime.Suspended || built(ref("w", "b", "1")) != "2" {
+			t.Fatalf("a new run where the newest build is: %+v", end)
+		}
+	})
+}
+
+// TestBuilds_ARunThatContinuesIsOfTheNewestBuildThatIsDeployed, wherever that is.
+func TestBuilds_ARunThatContinuesIsOfTheNewestBuildThatIsDeployed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := &deployed{newest: "1"}
+		k := kind("w", func(c *runtime.Context, _ string) (string, error) {
+			_, err := step(c, "meanwhile", func(context.Context) (*schemas.Payload, error) {
+				d.newest, d.others = "2", []string{"2"}
+				return nil, nil
+			})
+			if err != nil {
+				return "", err
+			}
+			return "", c.ContinueAsNew(text("again"))
+		})
+		k.Build = "1"
+		w := runtimetest.NewWorld(k)
+		defer w.Close()
+		w.Configure = func(cfg *runtime.Config) { cfg.Deployed = d }
+		p, r := w.Start(), ref("w", "a", "1")
+		x := runtime.NewExecutor(p.Config(), r.Identity, k, p)
+		task := runtime.Task{Ref: r, Envelope: &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "1"}}
+		if end := x.Run(context.Background(), task, runtime.NewMailbox()); end.Kind != runtime.Continued {
+			t.Fatalf("the run ended with %+v", end)
+		}
+		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind != runtime.Elsewhere || end.Build != "2" {
+			t.Fatalf("the next generation ended with %+v", end)
+		}
+	})
 }
