@@ -23,6 +23,7 @@ type live struct {
 	warned bool                // that the journal is long
 	paused bool                // once what is queued has happened
 	queue  []*schemas.Event    // happened, and not stored yet
+	whole  int                 // so many of the queue's first are stored as one entry
 	later  []*schemas.Envelope // updates that came before the run's own code began
 	armed  map[*Future]string  // timers and calls that are waited for, by path
 	timer  *time.Timer         // of wait, used again
@@ -91,6 +92,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		}
 		if len(r.aside) > 0 {
 			l.queue = append(r.aside, l.queue...)
+			if l.whole > 0 {
+				l.whole += len(r.aside)
+			}
 			r.aside = nil
 		}
 		if len(l.queue) == 0 {
@@ -176,11 +180,12 @@ func (l *live) dequeue() *schemas.Entry {
 		for n = 0; n < len(l.queue); n++ {
 			e := l.queue[n]
 			size += proto.Size(e) - large(e.GetStepCompleted().GetResult()) - large(e.GetCallReturned().GetResult()) - large(e.GetSignalReceived().GetValue()) - large(e.GetStatusSet().GetValue())
-			if size > entryBytes && n >= fewEvents {
+			if size > entryBytes && n >= max(fewEvents, l.whole) {
 				break
 			}
 		}
 	}
+	l.whole = 0
 	e := newEntry(l.queue[:n:n]...)
 	if l.queue = l.queue[n:]; len(l.queue) == 0 {
 		l.queue = nil

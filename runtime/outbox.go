@@ -37,11 +37,7 @@ func (l *live) send(ctx context.Context, out []*Future) *Ending {
 	if err != nil {
 		return ending(Restart, err)
 	}
-	for i, f := range out {
-		if never[i] != nil {
-			l.undelivered(f, never[i])
-		}
-	}
+	l.undelivered(out, never)
 	return nil
 }
 
@@ -99,11 +95,25 @@ func (l *live) oversized() *Error {
 	return nil
 }
 
-// undelivered is what becomes of a message that can never be accepted: it is
-// the failure of who waits for its result, and is said.
-func (l *live) undelivered(f *Future, err error) {
-	l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "to", f.msg.to.String(), "error", err)
-	if f.kind.answered() && !f.done {
-		l.mail.Put(&schemas.Envelope{Type: schemas.Envelope_RESULT, Path: f.path, Error: EncodeError(err)})
+// undelivered is what becomes of messages that can never be accepted: each is the
+// failure of who waits for its result, and is said. Failures are in the next entry,
+// all of them: whoever reads that takes what was put out before it for accepted
+// ([run.confirm]), and would wait for the results.
+func (l *live) undelivered(out []*Future, never []error) {
+	var failed []*schemas.Event
+	for i, f := range out {
+		if never[i] == nil {
+			continue
+		}
+		l.cfg.Log.Error("a message cannot be delivered", "run", l.r.ref.String(), "to", f.msg.to.String(), "error", never[i])
+		if f.kind.answered() && !f.done {
+			delete(l.armed, f)
+			failed = append(failed, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Error: EncodeError(never[i])}}})
+		}
 	}
+	for _, e := range failed { // however many there are, they fit into one entry
+		why := e.GetCallReturned().GetError()
+		why.Message, why.Details = recordable(why.GetMessage(), max(entryBytes/len(failed), maxName)), ""
+	}
+	l.queue, l.whole = append(failed, l.queue...), len(failed)
 }
