@@ -30,22 +30,33 @@ type APIError struct {
 // asked answers.
 type api struct {
 	node    *Node
-	ctx     context.Context
+	ctx     context.Context // of every request
+	end     context.CancelFunc
 	index   *actors.Index
 	service micro.Service
+	places  chan struct{} // one is taken by each request, and all of them by stop
 }
 
-// apiTimeout bounds one request.
-const apiTimeout = 20 * time.Second
+const (
+	// apiTimeout bounds one request.
+	apiTimeout = 20 * time.Second
+	// apiPlaces is how many requests a node answers at once. One over it is refused
+	// and does not wait: some ask further requests of the API.
+	apiPlaces = 1024
+	// apiWindUp is how long requests that were told to end may take.
+	apiWindUp = 6 * time.Second
+)
 
 func serveAPI(ctx context.Context, n *Node) (*api, error) {
-	a := &api{node: n, ctx: ctx, index: actors.NewIndex(ctx, n.b, n.log)}
+	ctx, end := context.WithCancel(ctx)
+	a := &api{node: n, ctx: ctx, end: end, index: actors.NewIndex(ctx, n.b, n.log), places: make(chan struct{}, apiPlaces)}
 	var err error
 	a.service, err = micro.AddService(n.b.Conn(), micro.Config{
 		Name: "perdure", Version: "0.1.0", Description: "Durable agents, namespace " + n.b.Namespace(),
 		Metadata: map[string]string{"namespace": n.b.Namespace(), "pool": n.b.Pool()},
 	})
 	if err != nil {
+		end()
 		return nil, err
 	}
 	endpoints := map[string]func(context.Context, []byte) (any, error){
@@ -81,40 +92,71 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 	}
 	for name, fn := range endpoints {
 		if err := a.service.AddEndpoint(strings.ReplaceAll(name, ".", "-"), a.handler(fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
-			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.service.Stop())
+			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.stop())
 		}
 	}
 	return a, nil
 }
 
-func (a *api) stop() error { return a.service.Stop() }
+// stop takes no more requests, tells those that are being answered to end, and
+// waits for them, and for the index.
+func (a *api) stop() error {
+	a.end()
+	err := a.service.Stop()
+	late := time.NewTimer(apiWindUp)
+	defer late.Stop()
+	for taken := range apiPlaces {
+		select {
+		case a.places <- struct{}{}:
+			continue
+		case <-late.C:
+			a.node.log.Error("requests of the API do not return; they are left behind: a query does not return", "requests", apiPlaces-taken, "after", apiWindUp)
+		}
+		break
+	}
+	a.index.Close()
+	return err
+}
 
 // handler answers each request on a goroutine of its own, so that a slow one
-// holds no other up; it ends with the request's timeout. It answers by the
-// connection: a micro.Request is used by the service again once its handler has
-// returned.
+// holds no other up; it ends with the request's timeout, or when the API stops,
+// which waits for it. It answers by the connection: a micro.Request is used by the
+// service again once its handler has returned.
 func (a *api) handler(fn func(context.Context, []byte) (any, error)) micro.Handler {
 	return micro.HandlerFunc(func(req micro.Request) {
 		reply, body := req.Reply(), req.Data()
+		select {
+		case a.places <- struct{}{}:
+		default:
+			a.answer(reply, nil, durable.Fail(durable.ErrUnavailable.Code, "this node answers %d requests already, as many as it does at once; nothing was done: ask again in a moment", apiPlaces))
+			return
+		}
 		go func() {
+			defer func() { <-a.places }()
 			ctx, cancel := context.WithTimeout(a.ctx, apiTimeout)
 			defer cancel()
-			answer := nats.NewMsg(reply)
 			out, err := fn(ctx, body)
-			if err == nil {
-				answer.Data, err = a.encode(out)
-			}
-			if a.ctx.Err() != nil {
-				return // the node stops: whoever asked asks another
-			}
-			if err != nil {
-				refuse(answer, err)
-			}
-			if err := a.node.b.Conn().PublishMsg(answer); err != nil {
-				a.node.log.Debug("an answer was not sent", "error", err)
-			}
+			a.answer(reply, out, err)
 		}()
 	})
+}
+
+// answer sends the answer to a request, unless the node stops: whoever asked asks
+// another.
+func (a *api) answer(reply string, out any, err error) {
+	msg := nats.NewMsg(reply)
+	if err == nil {
+		msg.Data, err = a.encode(out)
+	}
+	if a.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		refuse(msg, err)
+	}
+	if err := a.node.b.Conn().PublishMsg(msg); err != nil {
+		a.node.log.Debug("an answer was not sent", "error", err)
+	}
 }
 
 // encode returns an answer that fits into a message.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
 )
 
 // Options that only tests have: they may break a bound that production needs.
@@ -36,6 +37,12 @@ func Partitions(n uint32) Option {
 func DuplicateWindow(d time.Duration) Option {
 	return func(o *options) error { o.broker.DuplicateWindow = d; return nil }
 }
+
+// APIPlaces is how many requests a node answers at once.
+const APIPlaces = apiPlaces
+
+// SpoilAPI makes serving the node's API fail.
+func (n *Node) SpoilAPI() { n.host.Kinds()["no name"] = &runtime.Kind{Name: "no name"} }
 
 // Broker returns the node's broker.
 func (n *Node) Broker() *broker.Broker { return n.b }

@@ -120,7 +120,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	var err error
 	if n.api, err = serveAPI(n.ctx, n); err != nil {
-		return errors.Join(fmt.Errorf("serve the API: %w", err), n.Close())
+		return errors.Join(fmt.Errorf("serve the API: %w", err), n.host.Leave(), n.Close())
 	}
 	err = n.host.Run(ctx)
 	return errors.Join(err, n.Close())

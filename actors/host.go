@@ -201,6 +201,13 @@ func (h *Host) Join(ctx context.Context) error {
 	return nil
 }
 
+// Leave ends a host that has joined and is not run: what it came to own meanwhile
+// is another's at once.
+func (h *Host) Leave() error {
+	defer h.system.shutdown()
+	return h.leave(func(error) {})
+}
+
 // builds are the builds of the kinds that name theirs.
 func (h *Host) builds() (all []*schemas.Build) {
 	for _, k := range h.kinds {

@@ -20,7 +20,11 @@ import (
 type Index struct {
 	b   *broker.Broker
 	log *slog.Logger
-	ctx context.Context // the owner's
+	ctx context.Context // the owner's, until Close
+	end context.CancelFunc
+	// the building of projections. Invariant: added to under mu, and only while ctx
+	// goes on
+	building sync.WaitGroup
 	// after how long without use a projection is forgotten, and after how long in
 	// any case
 	idle, old time.Duration
@@ -41,9 +45,20 @@ type projection struct {
 	err     error
 }
 
-// NewIndex returns an index that is not built yet; what it builds ends with ctx.
+// NewIndex returns an index that is not built yet; what it builds ends with ctx,
+// and with Close.
 func NewIndex(ctx context.Context, b *broker.Broker, log *slog.Logger) *Index {
-	return &Index{b: b, log: log, ctx: ctx, idle: time.Minute, old: 10 * time.Minute}
+	ctx, end := context.WithCancel(ctx)
+	return &Index{b: b, log: log, ctx: ctx, end: end, idle: time.Minute, old: 10 * time.Minute}
+}
+
+// Close ends the index, and waits until nothing of it runs any more: what is asked
+// of it afterwards fails. It may be called again.
+func (x *Index) Close() {
+	x.mu.Lock()
+	x.end()
+	x.mu.Unlock()
+	x.building.Wait()
 }
 
 // caughtUp returns a projection that has caught up and goes on.
@@ -124,16 +139,24 @@ func (x *Index) open() *projection {
 	defer x.mu.Unlock()
 	x.used = time.Now()
 	if x.now == nil {
-		x.now = &projection{ready: make(chan struct{}), runs: map[string]*row{}, builtIn: map[schemas.Ref]struct{}{}, begun: x.used}
-		go x.follow(x.now)
+		p := &projection{ready: make(chan struct{}), runs: map[string]*row{}, builtIn: map[schemas.Ref]struct{}{}, begun: x.used}
+		if p.err = x.ctx.Err(); p.err != nil {
+			p.over = true
+			close(p.ready)
+			return p
+		}
+		x.now = p
+		x.building.Go(func() { x.follow(p) })
 	}
 	return x.now
 }
 
 func (x *Index) follow(p *projection) {
 	ctx, cancel := context.WithCancel(x.ctx)
+	var forgetting sync.WaitGroup
+	forgetting.Go(func() { x.forget(ctx, p, cancel) })
+	defer forgetting.Wait()
 	defer cancel()
-	go x.forget(ctx, p, cancel)
 	caughtUp := false
 	err := x.fill(ctx, p, func() {
 		caughtUp = true

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -151,4 +153,26 @@ func TestIndex_ARunWhoseRecordWasRemovedIsNotListed(t *testing.T) {
 	if _, err := l.x.List(t.Context(), Filter{}, runOf("never").String(), 1); runtime.AsError(err).Code != runtime.ErrInvalid.Code {
 		t.Errorf("a page behind an unknown run: %v, want ErrInvalid", err)
 	}
+}
+
+// Close waits for what is built, and nothing is built afterwards.
+func TestIndex_CloseWaits(t *testing.T) {
+	t.Parallel()
+	l := newListing(t)
+	l.ended("a", 1)
+	l.until("a")
+	l.x.mu.Lock()
+	built := l.x.now
+	l.x.mu.Unlock()
+	l.x.Close()
+	if !built.over { // without the lock: nothing of the index runs any more
+		t.Error("the index has closed, and is still followed")
+	}
+	if _, err := l.x.List(t.Context(), Filter{}, "", 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("a list of a closed index: %v, want the context's error", err)
+	}
+	if l.x.now != nil {
+		t.Error("a closed index was built again")
+	}
+	l.x.Close()
 }

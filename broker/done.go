@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/schemas"
@@ -87,13 +88,18 @@ func (w *Watch) Stop() {
 // flush waits until the server has seen everything sent so far. A connection
 // that is lost meanwhile is waited for: it takes the subscriptions along.
 func flush(ctx context.Context, l *link) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, requestWait)
-		defer cancel()
+	wait := requestWait
+	if until, ok := ctx.Deadline(); ok {
+		wait = time.Until(until)
 	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	defer context.AfterFunc(l.life, cancel)()
 	for {
 		err := l.nc.FlushWithContext(ctx)
+		if err != nil && isClosed(l.closed) {
+			return ErrClosed
+		}
 		if !errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}

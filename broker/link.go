@@ -14,8 +14,10 @@ import (
 // waits for the loss of the connection.
 type link struct {
 	nc *nats.Conn
-	// closed is closed by close.
+	// closed is closed by close, which also ends life.
 	closed chan struct{}
+	life   context.Context
+	end    context.CancelFunc
 
 	mu         sync.Mutex
 	up         chan struct{} // Invariant: closed while connected
@@ -35,6 +37,7 @@ func newLink(nc *nats.Conn) *link {
 		status: nc.StatusChanged(),
 		done:   make(chan struct{}),
 	}
+	l.life, l.end = context.WithCancel(context.Background())
 	close(l.up)
 	l.reconnects = nc.Stats().Reconnects
 	l.look()
@@ -128,6 +131,7 @@ func (l *link) close() {
 	l.mu.Lock()
 	closeOnce(l.closed)
 	closeOnce(l.lost)
+	l.end()
 	l.mu.Unlock()
 	l.nc.RemoveStatusListener(l.status)
 	<-l.done

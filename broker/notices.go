@@ -21,8 +21,9 @@ const shareAt = 16
 // subscription for a kind costs a run nothing; one of its own costs it two
 // messages and a round trip.
 type notices struct {
-	mu    sync.Mutex
-	kinds map[schemas.Kind]*kindNotices
+	mu          sync.Mutex
+	kinds       map[schemas.Kind]*kindNotices
+	subscribing sync.WaitGroup // added to under mu, and only until the link is closed
 }
 
 // A kindNotices is what is watched of one kind.
@@ -61,7 +62,12 @@ func (n *notices) join(ctx context.Context, d *Done, w *Watch) (ok bool, err err
 	k.watches[w.subject] = append(k.watches[w.subject], w)
 	if k.sub == nil {
 		k.sub = &kindSubscription{ready: make(chan struct{})}
-		go n.subscribe(d, k, w.ref.Kind) // no longer than a flush may take
+		if isClosed(d.b.link.closed) {
+			k.sub.err = ErrClosed
+			close(k.sub.ready)
+		} else {
+			n.subscribing.Go(func() { n.subscribe(d, k, w.ref.Kind) })
+		}
 	}
 	s := k.sub
 	n.mu.Unlock()
@@ -73,12 +79,20 @@ func (n *notices) join(ctx context.Context, d *Done, w *Watch) (ok bool, err err
 	}
 }
 
-// subscribe makes k's subscription and waits until the server has seen it.
+// wait returns once nothing of the notices runs; the link is closed.
+func (n *notices) wait() {
+	n.mu.Lock() // whoever saw the link open has been counted
+	n.mu.Unlock()
+	n.subscribing.Wait()
+}
+
+// subscribe makes k's subscription and waits until the server has seen it. It is
+// of all that watch the kind, so it ends with the link and with none of them.
 func (n *notices) subscribe(d *Done, k *kindNotices, kind schemas.Kind) {
 	nc, s := d.b.link.nc, k.sub
 	s.sub, s.err = nc.Subscribe(d.b.names.doneFilter(kind), func(m *nats.Msg) { n.deliver(k, m) })
 	if s.err == nil {
-		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), flush(context.Background(), d.b.link))
+		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), flush(d.b.link.life, d.b.link))
 	}
 	close(s.ready)
 	n.mu.Lock()
