@@ -54,7 +54,7 @@ func (a *api) start(ctx context.Context, in startRequest) (any, error) {
 	if known && !actors.SameInput(hash, actors.InputHash(env)) {
 		return nil, conflict(ref)
 	}
-	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, id, env); err != nil {
+	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, id, env); err != nil {
 		return nil, err
 	}
 	return startAnswer{ref.String(), actors.InputHash(env)}, nil
@@ -273,7 +273,7 @@ func (a *api) cancel(ctx context.Context, in cancelRequest) (any, error) {
 	if in.Reason != "" {
 		env.Error = &schemas.Error{Message: in.Reason}
 	}
-	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env); err != nil {
+	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env); err != nil {
 		return nil, err
 	}
 	return struct{}{}, nil

@@ -117,7 +117,7 @@ func (a *api) createSchedule(ctx context.Context, in createScheduleRequest) (any
 		return nil, err
 	}
 	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(ref.ID), Payload: p}
-	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env); err != nil {
+	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env); err != nil {
 		return nil, err
 	}
 	info, err := a.awaitSchedule(ctx, ref, func(i *ScheduleInfo) bool { return i.Hash != "" })
@@ -258,7 +258,7 @@ func (a *api) commandSchedule(ctx context.Context, name string, c schedules.Comm
 	if err != nil {
 		return nil, err
 	}
-	if err := sendSignal(ctx, a.node.b, broker.LocalDomain, ref, schedules.Send.String(), c.ID, p); err != nil {
+	if err := sendSignal(ctx, a.node.b, schemas.LocalDomain, ref, schedules.Send.String(), c.ID, p); err != nil {
 		return nil, err
 	}
 	var done *schedules.Handled

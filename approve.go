@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/perdure/perdure/actors"
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -72,5 +71,5 @@ func (a *api) approve(ctx context.Context, in approveRequest) (any, error) {
 	}
 	q := asked[0]
 	// one ID for all decisions about it: the first is the only one
-	return approveAnswer{q.GetName()}, sendSignal(ctx, a.node.b, broker.LocalDomain, ref, runtime.AnswerPrefix+q.GetPath(), "decision "+q.GetPath(), p)
+	return approveAnswer{q.GetName()}, sendSignal(ctx, a.node.b, schemas.LocalDomain, ref, runtime.AnswerPrefix+q.GetPath(), "decision "+q.GetPath(), p)
 }

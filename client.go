@@ -50,7 +50,7 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", opened(err))
 	}
-	return &Client{b: b, from: broker.LocalDomain, propagate: true, owned: true}, nil
+	return &Client{b: b, from: schemas.LocalDomain, propagate: true, owned: true}, nil
 }
 
 // Close ends a client made by [Dial].

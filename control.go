@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/perdure/perdure/actors"
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
@@ -81,6 +80,6 @@ func (a *api) control(verb string, action schemas.Control_Action) func(context.C
 			Type: schemas.Envelope_CONTROL, Id: NewMessageID(), Run: string(ref.ID),
 			Control: &schemas.Control{Action: action, Reason: in.Reason, By: in.By},
 		}
-		return struct{}{}, actors.Publish(ctx, a.node.b, broker.LocalDomain, ref.Identity, env)
+		return struct{}{}, actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env)
 	}
 }

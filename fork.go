@@ -174,7 +174,7 @@ func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schem
 	} else if known {
 		return nil, durable.Fail(durable.ErrConflict.Code, "fork %s: there is a run %s already; use another ID", source, ref)
 	}
-	if err := actors.Publish(ctx, a.node.b, broker.LocalDomain, id, env); err != nil {
+	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, id, env); err != nil {
 		return nil, err
 	}
 	return forkAnswer{ref.String(), f.GetStep()}, nil

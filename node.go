@@ -11,6 +11,7 @@ import (
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
 )
 
 // A Node hosts kinds: it takes the tasks of the partitions that it owns and
@@ -85,7 +86,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if n.host, err = actors.NewHost(o.host); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	n.client = &Client{b: n.b, from: broker.LocalDomain, propagate: o.host.Tracer != nil}
+	n.client = &Client{b: n.b, from: schemas.LocalDomain, propagate: o.host.Tracer != nil}
 	meaning := n.b.Durability().Meaning()
 	if !n.b.Embedded() && n.b.Durability() != Quorum {
 		meaning = "what the NATS server is configured for: see its sync_interval"

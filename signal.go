@@ -103,7 +103,7 @@ func (a *api) signal(ctx context.Context, in signalRequest) (any, error) {
 	if actors.IsEnd(status) {
 		return nil, durable.Fail(durable.ErrConflict.Code, "signal %s: it is %s already", ref, actors.StatusName(status))
 	}
-	err = sendSignal(ctx, a.node.b, broker.LocalDomain, ref, in.Signal, in.ID, &schemas.Payload{Data: value})
+	err = sendSignal(ctx, a.node.b, schemas.LocalDomain, ref, in.Signal, in.ID, &schemas.Payload{Data: value})
 	if errors.Is(err, durable.ErrNotFound) {
 		err = neverHosted("signal", ref.Identity)
 	}

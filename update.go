@@ -137,7 +137,7 @@ func (a *api) update(ctx context.Context, in updateRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := updated(ctx, a.node.b, broker.LocalDomain, ref, env)
+	d, err := updated(ctx, a.node.b, schemas.LocalDomain, ref, env)
 	if err != nil {
 		return nil, err
 	}

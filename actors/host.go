@@ -150,7 +150,7 @@ func NewHost(cfg Config) (*Host, error) {
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, broker.LocalDomain}}, Wakes: wakes{b},
+		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b},
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -19,7 +18,7 @@ func TestALargeMessageThatNobodyTakesIsADeadLetter(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 2<<20)
 	to := schemas.Identity{Kind: "nobody", Key: "k"}
 	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "1", Payload: &schemas.Payload{Data: data}}
-	if err := (runOutbox{outbox{b, broker.LocalDomain}}).Send(t.Context(), to, env); !errors.Is(err, runtime.ErrNotFound) {
+	if err := (runOutbox{outbox{b, schemas.LocalDomain}}).Send(t.Context(), to, env); !errors.Is(err, runtime.ErrNotFound) {
 		t.Fatalf("send to a kind that nobody hosts: %v, want ErrNotFound", err)
 	}
 	dead, err := b.Inbox().DeadLetters(t.Context(), to.Kind, to.Key, 0, 0)

@@ -80,7 +80,7 @@ func (b *Broker) delivery(stream string, m message) Delivery {
 // Qualified returns the run ID that a task of this ID has when a sender of trust
 // domain from sends it: its own, with the domain before it unless that is local.
 func Qualified(from, id string) string {
-	if from == LocalDomain {
+	if from == schemas.LocalDomain {
 		return id
 	}
 	return from + ":" + id
@@ -284,35 +284,35 @@ func (d *Delivery) qualify() error {
 // said by the engine alone: an answer goes to whom the task names.
 func (d *Delivery) allowed() error {
 	env := d.Envelope
-	if d.From == LocalDomain {
+	if d.From == schemas.LocalDomain {
 		return nil
 	}
 	if d.To.Kind.BuiltIn() {
-		return fmt.Errorf("domain %s sends to the built-in kind %q: %w; only %s may", d.From, string(d.To.Kind), errDenied, LocalDomain)
+		return fmt.Errorf("domain %s sends to the built-in kind %q: %w; only %s may", d.From, string(d.To.Kind), errDenied, schemas.LocalDomain)
 	}
 	if env.Control != nil {
-		return fmt.Errorf("domain %s asks what operators ask: %w; only %s may", d.From, errDenied, LocalDomain)
+		return fmt.Errorf("domain %s asks what operators ask: %w; only %s may", d.From, errDenied, schemas.LocalDomain)
 	}
 	switch env.Type {
 	case schemas.Envelope_TASK:
 		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 || env.Fork != nil {
-			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender, or to be forked: %w; only %s may; send it without reply, parent, chain and fork", d.From, errDenied, LocalDomain)
+			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender, or to be forked: %w; only %s may; send it without reply, parent, chain and fork", d.From, errDenied, schemas.LocalDomain)
 		}
 		if b := env.Busy; b == schemas.Busy_BUSY_INTERRUPT || b == schemas.Busy_BUSY_REPLACE {
-			return fmt.Errorf("a task of domain %s cancels the run that is open, which may be another's: %w; only %s may; send it without %s, or with queue or reject", d.From, errDenied, LocalDomain, HeaderBusy)
+			return fmt.Errorf("a task of domain %s cancels the run that is open, which may be another's: %w; only %s may; send it without %s, or with queue or reject", d.From, errDenied, schemas.LocalDomain, HeaderBusy)
 		}
 	case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE, schemas.Envelope_CANCEL:
 		if env.Parent != "" {
-			return fmt.Errorf("a %s of domain %s names a run of this namespace as its sender: %w; only %s may; send it without parent", strings.ToLower(env.Type.String()), d.From, errDenied, LocalDomain)
+			return fmt.Errorf("a %s of domain %s names a run of this namespace as its sender: %w; only %s may; send it without parent", strings.ToLower(env.Type.String()), d.From, errDenied, schemas.LocalDomain)
 		}
 		if err := schemas.Kind(env.Method).Validate(); err != nil && env.Method != "" {
-			return fmt.Errorf("a %s of domain %s is named %q: %w; names like these, of answers to questions, are of %s alone", strings.ToLower(env.Type.String()), d.From, env.Method, errDenied, LocalDomain)
+			return fmt.Errorf("a %s of domain %s is named %q: %w; names like these, of answers to questions, are of %s alone", strings.ToLower(env.Type.String()), d.From, env.Method, errDenied, schemas.LocalDomain)
 		}
 		if !strings.HasPrefix(env.Run, d.From+":") {
 			return fmt.Errorf("domain %s sends a %s to run %q: %w; it may to its own, whose IDs begin with %q", d.From, strings.ToLower(env.Type.String()), env.Run, errDenied, d.From+":")
 		}
 	default:
-		return fmt.Errorf("domain %s sends a %s: %w; only %s may", d.From, strings.ToLower(env.Type.String()), errDenied, LocalDomain)
+		return fmt.Errorf("domain %s sends a %s: %w; only %s may", d.From, strings.ToLower(env.Type.String()), errDenied, schemas.LocalDomain)
 	}
 	if blob := env.Payload.GetBlob(); blob != nil && !strings.HasPrefix(blob.GetName(), d.To.Run(schemas.RunID(env.Id)).String()+"/") {
 		return fmt.Errorf("the payload of a message of domain %s is the object %q: %w; it may be one below %s/", d.From, blob.GetName(), errDenied, d.To.Run(schemas.RunID(env.Id)))

@@ -3,7 +3,7 @@
 //
 //	b, err := broker.Open(ctx, broker.Config{Dir: "./data", Kinds: []schemas.Kind{"hello"}})
 //	id := schemas.Identity{Kind: "hello", Key: "amsterdam"}
-//	_, err = b.Inbox().Publish(ctx, broker.LocalDomain, id, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17"})
+//	_, err = b.Inbox().Publish(ctx, schemas.LocalDomain, id, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17"})
 //	feed, err := b.Inbox().Take(ctx, b.Names().Partition(id), 1) // the only consumer of the partition
 //	d, err := feed.Next(ctx)                                     // the task
 //	out, err := b.Journal().Append(ctx, id.Run("order-17"), 0, entry)

@@ -27,7 +27,7 @@ func Example() {
 	defer b.Close()
 
 	id := schemas.Identity{Kind: "hello", Key: "amsterdam"}
-	_, err = b.Inbox().Publish(ctx, broker.LocalDomain, id, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17"})
+	_, err = b.Inbox().Publish(ctx, schemas.LocalDomain, id, &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-17"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,9 +9,6 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// LocalDomain is the sender's trust domain where none is set up.
-const LocalDomain = "local"
-
 // Names builds and parses the subjects, streams and buckets of a namespace.
 // It is the only place that knows their form:
 //
@@ -292,7 +289,7 @@ func (n Names) parseIn(subject string) (inTokens, error) {
 		if err != nil {
 			return inTokens{}, err
 		}
-		return inTokens{t[0], LocalDomain, t[1], t[2]}, nil
+		return inTokens{t[0], schemas.LocalDomain, t[1], t[2]}, nil
 	}
 	t, err := n.split(subject, ".in.", 4)
 	if err != nil {

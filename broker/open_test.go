@@ -258,7 +258,7 @@ func TestOpen_NodesAtOnce(t *testing.T) {
 	for i, b := range brokers {
 		for k := range brokers {
 			id := identity(fmt.Sprint("own", k), "k")
-			_, err := b.Inbox().Publish(t.Context(), broker.LocalDomain, id, task(fmt.Sprint("from", i)))
+			_, err := b.Inbox().Publish(t.Context(), schemas.LocalDomain, id, task(fmt.Sprint("from", i)))
 			must(t, err)
 		}
 	}
@@ -280,7 +280,7 @@ func TestOpen_CallersConnection(t *testing.T) {
 	defer cancel()
 	b, err := broker.Open(ctx, broker.Config{Conn: nc, Kinds: []schemas.Kind{"wf"}})
 	must(t, err)
-	_, err = b.Inbox().Publish(ctx, broker.LocalDomain, identity("wf", "k"), task("1"))
+	_, err = b.Inbox().Publish(ctx, schemas.LocalDomain, identity("wf", "k"), task("1"))
 	must(t, err)
 	must(t, b.Close())
 	if nc.IsClosed() {

@@ -210,7 +210,7 @@ func (i *Inbox) Pools(ctx context.Context) ([]string, error) {
 // PoolOf returns the pool that a kind belongs to. The error matches
 // [ErrUnknownKind] if no node has ever hosted it.
 func (i *Inbox) PoolOf(ctx context.Context, kind schemas.Kind) (string, error) {
-	stream, err := i.b.streamOf(ctx, i.b.names.TaskSubject(LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
+	stream, err := i.b.streamOf(ctx, i.b.names.TaskSubject(schemas.LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
 	return strings.TrimPrefix(stream, i.b.names.ns+"_INBOX_"), err
 }
 
@@ -219,7 +219,7 @@ func (b *Broker) inboxOf(ctx context.Context, kind schemas.Kind) (*reader, error
 	if slices.Contains(b.cfg.Kinds, kind) {
 		return b.inbox, nil
 	}
-	name, err := b.streamOf(ctx, b.names.TaskSubject(LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
+	name, err := b.streamOf(ctx, b.names.TaskSubject(schemas.LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
 	if err != nil {
 		return nil, err
 	}

@@ -91,7 +91,7 @@ func (i *Inbox) again(d DeadLetter, input []byte) (*nats.Msg, schemas.Identity, 
 	}
 	msg := &nats.Msg{Subject: i.b.names.TaskSubject(from, to), Header: h, Data: d.Data}
 	switch foreign := h.Get(HeaderEnvelope) == ""; {
-	case foreign && d.ID != "" && from != LocalDomain: // it was kept with the domain before it, which comes there again
+	case foreign && d.ID != "" && from != schemas.LocalDomain: // it was kept with the domain before it, which comes there again
 		h[HeaderID] = []string{strings.TrimPrefix(d.ID, from+":")}
 	case !foreign:
 		delete(h, HeaderID) // it is in the envelope

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/schemas"
+	"github.com/perdure/perdure/schemas/elapsed"
 )
 
 // Defaults of a [Config].
@@ -113,7 +114,7 @@ func (c *Config) validate() error {
 		c.Log = slog.Default()
 	}
 	if c.clock == nil {
-		c.clock = elapsed
+		c.clock = elapsed.Now
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/schemas"
+	"github.com/perdure/perdure/schemas/elapsed"
 )
 
 // Config is what the executors of a node share.
@@ -130,7 +131,7 @@ func NewExecutor(cfg *Config, id schemas.Identity, kind *Kind, lease Lease) *Exe
 
 // Received notes that a message for the identity was just received. Any
 // goroutine may call it.
-func (x *Executor) Received() { x.contact.Store(int64(elapsed())) }
+func (x *Executor) Received() { x.contact.Store(int64(elapsed.Now())) }
 
 // Open reads the identity's head, settles it if it is a record, and says which
 // run is open (P03): nil is none, any ending but Behind says why the executor
@@ -212,7 +213,7 @@ func (x *Executor) readState(ctx context.Context) error {
 // outdated is the check of P05: nothing is appended when the last word from the
 // store is older than half the retention.
 func (x *Executor) outdated() *Ending {
-	if age := elapsed() - time.Duration(x.contact.Load()); age > x.cfg.Retention/2 {
+	if age := elapsed.Now() - time.Duration(x.contact.Load()); age > x.cfg.Retention/2 {
 		return ending(Lost, Errorf(ErrFenced.Code, "%s: nothing was heard from the store for %s, more than half the retention of %s", x.id, age, x.cfg.Retention))
 	}
 	return nil

@@ -106,14 +106,11 @@ func decodeAsk(t Task) *schemas.Ask {
 	if p.GetCodec() != permitCodec {
 		decode = func(data []byte) error { return protojson.Unmarshal(data, ask) }
 	}
-	if t.From != localDomain || decode(p.GetData()) != nil || ask.GetRun() == "" {
+	if t.From != schemas.LocalDomain || decode(p.GetData()) != nil || ask.GetRun() == "" {
 		return nil
 	}
 	return ask
 }
-
-// localDomain is the trust domain of the engine's own messages.
-const localDomain = "local"
 
 // Idle reports whether nobody holds or waits, and no time is to be kept.
 func (limiter) Idle(state *schemas.Payload, now time.Time) bool {

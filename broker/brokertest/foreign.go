@@ -12,7 +12,7 @@ import (
 // Foreign publishes a message to an identity as a client without this library
 // does, and returns when the stream has answered: a body and headers.
 func Foreign(ctx context.Context, b *broker.Broker, to schemas.Identity, headers map[string]string, body string) error {
-	m := nats.NewMsg(b.Names().TaskSubject(broker.LocalDomain, to))
+	m := nats.NewMsg(b.Names().TaskSubject(schemas.LocalDomain, to))
 	for k, v := range headers {
 		m.Header.Set(k, v)
 	}

@@ -11,10 +11,6 @@ import (
 // followed by the pool's name, since a kind belongs to one pool.
 const kindName = "schedule"
 
-// localDomain is the trust domain of the nodes' own programs, whose schedules'
-// runs are.
-const localDomain = "local"
-
 // defaultPool is the pool of nodes that name none.
 const defaultPool = "default"
 

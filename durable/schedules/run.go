@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
 )
 
 // A schedule is a run of one: it waits for its times, for commands, and for the
@@ -55,8 +56,8 @@ func run(ctx durable.Context, in input) (Counts, error) {
 		s.carried = *in.carried
 		s.now = later(s.now, s.Cursor)
 	} else {
-		if from := ctx.Info().From; from != localDomain {
-			return Counts{}, durable.Fail(durable.ErrDenied.Code, "a task of the trust domain %q creates no schedule: its runs would be those of the domain %q; ask for it by the API", from, localDomain)
+		if from := ctx.Info().From; from != schemas.LocalDomain {
+			return Counts{}, durable.Fail(durable.ErrDenied.Code, "a task of the trust domain %q creates no schedule: its runs would be those of the domain %q; ask for it by the API", from, schemas.LocalDomain)
 		}
 		if err := s.spec.Check(s.name); err != nil {
 			return Counts{}, err

@@ -1,4 +1,4 @@
-package runtime
+package elapsed
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// elapsed is a clock that goes on while the machine is suspended, which Go's
-// monotonic clock does not.
-func elapsed() time.Duration {
+// Now returns the time since some moment in the past, which is the same for the
+// whole life of the process.
+func Now() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return sinceStart()
