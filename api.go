@@ -84,7 +84,7 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 	}
 	maps.Copy(endpoints, a.schedules())
 	for kind, k := range n.host.Kinds() {
-		if k.Builtin {
+		if k.EveryNode {
 			continue // every node has one
 		}
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)

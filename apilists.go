@@ -48,14 +48,14 @@ type kindInfo struct {
 	Type    string   `json:"type"`
 	Methods []string `json:"methods"`
 	Queries []string `json:"queries,omitempty"`
-	BuiltIn bool     `json:"built_in,omitempty"` // it comes with the engine, e.g. that of limits
+	BuiltIn bool     `json:"built_in,omitempty"` // it comes with Perdure: that of limits, that of schedules
 }
 
 func kindInfoOf(k *runtime.Kind) kindInfo {
 	return kindInfo{
 		Kind: string(k.Name), Type: k.Type,
 		Methods: slices.Sorted(maps.Keys(k.Methods)), Queries: slices.Sorted(maps.Keys(k.Queries)),
-		BuiltIn: k.Name.BuiltIn(),
+		BuiltIn: k.EveryNode || k.Name.IsLedger(),
 	}
 }
 

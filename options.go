@@ -249,12 +249,12 @@ func apply(opts []Option) (*options, error) {
 	for _, k := range o.host.Kinds {
 		errs = append(errs, k.Validate())
 	}
-	for _, k := range actors.BuiltIn(o.broker.Pool, o.host.Kinds) {
+	for _, k := range actors.LedgerKinds(o.broker.Pool, o.host.Kinds) {
 		o.host.Kinds = append(o.host.Kinds, k)
 		o.broker.Kinds = append(o.broker.Kinds, k.Name)
 	}
 	if len(o.host.Kinds) > 0 { // a client has none
-		errs = append(errs, o.addBuiltins()...)
+		errs = append(errs, o.addEveryNode()...)
 	}
 	return o, errors.Join(errs...)
 }

@@ -186,7 +186,7 @@ func (h *Host) Join(ctx context.Context) error {
 	b := h.cfg.Broker
 	names := make([]string, 0, len(h.kinds))
 	for name, k := range h.kinds {
-		if !k.Builtin {
+		if !k.EveryNode {
 			names = append(names, string(name))
 		}
 	}

@@ -38,7 +38,7 @@ type Index struct {
 type projection struct {
 	ready   chan struct{} // closed once it has caught up, or cannot
 	runs    map[string]*row
-	builtIn map[schemas.Ref]struct{} // journals that are of no run
+	ledgers map[schemas.Ref]struct{} // journals that are of no run
 	words   words
 	begun   time.Time
 	over    bool // it follows no more
@@ -139,7 +139,7 @@ func (x *Index) open() *projection {
 	defer x.mu.Unlock()
 	x.used = time.Now()
 	if x.now == nil {
-		p := &projection{ready: make(chan struct{}), runs: map[string]*row{}, builtIn: map[schemas.Ref]struct{}{}, begun: x.used}
+		p := &projection{ready: make(chan struct{}), runs: map[string]*row{}, ledgers: map[schemas.Ref]struct{}{}, begun: x.used}
 		if p.err = x.ctx.Err(); p.err != nil {
 			p.over = true
 			close(p.ready)
@@ -222,9 +222,9 @@ func (x *Index) fill(ctx context.Context, p *projection, caughtUp func()) error 
 				caughtUp()
 			case <-ctx.Done():
 			}
-		case f.Ref.Kind.BuiltIn(): // a limit, whose records are no runs
+		case f.Ref.Kind.IsLedger(): // a limit, whose records are no runs
 			x.mu.Lock()
-			p.builtIn[f.Ref] = struct{}{}
+			p.ledgers[f.Ref] = struct{}{}
 			x.mu.Unlock()
 		default:
 			x.mu.Lock()

@@ -40,9 +40,9 @@ func (a *activation) book() {
 	})
 }
 
-// BuiltIn returns the kinds that a node of a pool hosts besides its own: those of
-// the limits, if a kind has any.
-func BuiltIn(pool string, kinds []*runtime.Kind) []*runtime.Kind {
+// LedgerKinds returns the kinds of ledgers that a node of a pool hosts: that of the
+// limits, if one of its own kinds has any.
+func LedgerKinds(pool string, kinds []*runtime.Kind) []*runtime.Kind {
 	for _, k := range kinds {
 		if len(k.Limits) > 0 {
 			return []*runtime.Kind{runtime.NewLimitKind(pool)}
@@ -71,7 +71,7 @@ func waits(ctx context.Context, b *broker.Broker, ref schemas.Ref, entries []sch
 	}
 	for _, to := range asked {
 		limit, err := schemas.ParseRef(to)
-		if err != nil || !limit.Kind.BuiltIn() {
+		if err != nil || !limit.Kind.IsLedger() {
 			continue
 		}
 		state, err := ledgerState(ctx, b, limit.Identity)

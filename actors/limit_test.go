@@ -21,7 +21,7 @@ func (g *gates) boothKinds(opts ...durable.KindOption) []*runtime.Kind {
 	kinds := []*runtime.Kind{durable.Workflow(booth, func(ctx durable.Context, gate string) (string, error) {
 		return durable.Step(ctx, "pass", func(ctx context.Context) (string, error) { return gate, g.pass(ctx, gate) })
 	}, opts...)}
-	return append(kinds, actors.BuiltIn("", kinds)...)
+	return append(kinds, actors.LedgerKinds("", kinds)...)
 }
 
 // holds asks a limit how many hold it, and how many wait.

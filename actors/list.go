@@ -162,7 +162,7 @@ func (x *Index) prune(ctx context.Context, p *projection, archived bool) error {
 	missing := -int(there)
 	x.mu.Lock()
 	if !archived {
-		missing += len(p.builtIn)
+		missing += len(p.ledgers)
 	}
 	for _, r := range p.runs {
 		if !r.gone && r.archived == archived {

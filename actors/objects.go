@@ -75,7 +75,7 @@ func removeLeft(ctx context.Context, b *broker.Broker, run schemas.Ref, names []
 		if strings.HasPrefix(last, part+"-") || strings.HasPrefix(last, messageBlob) || strings.HasPrefix(last, stateBlob) {
 			continue
 		}
-		if of, err := broker.BlobRun(name); err != nil || of != run && !run.Kind.BuiltIn() {
+		if of, err := broker.BlobRun(name); err != nil || of != run && !run.Kind.IsLedger() {
 			continue
 		}
 		if err := b.Blobs().Delete(ctx, name); err != nil {

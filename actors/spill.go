@@ -175,7 +175,7 @@ func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *s
 	// continues with. Which objects are left is asked before it does: who is not the
 	// owner any more removes none of the next one's.
 	var left []string
-	if small != e && ref.Kind.BuiltIn() || e.GetRecord() == nil && e.Replaces() {
+	if small != e && ref.Kind.IsLedger() || e.GetRecord() == nil && e.Replaces() {
 		if left, err = j.b.Blobs().Of(ctx, ref.Identity); err != nil {
 			return schemas.Outcome{}, err
 		}

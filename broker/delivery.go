@@ -287,7 +287,7 @@ func (d *Delivery) allowed() error {
 	if d.From == schemas.LocalDomain {
 		return nil
 	}
-	if d.To.Kind.BuiltIn() {
+	if d.To.Kind.IsLedger() {
 		return fmt.Errorf("domain %s sends to the built-in kind %q: %w; only %s may", d.From, string(d.To.Kind), errDenied, schemas.LocalDomain)
 	}
 	if env.Control != nil {

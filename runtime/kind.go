@@ -53,8 +53,9 @@ type Kind struct {
 	// OncePerKey makes the key the default message ID: one run a key while its
 	// record is kept, which is what a workflow wants.
 	OncePerKey bool
-	// Builtin marks a kind that nodes host of themselves: lists of kinds leave it out.
-	Builtin bool
+	// EveryNode marks a kind that every node of a pool hosts of itself: lists of kinds
+	// leave it out.
+	EveryNode bool
 	// Stateful says that its identities keep state between runs.
 	Stateful bool
 	// Keep is how long records of an outcome are kept to be looked at, where that is
@@ -89,7 +90,7 @@ func (k *Kind) Validate() error {
 	if err := k.Name.Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if k.Name.BuiltIn() && k.Ledger == nil {
+	if k.Name.IsLedger() && k.Ledger == nil {
 		errs = append(errs, errors.New("names that begin with perdure- are those of built-in kinds; choose another"))
 	}
 	errs = append(errs, k.limitErrors()...)

@@ -39,12 +39,13 @@ func (k Kind) Validate() error {
 	return nil
 }
 
-// builtIn begins the names of the kinds that come with Perdure.
-const builtIn = "perdure-"
+// ledgers begins the names of the kinds of ledgers.
+const ledgers = "perdure-"
 
-// BuiltIn reports whether the kind comes with Perdure, such as that of limits.
-// No user's kind may have such a name.
-func (k Kind) BuiltIn() bool { return strings.HasPrefix(string(k), builtIn) }
+// IsLedger reports whether the kind is one of ledgers, such as that of limits: they
+// come with Perdure, and what is in their journals is no run. No user's kind may
+// have such a name.
+func (k Kind) IsLedger() bool { return strings.HasPrefix(string(k), ledgers) }
 
 // A RunID names a run within its identity. It is the ID of the message that
 // caused the run: any non-empty UTF-8 text.

@@ -7,27 +7,27 @@ import (
 	"github.com/perdure/perdure/runtime"
 )
 
-// builtins returns the kinds that every node of a pool hosts besides those that it
+// everyNode returns the kinds that every node of a pool hosts besides those that it
 // is given. A kind belongs to one pool, so each pool has its own.
-func builtins(pool string) []*runtime.Kind {
+func everyNode(pool string) []*runtime.Kind {
 	kinds := []*runtime.Kind{schedules.Kind(pool)}
 	for _, k := range kinds {
-		k.Builtin = true
+		k.EveryNode = true
 	}
 	return kinds
 }
 
-// addBuiltins adds them to the kinds of a node. A kind of a user that has the name
+// addEveryNode adds them to the kinds of a node. A kind of a user that has the name
 // of one is refused.
-func (o *options) addBuiltins() (errs []error) {
+func (o *options) addEveryNode() (errs []error) {
 	own := map[string]bool{}
-	for _, k := range builtins(o.broker.Pool) {
+	for _, k := range everyNode(o.broker.Pool) {
 		own[string(k.Name)] = true
 		o.host.Kinds = append(o.host.Kinds, k)
 		o.broker.Kinds = append(o.broker.Kinds, k.Name)
 	}
 	for _, k := range o.host.Kinds {
-		if !k.Builtin && own[string(k.Name)] {
+		if !k.EveryNode && own[string(k.Name)] {
 			errs = append(errs, fmt.Errorf("%s %q: every node hosts a kind of this name; choose another one", k.Type, string(k.Name)))
 		}
 	}
