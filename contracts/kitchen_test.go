@@ -293,8 +293,7 @@ func (c *cook) steer(ctx durable.Context, a action) (string, error) {
 	return told(a.Op+out, err)
 }
 
-// condition waits until another branch has set something: there is no verb for it,
-// but for looking again.
+// condition waits until another branch has set something.
 func (c *cook) condition(ctx durable.Context, a action) (string, error) {
 	n := c.waits
 	c.waits++
@@ -303,10 +302,8 @@ func (c *cook) condition(ctx durable.Context, a action) (string, error) {
 		c.state[n] = true
 		return "", err
 	})
-	for !c.state[n] {
-		if err := durable.Sleep(ctx, 3*time.Millisecond); err != nil {
-			return "", err
-		}
+	if err := durable.Until(ctx, func() bool { return c.state[n] }); err != nil {
+		return "", err
 	}
 	_, err := setter.Result(ctx)
 	return a.Op, err
