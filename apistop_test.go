@@ -73,7 +73,7 @@ const ponderBody = `{"actor":"ponder/k","query":"pondered"}`
 func goroutines(of ...string) (found []string) {
 	var all bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&all, 2)
-	for _, g := range strings.Split(all.String(), "\n\n") {
+	for g := range strings.SplitSeq(all.String(), "\n\n") {
 		for _, f := range of {
 			if strings.Contains(g, f) {
 				found = append(found, g)
