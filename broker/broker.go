@@ -100,7 +100,7 @@ func (b *Broker) Close() error {
 func (b *Broker) close() error {
 	if b.link != nil {
 		b.link.close()
-		b.notices.wait()
+		b.notices.close()
 		if b.mux != nil {
 			b.mux.close()
 		}

@@ -23,7 +23,8 @@ const shareAt = 16
 type notices struct {
 	mu          sync.Mutex
 	kinds       map[schemas.Kind]*kindNotices
-	subscribing sync.WaitGroup // added to under mu, and only until the link is closed
+	closed      bool
+	subscribing sync.WaitGroup // added to under mu, and only until closed is set
 }
 
 // A kindNotices is what is watched of one kind.
@@ -62,7 +63,7 @@ func (n *notices) join(ctx context.Context, d *Done, w *Watch) (ok bool, err err
 	k.watches[w.subject] = append(k.watches[w.subject], w)
 	if k.sub == nil {
 		k.sub = &kindSubscription{ready: make(chan struct{})}
-		if isClosed(d.b.link.closed) {
+		if n.closed {
 			k.sub.err = ErrClosed
 			close(k.sub.ready)
 		} else {
@@ -79,9 +80,11 @@ func (n *notices) join(ctx context.Context, d *Done, w *Watch) (ok bool, err err
 	}
 }
 
-// wait returns once nothing of the notices runs; the link is closed.
-func (n *notices) wait() {
-	n.mu.Lock() // whoever saw the link open has been counted
+// close begins no more subscriptions, and waits for those that are being made, which
+// end with the link.
+func (n *notices) close() {
+	n.mu.Lock()
+	n.closed = true
 	n.mu.Unlock()
 	n.subscribing.Wait()
 }
