@@ -41,7 +41,9 @@ type Fork struct {
 // is not done again; what comes after has message IDs and idempotency keys of its
 // own. A call that was made and not answered is answered to the fork as well. An
 // actor's fork begins from the state that its identity has now. A fork waits for
-// its turn in its key, and takes no limit of its kind.
+// its turn in its key, and for permits of the limits of its kind, like any run, with
+// the priority that the run had; only a debounce ([durable.Debounce]) does not hold it
+// up.
 //
 // A run can be forked while it is open, and after it failed or was cancelled; one
 // that completed if its kind has [durable.KeepHistory]; of one that continued as new,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -174,6 +175,85 @@ func TestRunThatContinuedIsRetried(t *testing.T) {
 	}
 	if packed.Load() != 3 || climbed.Load() != 3 {
 		t.Errorf("packed %d times, climbed %d times; want 3 and 3", packed.Load(), climbed.Load())
+	}
+	openStore(t, node.URL()).settled()
+}
+
+var courier = durable.DeclareWorkflow[int, string]("courier")
+
+// TestRetriedRunsTakeTheirPermits: six runs that are retried and six new ones share a
+// limit of two, and what was done before it failed is not done again.
+func TestRetriedRunsTakeTheirPermits(t *testing.T) {
+	t.Parallel()
+	const runs = 6
+	var broken atomic.Bool
+	var packed, active, most atomic.Int64
+	broken.Store(true)
+	entered, leave := make(chan struct{}, 2*runs), make(chan struct{})
+	node := running(t, "", perdure.Host(durable.Workflow(courier, func(ctx durable.Context, n int) (string, error) {
+		if _, err := durable.Step(ctx, "pack", func(context.Context) (int64, error) { return packed.Add(1), nil }); err != nil {
+			return "", err
+		}
+		return durable.Step(ctx, "deliver", func(ctx context.Context) (string, error) {
+			if broken.Load() {
+				return "", durable.Fail("no_van", "no van")
+			}
+			n := active.Add(1)
+			defer active.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			entered <- struct{}{}
+			select {
+			case <-leave:
+				return "delivered", nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		})
+	}, durable.Concurrency(2))))
+	ctx, c := testContext(t), node.Client()
+	var failed []string
+	for n := range runs {
+		run, err := perdure.Start(ctx, c, courier.At("old-"+strconv.Itoa(n)), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run.Result(ctx); !durable.IsCode(err, "no_van") {
+			t.Fatalf("%s: %v", run.Ref(), err)
+		}
+		failed = append(failed, run.Ref())
+	}
+	broken.Store(false)
+	var results []func() (string, error)
+	for n, ref := range failed {
+		retried, err := c.Retry(ctx, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		started, err := perdure.Start(ctx, c, courier.At("new-"+strconv.Itoa(n)), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, func() (string, error) { return started.Result(ctx) }, func() (string, error) {
+			data, err := retried.Result(ctx)
+			return strings.Trim(string(data), `"`), err
+		})
+	}
+	for range 2 * runs {
+		select {
+		case <-entered:
+		case <-ctx.Done():
+			t.Fatal(ctx.Err())
+		}
+		leave <- struct{}{}
+	}
+	for _, result := range results {
+		if got, err := result(); err != nil || got != "delivered" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if most.Load() > 2 || packed.Load() != 2*runs {
+		t.Errorf("at most %d delivered at once, want 2; %d were packed, want %d", most.Load(), packed.Load(), 2*runs)
 	}
 	openStore(t, node.URL()).settled()
 }

@@ -83,6 +83,9 @@ func ForkTask(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*schem
 	}
 	started := startedOf(source)
 	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Method: started.GetMethod(), Payload: started.GetInput(), Fork: f}
+	if holds := started.GetHolds(); len(holds) > 0 {
+		env.Priority = holds[0].GetPriority()
+	}
 	for _, s := range source {
 		for _, e := range s.Entry.GetEvents() {
 			if set := e.GetAttributesSet(); set != nil && set.GetCount() == 0 { // what it began with
@@ -112,7 +115,9 @@ func copyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*forkCo
 	if err != nil {
 		return nil, err
 	}
-	p := &copier{f: f, left: map[string]*schemas.ForkResult{}}
+	p := &copier{f: f, left: map[string]*schemas.ForkResult{}, marks: len(started.GetHolds()) > 0 && len(started.GetFork().GetSegments()) > 0}
+	coded, place := codeBegan(source)
+	p.code = place
 	for _, r := range f.GetResults() {
 		p.left[r.GetPath()] = r
 	}
@@ -130,7 +135,7 @@ func copyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*forkCo
 	if p.paused {
 		p.add(p.at, &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: "fork"}}})
 	}
-	return &forkCopy{segments: segments(ref, started, p.began, p.count), carried: carried, entries: p.entries}, nil
+	return &forkCopy{segments: segments(started, &schemas.ForkSegment{Run: ref.String(), Began: p.began, Coded: coded, Events: p.count}), carried: carried, entries: p.entries}, nil
 }
 
 // stepsOf lists the steps that a journal has, for a message.
@@ -148,16 +153,42 @@ func stepsOf(source []schemas.Stored) []string {
 	return list
 }
 
-// segments says whose the first n copied events are: those that the run copied
-// itself are of others.
-func segments(ref schemas.Ref, started *schemas.Started, began int64, n uint64) (all []*schemas.ForkSegment) {
-	for _, s := range append(slices.Clone(started.GetFork().GetSegments()), &schemas.ForkSegment{Run: ref.String(), Began: began, Events: n}) {
+// segments says whose the events are that are copied of a run: those that the run
+// copied itself are of others.
+func segments(started *schemas.Started, own *schemas.ForkSegment) (all []*schemas.ForkSegment) {
+	n := own.GetEvents()
+	for _, s := range append(slices.Clone(started.GetFork().GetSegments()), own) {
 		if k := min(s.GetEvents(), n); k > 0 {
-			all = append(all, &schemas.ForkSegment{Run: s.GetRun(), Began: s.GetBegan(), Events: k})
+			all = append(all, &schemas.ForkSegment{Run: s.GetRun(), Began: s.GetBegan(), Coded: s.GetCoded(), Events: k})
 			n -= k
 		}
 	}
 	return all
+}
+
+// codeBegan returns when the code of a run began, which had to have its permits and
+// must not be paused, and the place of the event at which it did among all of the
+// journal; both are 0 and behind the end where it has not begun.
+func codeBegan(source []schemas.Stored) (at int64, place int) {
+	n, last := 0, 0
+	for _, s := range source {
+		for _, e := range s.Entry.GetEvents() {
+			if e.GetStarted() != nil || strings.HasPrefix(pathOf(e), limitPath) {
+				last = n
+			}
+			n++
+		}
+	}
+	stands := false
+	for _, s := range source {
+		for _, e := range s.Entry.GetEvents() {
+			if stands = paused(stands, e); place >= last && !stands {
+				return s.Entry.GetAt(), place
+			}
+			place++
+		}
+	}
+	return 0, place
 }
 
 // A copier goes through a journal.
@@ -169,6 +200,9 @@ type copier struct {
 	began   int64
 	at      int64
 	started bool
+	place   int  // of the event, among all
+	code    int  // and that of the one at which the code began
+	marks   bool // the run is a fork whose code begins with the first entry that it has copied
 	paused  bool
 	cut     bool // what follows is not copied, apart from what the cut step was
 	done    bool
@@ -176,7 +210,7 @@ type copier struct {
 
 func (p *copier) add(at int64, e *schemas.Event) {
 	if n := len(p.entries); n == 0 || p.entries[n-1].GetAt() != at {
-		p.entries = append(p.entries, &schemas.Entry{At: at})
+		p.entries = append(p.entries, &schemas.Entry{At: at, Copied: true})
 	}
 	last := p.entries[len(p.entries)-1]
 	last.Events = append(last.Events, e)
@@ -185,12 +219,17 @@ func (p *copier) add(at int64, e *schemas.Event) {
 
 func (p *copier) entry(entry *schemas.Entry) error {
 	p.at = entry.GetAt()
+	p.marks = p.marks && !entry.GetCopied()
 	for _, e := range entry.GetEvents() {
-		path := pathOf(e)
+		path, begun := pathOf(e), p.place > p.code && !p.marks
+		p.place++
 		if e.GetStarted() != nil {
 			p.started, p.began = true, p.at
 		}
-		if p.done || !p.started || !countable(e) || strings.HasPrefix(path, limitPath) { // a fork takes no limits
+		if p.done || !p.started || !countable(e) || strings.HasPrefix(path, limitPath) { // what it took of limits it has itself
+			continue
+		}
+		if !begun && (e.GetPaused() != nil || e.GetResumed() != nil) { // its code begins where that of the run did
 			continue
 		}
 		if p.f.GetUncancelled() && e.GetCancelRequested() != nil {

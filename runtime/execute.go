@@ -79,8 +79,11 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		}
 		started.Fork.Segments, carried = c.segments, c.carried
 	}
-	if len(x.kind.Limits) > 0 && fork == nil {
+	if len(x.kind.Limits) > 0 {
 		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
+	}
+	if fork != nil { // it is none of a burst: somebody has asked for it
+		started.Holds = slices.DeleteFunc(started.Holds, func(h *schemas.Hold) bool { return h.GetRule() == schemas.Hold_DEBOUNCE })
 	}
 	if end := x.stale(); end != nil {
 		return end
@@ -124,6 +127,15 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 // Resume loads an open run, claims it if this lease has not yet, and executes
 // it from where its journal ends.
 func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *Ending {
+	end := x.resume(ctx, ref, mail, false)
+	if end.Kind == admittedFork {
+		end = x.resume(ctx, ref, mail, true)
+	}
+	return end
+}
+
+// resume is Resume of a run that may be a fork which has its permits.
+func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, admitted bool) *Ending {
 	entries, err := x.cfg.Journal.Load(ctx, ref)
 	if err != nil {
 		return ending(Restart, fmt.Errorf("load %s: %w", ref, err))
@@ -168,7 +180,7 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	if s == nil {
 		return ending(Parked, Errorf(ErrNondeterministic.Code, "the journal of %s does not begin with its start; restore it", ref))
 	}
-	if f := copies(entries); f != nil {
+	if f := copies(entries); f != nil && (admitted || len(s.GetHolds()) == 0 || copiedEvents(entries, 1) > 0) {
 		copied, end := x.copy(ctx, ref, mail, f, entries)
 		if end != nil {
 			return end
@@ -193,7 +205,9 @@ func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *
 	if !onlyClaims(entries[1:]) { // updates were looked at: one that was refused stays so
 		r.gen.mail = slices.DeleteFunc(r.gen.mail, func(env *schemas.Envelope) bool { return env.GetType() == schemas.Envelope_UPDATE })
 	}
-	mail.putBefore(r.gen.mail)
+	if !r.copying() {
+		mail.putBefore(r.gen.mail)
+	}
 	return x.execute(ctx, r, mail, nil)
 }
 

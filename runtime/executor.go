@@ -68,6 +68,9 @@ const (
 	// acknowledged but for one, which brings it back: its task, a wake-up, or else
 	// the newest.
 	Continued
+	// admittedFork: the run has its permits, and is to copy what it begins with. No
+	// host sees it.
+	admittedFork
 	// Parked: the code that is deployed cannot go on; the run's messages stay.
 	Parked
 	// Behind: another run of the identity is open and goes first.
@@ -275,6 +278,9 @@ func applyEntry(r *run, seq uint64, e *schemas.Entry) error {
 	if r.finished && !onlyClaims([]schemas.Stored{{Entry: e}}) {
 		// when this entry was written the code had not returned
 		return goesOn(e)
+	}
+	if r.fork != nil {
+		r.fork.copied = e.GetCopied()
 	}
 	for _, ev := range e.GetEvents() {
 		if err := r.apply(seq, e.GetAt(), ev); err != nil {

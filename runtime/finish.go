@@ -44,7 +44,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		Updates: keepAnswers(r.updates.answered),
 	}
 	if r.fork != nil {
-		rec.Started = r.fork.at.UnixNano()
+		rec.Started = r.fork.began.UnixNano()
 	}
 	if limit := x.cfg.PayloadCap; r.err == nil && limit > 0 && int64(len(r.result.GetData())) > limit {
 		r.err = Errorf(ErrTooLarge.Code, "the result of %s has %d bytes; the cap is %d: store it elsewhere and return its name", r.ref, len(r.result.GetData()), limit)

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,10 @@ import (
 // recorded, and goes on from there by itself. While its code replays the copy, it
 // gets what that run got: the IDs of its messages, NewID, Rand, Now. What comes
 // after is the fork's own, so that nobody takes its effects for the other's.
+//
+// Before that, a fork takes its own permits of the limits of its kind. What it has
+// recorded by then is in front of the copy, which is appended once it has them: its
+// code begins with the first event that is copied.
 
 // leftWith reports whether a message left with a run's record, and is in no entry
 // before: to do it anew, all of them are copied.
@@ -37,9 +42,14 @@ func forkOf(s *schemas.Started) *schemas.Fork {
 type origin struct {
 	segments []*schemas.ForkSegment
 	refs     []schemas.Ref // of segments
-	at       time.Time     // when the fork itself began
+	began    time.Time     // when the fork itself did
+	at       time.Time     // when its code began, or would have
 	applied  uint64        // events that were copied
 	total    uint64
+	marked   bool                   // entries say whether they are copied: otherwise all behind the start are, up to total
+	copied   bool                   // the entry that happens is
+	waits    bool                   // for what is copied, before the code begins
+	goes     bool                   // the code may begin
 	messages map[string]schemas.Ref // by path: whose a copied call or send is
 	seed     schemas.Ref            // whose IDs the code gets
 }
@@ -69,11 +79,9 @@ func (r *run) forks(entries []schemas.Stored) error {
 		o.refs = append(o.refs, ref)
 		o.total += s.GetEvents()
 	}
+	o.marked = len(startedOf(entries).GetHolds()) > 0
 	n := uint64(0)
-	for _, e := range afterStart(entries) {
-		if e.GetStarted() != nil || n == o.total {
-			continue
-		}
+	for _, e := range copied(entries, o.total) {
 		if e.GetCalled() != nil || e.GetSent() != nil {
 			i, _ := o.segment(n)
 			o.messages[pathOf(e)] = o.refs[i]
@@ -84,35 +92,41 @@ func (r *run) forks(entries []schemas.Stored) error {
 	return nil
 }
 
-// last is the index of the last entry that has what was copied: that of the start
-// where nothing was.
-func (o *origin) last(entries []schemas.Stored) int {
-	last, n := 0, uint64(0)
-	for i, e := range afterStart(entries) {
-		if e.GetStarted() != nil {
-			last = i
-		} else if n < o.total {
-			n++
-			last = i
-		}
+// last is the index of the last entry that has what was copied: that of the start,
+// which is the first, where nothing was.
+func (o *origin) last(entries []schemas.Stored) (last int) {
+	for i := range copied(entries, o.total) {
+		last = i
 	}
 	return last
 }
 
-// afterStart yields the start of a journal and the events behind it that a fork
-// copies, each with the index of its entry.
-func afterStart(entries []schemas.Stored) iter.Seq2[int, *schemas.Event] {
+// copied yields the events of a fork's journal that are copied, at most n, each with
+// the index of its entry.
+func copied(entries []schemas.Stored, n uint64) iter.Seq2[int, *schemas.Event] {
+	marked := len(startedOf(entries).GetHolds()) > 0
 	return func(yield func(int, *schemas.Event) bool) {
 		begun := false
 		for i, s := range entries {
 			for _, e := range s.Entry.GetEvents() {
-				begun = begun || e.GetStarted() != nil
-				if begun && (countable(e) || e.GetStarted() != nil) && !yield(i, e) {
-					return
+				if begun && n > 0 && countable(e) && (!marked || s.Entry.GetCopied()) {
+					n--
+					if !yield(i, e) {
+						return
+					}
 				}
+				begun = begun || e.GetStarted() != nil
 			}
 		}
 	}
+}
+
+// copiedEvents is how many of the events that a fork copies are in its journal.
+func copiedEvents(entries []schemas.Stored, total uint64) (n uint64) {
+	for range copied(entries, total) {
+		n++
+	}
+	return n
 }
 
 // forkMismatch says why a fork ends before it has done anything.
@@ -142,13 +156,9 @@ func (x *Executor) source(ctx context.Context, f *schemas.Fork) (*forkCopy, erro
 // copy appends what is missing of what a fork begins with, and returns its
 // journal. Whoever died while it copied had appended whole entries.
 func (x *Executor) copy(ctx context.Context, ref schemas.Ref, mail *Mailbox, f *schemas.Fork, entries []schemas.Stored) ([]schemas.Stored, *Ending) {
-	total, have := (&forkCopy{segments: f.GetSegments()}).events(), uint64(0)
-	for _, e := range afterStart(entries) {
-		if e.GetStarted() == nil {
-			have++
-		}
-	}
-	if have >= total {
+	total := (&forkCopy{segments: f.GetSegments()}).events()
+	have := copiedEvents(entries, total)
+	if have == total {
 		return entries, nil
 	}
 	c, err := x.source(ctx, f)
@@ -187,18 +197,55 @@ func (o *origin) segment(n uint64) (i int, ok bool) {
 	return 0, false
 }
 
-// begin sets the run's clock and IDs to those of the run that the first copied
-// event is of.
-func (o *origin) begin(r *run) {
-	o.at = r.now
-	o.enter(r, true)
+// begin notes when the fork begins, and returns when its code takes it to have: as
+// the run did that the first copied event is of.
+func (o *origin) begin(now time.Time) time.Time {
+	o.began, o.at = now, now
+	if o.total == 0 {
+		return now
+	}
+	return time.Unix(0, o.segments[0].GetBegan()).UTC()
+}
+
+// copying reports whether the run is a fork whose code has not begun, since what it
+// begins with may not be in its journal.
+func (r *run) copying() bool { return r.fork != nil && r.fork.total > 0 && !r.coded }
+
+// beginsCopy waits, in a fork that has its permits, for the first copied event: it is
+// then that its code begins.
+func (c *Context) beginsCopy() error {
+	o := c.run.fork
+	if o == nil {
+		return nil
+	}
+	o.at = c.run.now
+	if o.total == 0 {
+		return nil
+	}
+	o.waits = true
+	d := c.derive(c.scope)
+	d.prefix, d.line = limitPath+"copy.", new(line)
+	f := d.Until("copy", func() bool { return o.goes })
+	if _, err := d.Wait(f); err != nil {
+		return err
+	}
+	o.waits = false
+	_, err := f.Outcome() // cancelled before
+	return err
 }
 
 // happens is told of every event before the code goes on: what the code does then
-// led to the next one.
+// led to the next one. At the first that is copied the code begins.
 func (o *origin) happens(r *run, e *schemas.Event) {
-	if r.started == nil || o.applied == o.total || !countable(e) {
+	if r.started == nil || o.applied == o.total || !countable(e) || o.marked && !o.copied {
 		return
+	}
+	if !o.goes {
+		at := r.now
+		o.enter(r, true)
+		o.goes = true
+		r.settle()
+		r.now = at
 	}
 	before, _ := o.segment(o.applied)
 	o.applied++
@@ -216,7 +263,7 @@ func (o *origin) enter(r *run, fresh bool) {
 	switch {
 	case !fresh:
 	case ok:
-		r.now = time.Unix(0, o.segments[i].GetBegan()).UTC()
+		r.now = time.Unix(0, cmp.Or(o.segments[i].GetCoded(), o.segments[i].GetBegan())).UTC()
 	default:
 		r.now = o.at
 	}

@@ -42,7 +42,7 @@ func (c *Context) ContinueAsNew(input *schemas.Payload) error {
 // continued as new: the same on every replay.
 func (c *Context) Issued() int {
 	c.check()
-	return c.run.issues
+	return c.run.issues - c.run.before
 }
 
 // maxSeen is how many messages a run that continues as new remembers; those that
@@ -219,7 +219,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	}
 	began := r.info.Started
 	if r.fork != nil { // what its code took for its start is that of the run that it copied
-		began = r.fork.at
+		began = r.fork.began
 	}
 	started := proto.CloneOf(r.started)
 	started.Input, started.Build = inline(r.gen.next.input), l.newest() // goes on

@@ -67,6 +67,10 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			delete(l.armed, f)
 			events = append(events, &schemas.Event{Kind: &schemas.Event_CallReturned{CallReturned: &schemas.CallReturned{Path: f.path, Result: env.GetPayload(), Error: env.GetError()}}})
 		case schemas.Envelope_SIGNAL:
+			if l.r.copying() { // behind those that are copied
+				l.later = append(l.later, env)
+				continue
+			}
 			if l.r.signals.first(seenKey(env), now.UnixNano()) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}

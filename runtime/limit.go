@@ -12,7 +12,7 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// A Limit bounds when runs of a kind begin. Every run takes it before its code
+// A Limit bounds when runs of a kind begin. Every run, a fork too, takes it before its code
 // runs; the limit itself is an identity of a built-in kind, which every run that
 // takes it asks, wherever it is executed.
 type Limit struct {

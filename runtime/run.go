@@ -63,6 +63,7 @@ type run struct {
 	attrs       attributes
 	replays     bool  // entries follow in which something happens
 	coded       bool  // its own code has begun: it has the permits of its limits
+	before      int   // issues, by then
 	payloadCap  int64 // of the answer to an update; 0: none
 	applied     int   // events
 	wrong       error // why the code that is deployed cannot go on
@@ -90,10 +91,10 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 // begin starts the handler. It blocks at its first verb when begin returns.
 func (r *run) begin(s *schemas.Started) {
 	r.started = s
-	if r.fork != nil {
-		r.fork.begin(r)
-	}
 	r.info.Method, r.info.Parent, r.info.From, r.info.Started = s.GetMethod(), s.GetParent(), s.GetFrom(), r.now
+	if r.fork != nil {
+		r.info.Started = r.fork.begin(r.now)
+	}
 	if r.gen.number > 0 {
 		r.info.Started, r.info.Generation = r.gen.begun, int(r.gen.number)
 	}
@@ -122,12 +123,15 @@ func (r *run) begin(s *schemas.Started) {
 		return
 	}
 	h := func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
-		r.coded = true
+		if err := c.beginsCopy(); err != nil {
+			return nil, err
+		}
+		r.coded, r.before = true, r.issues
 		return m.Handler(c, in)
 	}
 	switch {
 	case len(s.GetHolds()) == 0:
-	case r.gen.number > 0: // it has what it took when it was new
+	case r.gen.number > 0 && r.fork == nil: // it has what it took when it was new
 		r.held = s.GetHolds()
 	default:
 		h = admitted(s.GetHolds(), h)

@@ -867,6 +867,7 @@ type ForkSegment struct {
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`      // reference
 	Began         int64                  `protobuf:"varint,2,opt,name=began,proto3" json:"began,omitempty"` // Unix nanoseconds
 	Events        uint64                 `protobuf:"varint,3,opt,name=events,proto3" json:"events,omitempty"`
+	Coded         int64                  `protobuf:"varint,80,opt,name=coded,proto3" json:"coded,omitempty"` // when its code began, Unix nanoseconds; 0: at once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -918,6 +919,13 @@ func (x *ForkSegment) GetBegan() int64 {
 func (x *ForkSegment) GetEvents() uint64 {
 	if x != nil {
 		return x.Events
+	}
+	return 0
+}
+
+func (x *ForkSegment) GetCoded() int64 {
+	if x != nil {
+		return x.Coded
 	}
 	return 0
 }
@@ -1044,7 +1052,8 @@ type Entry struct {
 	Counter       uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"` // unique within the nonce
 	At            int64                  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`           // when it was written by the writer's clock, Unix nanoseconds
 	Events        []*Event               `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`
-	Record        *Record                `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"` // only in the last entry of a run; events is then empty
+	Record        *Record                `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"`   // only in the last entry of a run; events is then empty
+	Copied        bool                   `protobuf:"varint,80,opt,name=copied,proto3" json:"copied,omitempty"` // of another run, whose fork this is; at is when it happened there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1119,6 +1128,13 @@ func (x *Entry) GetRecord() *Record {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *Entry) GetCopied() bool {
+	if x != nil {
+		return x.Copied
+	}
+	return false
 }
 
 // Event is one thing that happened in a run.
@@ -5446,11 +5462,12 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"ForkResult\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
-	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\"M\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\"c\n" +
 	"\vForkSegment\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
 	"\x05began\x18\x02 \x01(\x03R\x05began\x12\x16\n" +
-	"\x06events\x18\x03 \x01(\x04R\x06events\"\xad\x01\n" +
+	"\x06events\x18\x03 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05coded\x18P \x01(\x03R\x05coded\"\xad\x01\n" +
 	"\aControl\x122\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x1a.perdure.v1.Control.ActionR\x06action\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
@@ -5463,14 +5480,15 @@ const file_perdure_proto_rawDesc = "" +
 	"\tTERMINATE\x10\x03\"-\n" +
 	"\x05Reply\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xb4\x01\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xcc\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x18\n" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xd5\v\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\x12\x16\n" +
+	"\x06copied\x18P \x01(\bR\x06copied\"\xd5\v\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
 	"\astarted\x18\x02 \x01(\v2\x13.perdure.v1.StartedH\x00R\astarted\x12<\n" +

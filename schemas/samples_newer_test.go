@@ -33,6 +33,8 @@ func newer() map[string]proto.Message {
 		"update_completed":       completed,
 		"update_refused":         refused,
 		"released":               &schemas.Released{},
+		"entry_copied":           &schemas.Entry{Epoch: 3, At: noon, Copied: true, Events: []*schemas.Event{{Kind: &schemas.Event_Released{Released: &schemas.Released{}}}}},
+		"fork_segment_coded":     &schemas.ForkSegment{Run: "fulfil/order-17/order-17", Began: noon, Coded: noon + 1, Events: 7},
 		"fork_generation":        &schemas.Fork{Run: "fulfil/order-17/order-17", Step: "3", Generation: 2},
 		"asked":                  asked,
 		"event_step_progress":    &schemas.Event{Kind: &schemas.Event_StepProgress{StepProgress: progress}},
