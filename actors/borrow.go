@@ -95,6 +95,9 @@ func (h *Host) begin(id schemas.Identity, loan *schemas.Loan, g *cluster.Guest) 
 	if h.loans.closed {
 		return nil, false
 	}
+	if _, over := h.loans.over[keyOf(loan)]; over {
+		return nil, false // it was recalled meanwhile
+	}
 	old := h.loans.borrowed[id]
 	if old != nil && keyOf(old.loan) == keyOf(loan) {
 		return nil, false // asked twice at once: the owner asks again
@@ -216,21 +219,35 @@ func (b *borrowed) Next(ctx context.Context) (broker.Delivery, error) {
 	}
 }
 
-// Ack has the owner acknowledge a message.
-func (b *borrowed) Ack(ctx context.Context, d broker.Delivery) error {
-	at := loanItem{d.Timer != "", d.Seq}
-	b.mu.Lock()
-	i, ok := b.index[at]
-	delete(b.index, at)
-	b.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("acknowledge message %d: it was not lent", d.Seq)
+// Ack has the owner acknowledge messages.
+func (b *borrowed) Ack(ctx context.Context, items ...*item) error {
+	if len(items) == 0 {
+		return nil
 	}
-	return b.settle(ctx, i)
+	indices := make([]uint64, len(items))
+	b.mu.Lock()
+	for n, it := range items {
+		at := loanItem{it.d.Timer != "", it.d.Seq}
+		i, ok := b.index[at]
+		if !ok {
+			b.mu.Unlock()
+			return fmt.Errorf("message %d was not lent", it.d.Seq)
+		}
+		indices[n] = i
+		delete(b.index, at)
+	}
+	b.mu.Unlock()
+	if err := b.settle(ctx, indices...); err != nil {
+		return err
+	}
+	for _, it := range items {
+		b.pump.unhold(it)
+	}
+	return nil
 }
 
-func (b *borrowed) settle(ctx context.Context, i uint64) error {
-	return b.tell(ctx, &schemas.LoanRequest{Loan: b.loan, Ask: &schemas.LoanRequest_Acks{Acks: &schemas.LoanAcks{Items: []uint64{i}}}})
+func (b *borrowed) settle(ctx context.Context, indices ...uint64) error {
+	return b.tell(ctx, &schemas.LoanRequest{Loan: b.loan, Ask: &schemas.LoanRequest_Acks{Acks: &schemas.LoanAcks{Items: indices}}})
 }
 
 // tell tells the owner something until it has heard it, the loan is over, or ctx is.

@@ -208,10 +208,10 @@ func (h *Host) Leave() error {
 	return h.leave(func(error) {})
 }
 
-// builds are the builds of the kinds that name theirs.
+// builds are the builds of the kinds. One without a name is one, too.
 func (h *Host) builds() (all []*schemas.Build) {
 	for _, k := range h.kinds {
-		if k.Build == "" {
+		if k.EveryNode {
 			continue
 		}
 		b := &schemas.Build{Kind: string(k.Name), Name: k.Build}

@@ -36,8 +36,13 @@ type lent struct {
 	sent  int
 }
 
-// loanBatch is how many messages the borrower is told of at once.
-const loanBatch = 1000
+const (
+	// loanBatch is how many messages the borrower is told of at once.
+	loanBatch = 1000
+	// loanMax is after how many messages an identity is asked back, and lent anew: both
+	// sides keep where each was.
+	loanMax = 10_000
+)
 
 var (
 	errNoBorrower = errors.New("the node that has the build does not answer")
@@ -114,6 +119,13 @@ func (l *lent) add(it *item) {
 	l.look()
 }
 
+// long reports whether the loan has seen enough.
+func (l *lent) long() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.items) >= loanMax
+}
+
 // look makes the loan look for what has changed.
 func (l *lent) look() {
 	select {
@@ -140,6 +152,7 @@ func (l *lent) run(ctx context.Context) error {
 		}
 		select {
 		case <-l.again:
+			recalled = recalled || l.long()
 		case <-poll.C: // that it was given back may have been lost
 		case <-l.back:
 			return nil

@@ -30,6 +30,9 @@ func Nodes(ctx context.Context, b *broker.Broker) ([]NodeInfo, error) {
 	for _, m := range members {
 		n := NodeInfo{Node: m.Member.GetId(), Pool: m.Pool, Kinds: m.Member.GetKinds(), Started: time.Unix(0, m.Member.GetStarted()).UTC(), Version: m.Member.GetVersion()}
 		for _, b := range m.Member.GetBuilds() {
+			if b.GetName() == "" && len(b.GetOlder()) == 0 {
+				continue
+			}
 			if n.Builds == nil {
 				n.Builds = map[string][]string{}
 			}

@@ -271,11 +271,7 @@ func (u *pump) rebuilt() {
 // ack acknowledges messages, confirmed by the server; this is the only place
 // that does. One that cannot be confirmed drops the partition (P16).
 func (u *pump) ack(items ...*item) {
-	for _, it := range items {
-		if err := u.feed.Ack(u.ctx, it.d); err != nil {
-			u.lose(fmt.Errorf("acknowledge message %d: %w", it.d.Seq, err))
-			return
-		}
-		u.unhold(it)
+	if err := u.feed.Ack(u.ctx, items...); err != nil {
+		u.lose(fmt.Errorf("acknowledge: %w", err))
 	}
 }

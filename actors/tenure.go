@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/cluster"
@@ -24,8 +25,8 @@ type tenure interface {
 type feed interface {
 	// Next waits for the next message.
 	Next(ctx context.Context) (broker.Delivery, error)
-	// Ack acknowledges one, and returns when the server has confirmed it.
-	Ack(ctx context.Context, d broker.Delivery) error
+	// Ack acknowledges messages, and forgets each that the server has confirmed.
+	Ack(ctx context.Context, items ...*item) error
 	// Release ends the feed; what is not acknowledged is the next owner's.
 	Release(ctx context.Context) error
 	// Stop ends the feed at once.
@@ -46,7 +47,24 @@ func (o *owned) take(ctx context.Context) (feed, error) {
 	}
 	o.feed = f
 	o.pump.host.once.Do(func() { close(o.pump.host.ready) })
-	return f, nil
+	return consumed{f, o.pump}, nil
+}
+
+// consumed is the feed of a partition.
+type consumed struct {
+	*broker.Feed
+	pump *pump
+}
+
+// Ack acknowledges messages one after another.
+func (c consumed) Ack(ctx context.Context, items ...*item) error {
+	for _, it := range items {
+		if err := c.Feed.Ack(ctx, it.d); err != nil {
+			return fmt.Errorf("message %d: %w", it.d.Seq, err)
+		}
+		c.pump.unhold(it)
+	}
+	return nil
 }
 
 func (o *owned) handOver(ctx context.Context) error { return o.Release(ctx) }

@@ -103,6 +103,9 @@ func (m *Member) setPeer(node string, record *schemas.Member, rev uint64) {
 // agree which is the newest, also after one with an older build was started again.
 func (m *Member) dateBuilds(ctx context.Context) error {
 	for i, b := range m.cfg.Builds {
+		if b.GetName() == "" { // older than all that have one
+			continue
+		}
 		b = proto.CloneOf(b)
 		m.cfg.Builds[i] = b
 		for failed := 0; ; failed++ {

@@ -137,3 +137,38 @@ func TestGuest_EndsWithTheOwnersEpoch(t *testing.T) {
 		}
 	})
 }
+
+// TestGuest_ReadsTheOwnerKey: a borrower whose watch is behind does not begin what the
+// next owner may have recorded by now.
+func TestGuest_ReadsTheOwnerKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		conn := s.connect()
+		a, b := join(t, led, s.connect(), "n1"), join(t, led, conn, "n2")
+		established(t, a, b)
+		var p schemas.Partition
+		for a.View().Node(p) != "n1" {
+			p++
+		}
+		g, err := b.Guest(t.Context(), p, a.cfg.Nonce, a.lease(p).Epoch())
+		if err != nil || !g.Valid() {
+			t.Fatalf("borrow: %v", err)
+		}
+		defer conn.stall()()
+		if err := a.Again(t.Context(), p, g.Epoch()); err != nil {
+			t.Fatal(err)
+		}
+		pass(500 * time.Millisecond) // less than its own lease has left
+		if a.lease(p).Epoch() == g.Epoch() {
+			t.Fatal("there is no new epoch")
+		}
+		select {
+		case <-g.Lost():
+			t.Fatal("it has heard: the watch is not behind")
+		default:
+		}
+		if !b.standing.good() || g.Valid() {
+			t.Errorf("the borrower's own lease holds: %v; it may begin something: %v", b.standing.good(), g.Valid())
+		}
+	})
+}

@@ -32,9 +32,9 @@ type Config struct {
 	// Kinds are what the node hosts. A member without kinds is seen by the
 	// others and owns nothing.
 	Kinds []string
-	// Builds are the names of the code of those kinds that name it: of the build that
-	// begins runs, and of the older ones that only continue them. Since is set by
-	// [Join].
+	// Builds are the names of the code of the kinds: of the build that begins runs,
+	// empty where it has none, and of the older ones that only continue them. Since is
+	// set by [Join].
 	Builds []*schemas.Build
 	// Embedded says that the NATS server with the cluster's keys runs in this
 	// process. Its directory belongs to one process at a time, so another

@@ -16,6 +16,7 @@ import (
 type Guest struct {
 	m     *Member
 	p     schemas.Partition
+	nonce []byte // of the owner
 	epoch uint64
 
 	over     atomic.Bool // Invariant: once true, never false again
@@ -41,7 +42,7 @@ func (m *Member) Guest(ctx context.Context, p schemas.Partition, nonce []byte, e
 	if o := m.roster.slots[p].owner; !bytes.Equal(o.GetNonce(), nonce) || o.GetEpoch() != epoch || m.leaving || m.life.Err() != nil {
 		return nil, m.notOwner(p, epoch)
 	}
-	g := &Guest{m: m, p: p, epoch: epoch, draining: make(chan struct{}), lost: make(chan struct{})}
+	g := &Guest{m: m, p: p, nonce: nonce, epoch: epoch, draining: make(chan struct{}), lost: make(chan struct{})}
 	if m.guests[p] == nil {
 		m.guests[p] = map[*Guest]struct{}{}
 	}
@@ -60,8 +61,22 @@ func (g *Guest) Epoch() uint64 { return g.epoch }
 
 // Valid reports whether the member may start something for the identity: its own key
 // was renewed within the lease's time, it has read who owns what since the connection
-// was made, and no other owner of the partition was seen.
-func (g *Guest) Valid() bool { return !g.over.Load() && g.m.standing.good() }
+// was made, and the owner key, which it reads, says what it said when the identity was
+// lent. An owner need not read it, nobody takes over before its lease has lapsed; who
+// has borrowed is not told in time when the owner is gone.
+func (g *Guest) Valid() bool {
+	if g.over.Load() || !g.m.standing.good() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(g.m.life, g.m.cfg.LeaseTTL/3)
+	defer cancel()
+	value, _, ok, err := g.m.cfg.Store.Get(ctx, g.m.keys.owner(g.p))
+	owner := &schemas.Owner{}
+	if err != nil || !ok || unmarshal(value, owner) != nil {
+		return false
+	}
+	return bytes.Equal(owner.GetNonce(), g.nonce) && owner.GetEpoch() == g.epoch && !g.over.Load()
+}
 
 // Draining is closed when the identity is to be given back: stop at the next moment
 // where nothing is lost, then [Guest.End].

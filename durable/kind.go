@@ -29,8 +29,8 @@ func KeepHistory() KindOption {
 //	durable.Workflow(Fulfil, fulfil, durable.Build("2026-11",
 //		durable.Workflow(Fulfil, fulfilOctober, durable.Build("2026-10"))))
 //
-// Runs that began before the kind named a build are continued by whichever node has
-// them, with its newest, or with an older one that names none. Wrong: another name for
+// Runs that began before the kind named a build are continued by code that names none,
+// here or on another node, and where none has that, by the newest. Wrong: another name for
 // each compilation; name what its code does otherwise.
 func Build(name string, older ...*Kind) KindOption {
 	return func(k *runtime.Kind) { k.Build, k.Older = name, older }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/schemas"
@@ -48,7 +49,7 @@ func (x *Executor) elsewhere(build string) *Ending {
 		return nil
 	}
 	_, err := x.kind.build(build)
-	if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) {
+	if err == nil && (build != "" || x.kind.unnamed()) || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) {
 		return nil
 	}
 	return &Ending{Kind: Elsewhere, Build: build, Err: err}
@@ -56,7 +57,7 @@ func (x *Executor) elsewhere(build string) *Ending {
 
 // build returns the code that continues a run which a build has begun. One that was
 // begun by no build of a name is continued by the newest if none of the others has
-// no name.
+// no name, here or on another node.
 func (k *Kind) build(name string) (*Kind, error) {
 	if name == k.Build {
 		return k, nil
@@ -72,6 +73,12 @@ func (k *Kind) build(name string) (*Kind, error) {
 		return k, nil
 	}
 	return nil, Errorf(ErrStalled.Code, "the run was begun by the build %q of %s %q, and this node has %s; deploy that build beside them, and the run goes on", name, k.Type, string(k.Name), strings.Join(has, ", "))
+}
+
+// unnamed reports whether one of the builds has no name: the one that runs have gone
+// on with since before the kind named any.
+func (k *Kind) unnamed() bool {
+	return k.Build == "" || slices.ContainsFunc(k.Older, func(o *Kind) bool { return o.Build == "" })
 }
 
 // buildErrors returns what is wrong with the older builds of a kind.

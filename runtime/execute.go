@@ -31,7 +31,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		if err := x.readState(ctx); err != nil {
 			return ending(Restart, err)
 		}
-		if x.rev != 0 || asks.terminate {
+		// What is to begin elsewhere is not looked up by its first append.
+		_, away := x.begins(t.Envelope.GetFork())
+		if x.rev != 0 || asks.terminate || away != nil {
 			if end := x.Open(ctx); end != nil && end.Open != t.Ref {
 				return end
 			}

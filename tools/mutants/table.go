@@ -118,7 +118,7 @@ var table = []mutant{
 	},
 	{
 		name: "runs stay where their build is not", breaks: "a run goes on where its build is", file: "runtime/build.go",
-		old: "if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) {", new: "if err == nil || !x.cfg.Deployed.Elsewhere(x.kind.Name, build) || build != \"\" {",
+		old: "!x.cfg.Deployed.Elsewhere(x.kind.Name, build) {", new: "!x.cfg.Deployed.Elsewhere(x.kind.Name, build) || build != \"\" {",
 		by: []tests{hosts("TestLend_RunsStay")},
 	},
 	{
