@@ -131,7 +131,9 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 			return nil, err
 		}
 	}
-	info.Method, info.Parent, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetStepCount()
+	info.Method, info.Parent, info.Build, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetBuild(), rec.GetStepCount()
+	info.Waits = found.Waits
+	info.Input, info.InputCodec = actors.PayloadJSON(found.Input)
 	info.Generation, info.Asks = rec.GetGeneration(), actors.QuestionsOf(rec)
 	for _, p := range rec.GetProgress() {
 		data, _ := actors.PayloadJSON(p.GetProgress())
@@ -169,7 +171,14 @@ func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.index.List(ctx, f, in.After, cmp.Or(in.Limit, 100))
+	limit := cmp.Or(in.Limit, 100)
+	page, err := a.index.List(ctx, f, in.After, limit)
+	for looked := limit; err == nil && in.Build != ""; looked += limit {
+		if page.Runs, err = a.ofBuild(ctx, page.Runs, in.Build); err != nil || len(page.Runs) > 0 || page.Next == "" || looked >= 1000 {
+			break
+		}
+		page, err = a.index.List(ctx, f, page.Next, limit)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +213,24 @@ func (a *api) questions(ctx context.Context, runs []RunSummary) ([]RunSummary, e
 	return left, nil
 }
 
+// ofBuild returns those of a page whose journals say that they are of a build.
+func (a *api) ofBuild(ctx context.Context, runs []RunSummary, build string) (left []RunSummary, err error) {
+	for _, r := range runs {
+		ref, err := schemas.ParseRef(r.Run)
+		if err != nil {
+			return nil, err
+		}
+		rec, _, _, err := actors.Look(ctx, a.node.b, ref)
+		if err != nil && !errors.Is(err, durable.ErrNotFound) {
+			return nil, err
+		}
+		if rec.GetBuild() == build {
+			left = append(left, r)
+		}
+	}
+	return left, nil
+}
+
 // filter is what is selected, for the index.
 func (q ListRuns) filter() (actors.Filter, error) {
 	f := actors.Filter{
@@ -225,6 +252,9 @@ func (q ListRuns) filter() (actors.Filter, error) {
 func (a *api) count(ctx context.Context, in ListRuns) (any, error) {
 	if in.Limit != 0 || in.After != "" {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "a count has no pages; ask without limit and after")
+	}
+	if in.Build != "" {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "runs of a build are listed, not counted: ask runs.list, with a status")
 	}
 	f, err := in.filter()
 	if err != nil {

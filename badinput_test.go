@@ -203,7 +203,7 @@ func TestBadInput_ForeignConflictIsADeadLetter(t *testing.T) {
 	}
 	want := []deadLetter{{
 		ID: "m", Code: "conflict", Body: `{"cents":6}`, Subject: "",
-		Reason: "account/k/m was started before with another input; use another message ID, or ask for the run that exists",
+		Reason: "account/k/m was started before with another input; use another key, or another message ID (durable.MessageID), or ask for the run that exists",
 	}}
 	var got []deadLetter
 	eventually(t, "there is a dead letter", func() bool { got = deadLetters(t, nc, "account"); return len(got) > 0 })

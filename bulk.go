@@ -20,7 +20,8 @@ type Bulk struct {
 	Limit int
 	// MaxErrors is after how many failures no further run is asked; 0: 10.
 	MaxErrors int
-	// DryRun asks none: what would be asked is returned.
+	// DryRun asks none: what would be asked is returned, and which retries would be
+	// refused.
 	DryRun bool
 	// Progress, if set, is called behind every run, by this goroutine.
 	Progress func(done, all int)
@@ -56,6 +57,9 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.DryRun {
+		ask = c.foresee(b.Verb)
+	}
 	if b.Limit < 0 || b.MaxErrors < 0 {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "bulk %s: a limit or a number of failures is less than 0", b.Verb)
 	}
@@ -75,17 +79,15 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 	}
 	for i, s := range selected {
 		r := BulkRun{Run: s.Run, Status: s.Status}
-		if !b.DryRun {
-			if r.New, err = ask(ctx, s.Run); err != nil {
-				if ctx.Err() != nil || errors.Is(err, durable.ErrUnavailable) {
-					return res, err
-				}
-				r.Error = err.Error()
-				if e := (*durable.Error)(nil); errors.As(err, &e) {
-					r.Code = e.Code
-				}
-				res.Failed++
+		if r.New, err = ask(ctx, s.Run); err != nil {
+			if ctx.Err() != nil || errors.Is(err, durable.ErrUnavailable) {
+				return res, err
 			}
+			r.Error = err.Error()
+			if e := (*durable.Error)(nil); errors.As(err, &e) {
+				r.Code = e.Code
+			}
+			res.Failed++
 		}
 		res.Runs = append(res.Runs, r)
 		if b.Progress != nil {
@@ -97,6 +99,19 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 		}
 	}
 	return res, nil
+}
+
+// foresee returns what says of one run whether it would refuse a verb, and does
+// nothing. Of retries the journal says it; for the other verbs runs are selected by
+// their status, and what happens to them meanwhile cannot be foreseen.
+func (c *Client) foresee(verb string) func(context.Context, string) (string, error) {
+	return func(ctx context.Context, run string) (string, error) {
+		if verb != "retry" {
+			return "", nil
+		}
+		var answer forkAnswer
+		return "", c.read(ctx, "runs.retry", retryRequest{Run: run, DryRun: true}, &answer)
+	}
 }
 
 // selected lists the runs of a bulk before any is asked, which would change what
@@ -115,7 +130,7 @@ func (c *Client) selected(ctx context.Context, b Bulk, res *BulkResult) (all []R
 				all = append(all, r)
 			}
 		}
-		if res.More = list.More; !list.More || len(all) >= b.Limit || len(list.Runs) == 0 {
+		if res.More = list.More; !list.More || len(all) >= b.Limit || list.Next == "" {
 			return all, nil
 		}
 		q.After = list.Next

@@ -61,6 +61,16 @@ func (c *Client) Close() error {
 	return c.b.Close()
 }
 
+// Hosted reports whether a node of the namespace has ever hosted a kind: where none
+// has, there is no run of it to be found, and its name may be misspelled.
+func (c *Client) Hosted(ctx context.Context, kind string) (bool, error) {
+	k := schemas.Kind(kind)
+	if err := k.Validate(); err != nil {
+		return false, durable.Fail(durable.ErrInvalid.Code, "%v", err)
+	}
+	return c.b.Inbox().Hosted(ctx, k)
+}
+
 // A StartOption configures a message of a client that starts a run: [MessageID],
 // [Attribute], [Priority], [IfBusy].
 type StartOption interface {

@@ -14,7 +14,8 @@ import (
 // kind/key/id, as JSON: durabletest.Replay makes it happen to code that is not
 // deployed yet, and says where they do not agree. It holds the run's input and
 // the results of its steps. The error matches [durable.ErrNotFound] for a run that
-// has no journal, and [durable.ErrInvalid] for one that is over.
+// has no journal, and [durable.ErrConflict] for one that is over and whose journal is
+// not kept.
 func (c *Client) Export(ctx context.Context, run string) ([]byte, error) {
 	ref, err := schemas.ParseRef(run)
 	if err != nil {

@@ -65,7 +65,7 @@ func (c *Client) Fork(ctx context.Context, run string, f Fork) (*Run[json.RawMes
 // one that did something after its failure, e.g. undid what came before: then
 // choose a step yourself.
 func (c *Client) Retry(ctx context.Context, run string) (*Run[json.RawMessage], error) {
-	return c.forked(ctx, "runs.retry", runRequest{run})
+	return c.forked(ctx, "runs.retry", retryRequest{Run: run})
 }
 
 func (c *Client) forked(ctx context.Context, endpoint string, in any) (*Run[json.RawMessage], error) {
@@ -110,7 +110,13 @@ func (a *api) fork(ctx context.Context, in forkRequest) (any, error) {
 	return a.startFork(ctx, ref, entries, f, in.Fork)
 }
 
-func (a *api) retry(ctx context.Context, in runRequest) (any, error) {
+// A retryRequest names a run; a dry run only says whether it would be retried.
+type retryRequest struct {
+	Run    string `json:"run"`
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+func (a *api) retry(ctx context.Context, in retryRequest) (any, error) {
 	ref, err := schemas.ParseRef(in.Run)
 	if err != nil {
 		return nil, err
@@ -128,6 +134,10 @@ func (a *api) retry(ctx context.Context, in runRequest) (any, error) {
 	f, err := runtime.FailedStep(ref, entries)
 	if err != nil {
 		return nil, err
+	}
+	if in.DryRun {
+		_, err := runtime.ForkTask(ref, entries, f)
+		return forkAnswer{Step: f.GetStep()}, err
 	}
 	return a.startFork(ctx, ref, entries, f, Fork{})
 }

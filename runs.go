@@ -25,6 +25,10 @@ type ListRuns struct {
 	Key       string `json:"key,omitempty"`
 	KeyPrefix string `json:"key_prefix,omitempty"`
 	Status    string `json:"status,omitempty"` // one or more, with commas between them
+	// Build selects runs of a build of their kind's code (durable.Build). It is looked
+	// up in the journal of each run that the rest selects, at most 1000 for a page: one
+	// may be short, or empty, and have a next. A count does not know it.
+	Build string `json:"build,omitempty"`
 	// Asks selects runs that wait for somebody's decision (durable.AskApproval);
 	// [RunSummary.Asks] then says which. They are decided by [Client.Approve].
 	Asks bool `json:"asks,omitempty"`
@@ -68,7 +72,18 @@ type RunInfo struct {
 	actors.Done
 	Method string `json:"method,omitempty"`
 	Parent string `json:"parent,omitempty"` // the run that caused it
-	Reason string `json:"reason,omitempty"` // why it cannot go on, who paused it and why, or which limit it waits for
+	// Build is the build of its kind's code that the run is of (durable.Build), where
+	// that names one. Of runs that ended before Perdure recorded it, it is empty.
+	Build string `json:"build,omitempty"`
+	// Waits says for people what a run that is open waits for, a line each: timers,
+	// calls, attachments, questions, steps that said that they have begun. What its
+	// code has given up waiting for is among it.
+	Waits []string `json:"waits,omitempty"`
+	// Input is that of a run that is open, up to 4 KiB; in the form of Done.Result,
+	// InputCodec its codec where that is not JSON.
+	Input      json.RawMessage `json:"input,omitempty"`
+	InputCodec string          `json:"input_codec,omitempty"`
+	Reason     string          `json:"reason,omitempty"` // why it cannot go on, who paused it and why, or which limit it waits for
 	// SupersededBy is the run that took its place; its code was not executed.
 	SupersededBy string `json:"superseded_by,omitempty"`
 	// Archived says that its retention time is over and it is kept to be looked at:

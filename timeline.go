@@ -18,6 +18,9 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 		archived = "  archived"
 	}
 	fmt.Fprintf(out, "%s  %s%s\n", info.Run, info.Status, archived)
+	if info.Build != "" {
+		fmt.Fprintf(out, "build %s\n", info.Build)
+	}
 	if info.ForkedFrom != "" {
 		fmt.Fprintf(out, "forked from %s%s\n", info.ForkedFrom, beforeStep(info.ForkStep))
 	}
@@ -44,6 +47,9 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	}
 	if info.Generation > 0 {
 		fmt.Fprintf(out, "continued as new: %d times\n", info.Generation)
+	}
+	for _, s := range info.Waits {
+		fmt.Fprintf(out, "waits for %s\n", s)
 	}
 	for _, p := range info.Progress {
 		fmt.Fprintf(out, "step %s %s is at: %s\n", p.Path, p.Name, p.Progress)

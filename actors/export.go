@@ -9,9 +9,9 @@ import (
 )
 
 // Export returns the journal of a run that is open, or whose record keeps it, to
-// be replayed against code that is not deployed yet. The error matches runtime.ErrNotFound for a run that
-// has none, and runtime.ErrInvalid for one that is over
-// and whose journal is not kept.
+// be replayed against code that is not deployed yet. The error matches
+// runtime.ErrNotFound for a run that has none, and runtime.ErrConflict for one that
+// is over and whose journal is not kept.
 func Export(ctx context.Context, b *broker.Broker, ref schemas.Ref) (e runtime.Export, err error) {
 	e = runtime.Export{Namespace: b.Namespace(), Ref: ref}
 	if e.Entries, err = (journal{b, b.Journal()}).Entries(ctx, ref); err != nil {

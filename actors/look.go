@@ -37,6 +37,9 @@ type Found struct {
 	Status   schemas.Status
 	Reason   string // why it cannot go on, if it cannot
 	Archived bool   // its message ID is not remembered any more: see Config.Keep
+	// Of a run that is open: what it waits for, and its input where that is small.
+	Waits []string
+	Input *schemas.Payload
 }
 
 // Look is [Find] in parts.
@@ -62,6 +65,9 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 					f.Reason = pausedBy(p, s.Entry.GetAt())
 				}
 			}
+		}
+		if !IsEnd(f.Status) {
+			f.Waits, f.Input = runtime.Pending(entries), smallInput(entries)
 		}
 		if !IsEnd(f.Status) && f.Reason == "" {
 			f.Reason, err = waits(ctx, b, ref, entries)
@@ -90,6 +96,21 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 		}
 	}
 	return f, runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+}
+
+// maxInput is the largest input that is shown of an open run, in bytes.
+const maxInput = 4 << 10
+
+// smallInput returns the input of an open run, nil for one that is not shown.
+func smallInput(entries []schemas.Stored) *schemas.Payload {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			if p := e.GetStarted().GetInput(); p != nil && p.GetBlob() == nil && len(p.GetData()) <= maxInput {
+				return p
+			}
+		}
+	}
+	return nil
 }
 
 // pausedBy says who paused a run, when and why, for people.

@@ -66,7 +66,7 @@ func (u *pump) strayed(ref schemas.Ref, rec *schemas.Record, env *schemas.Envelo
 // conflict tells the sender of a task that its message ID was used before with
 // another input, and keeps the task as a dead letter.
 func (u *pump) conflict(ref schemas.Ref, it *item) bool {
-	err := runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another message ID, or ask for the run that exists", ref)
+	err := runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another key, or another message ID (durable.MessageID), or ask for the run that exists", ref)
 	env := runtime.Answer(u.host.engine.Namespace, ref, it.d.Envelope.GetReply(), &schemas.Record{Error: runtime.EncodeError(err)})
 	if env != nil {
 		env.Id = runtime.DeriveID(u.host.engine.Namespace, ref, "conflict", env.GetRun()+" "+env.GetPath())

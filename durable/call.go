@@ -70,6 +70,11 @@ func (o PriorityOption) ApplyStart(c *StartConfig) { c.Priority = o.n }
 // and a run that waits for the result of one it has started ([Start]), which calls
 // its identity back. Each then waits until its [Timeout], or for good without one.
 // Let calls go in one direction, or Send.
+//
+// Wrong: two runs that call a workflow by the same key and mean two runs of it. The
+// key of a workflow is its message ID: both get the result of one run, and if their
+// inputs differ the second fails with [ErrConflict]. Use a key of each one's own, or
+// [MessageID].
 func Call[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (Out, error) {
 	cfg, limited := callOptions(opts), ctx
 	if cfg.timeout > 0 {

@@ -93,6 +93,28 @@ func TestBuilds_ARunWithoutItsBuildIsStalled(t *testing.T) {
 	})
 }
 
+// TestBuilds_AForkThatNeedsTheBuildOfItsRunSaysSo: it has ended, so nothing that is
+// deployed lets it go on.
+func TestBuilds_AForkThatNeedsTheBuildOfItsRunSaysSo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, named("1"))
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		<-time.After(10 * time.Minute)
+		w.Deploy(named("2", named("1")))
+		w.Processes()[0].Kill()
+		w.Start()
+		fork(t, w, ref("w", "b", "1~1"), &schemas.Fork{Run: r.String()})
+		rec := expect(t, w, ref("w", "b", "1~1"), "error nondeterministic")
+		says := rec.GetError().GetMessage()
+		if !strings.Contains(says, `it is a run of the build "1", the fork one of "2": fork it with --build 1, or from an earlier step`) || strings.Contains(says, "deploy") {
+			t.Errorf("it says %q", says)
+		}
+		fork(t, w, ref("w", "c", "1~2"), &schemas.Fork{Run: r.String(), Build: "1"})
+		expect(t, w, ref("w", "c", "1~2"), "1")
+	})
+}
+
 func TestBuilds_SayWhatIsWrong(t *testing.T) {
 	other := named("1")
 	other.Name = "other"

@@ -193,7 +193,7 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 	if err := r.load(entries); err != nil {
 		if r.fork != nil && onlyClaims(entries[r.fork.last(entries)+1:]) { // it has done nothing by itself
 			r.drop()
-			return x.end(ctx, ref, mail, entries, schemas.Status_FAILED, forkMismatch(s.GetFork(), err))
+			return x.end(ctx, ref, mail, entries, schemas.Status_FAILED, x.forkMismatch(ctx, s, err))
 		}
 		return x.park(ctx, r, err)
 	}

@@ -87,7 +87,7 @@ func (e Export) Open() error {
 	case n == 0:
 		return Errorf(ErrNotFound.Code, "no run %s has a journal", e.Ref)
 	case e.Entries[n-1].Entry.GetRecord() != nil:
-		return Errorf(ErrInvalid.Code, "%s is over: only its record is left; export runs that are open, or that failed, or whose kind has durable.KeepHistory", e.Ref)
+		return Errorf(ErrConflict.Code, "%s is over: only its record is left; export runs that are open, or that failed, or whose kind has durable.KeepHistory", e.Ref)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (e Export) Open() error {
 // else than was recorded; nil is agreement as far as the journal goes.
 func Replay(kind *Kind, e Export) error {
 	if err := e.Open(); err != nil {
-		return err
+		return Errorf(ErrInvalid.Code, "%v", err)
 	}
 	if kind.Name != e.Ref.Kind {
 		return Errorf(ErrInvalid.Code, "replay %s with the code of %q: it is another kind", e.Ref, string(kind.Name))

@@ -86,7 +86,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		rec.SupersededBy = r.interrupts
 	}
 	rec.Suspended = r.suspended || len(rec.Claims) > 1
-	rec.Fork = forkOf(s)
+	rec.Fork, rec.Build = forkOf(s), s.GetBuild()
 	rec.History = x.kind.KeepHistory || r.err != nil && r.superseded == ""
 	return rec
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
@@ -129,11 +130,30 @@ func copiedEvents(entries []schemas.Stored, total uint64) (n uint64) {
 	return n
 }
 
-// forkMismatch says why a fork ends before it has done anything.
-func forkMismatch(f *schemas.Fork, err error) error {
+// forkMismatch says why a fork ends before it has done anything. What a run that
+// stands still is told to wait for, is no help to one that has ended.
+func (x *Executor) forkMismatch(ctx context.Context, s *schemas.Started, err error) error {
 	e := *AsError(err)
-	e.Message = fmt.Sprintf("forked from %s, what is copied does not agree with the code, the input or the state that it has now: %s; fork it from an earlier step", f.GetRun(), e.Message)
+	why, _, _ := strings.Cut(e.Message, "; deploy code that ")
+	next := "fork it from an earlier step"
+	if build := x.buildOf(ctx, s.GetFork().GetRun()); build != "" && build != s.GetBuild() {
+		next = fmt.Sprintf("it is a run of the build %q, the fork one of %q: fork it with --build %s, or from an earlier step", build, s.GetBuild(), build)
+	}
+	e.Message = fmt.Sprintf("forked from %s, what is copied does not agree with the code, the input or the state that it has now: %s; %s", s.GetFork().GetRun(), why, next)
 	return &e
+}
+
+// buildOf returns the build of a run, as far as it can be told.
+func (x *Executor) buildOf(ctx context.Context, run string) string {
+	ref, err := schemas.ParseRef(run)
+	if err != nil {
+		return ""
+	}
+	entries, err := x.cfg.Journal.Entries(ctx, ref)
+	if err != nil {
+		return ""
+	}
+	return startedOf(entries).GetBuild()
 }
 
 // source reads what a fork begins with. An [Error] says that there is no such

@@ -114,7 +114,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				rec.Updates = carriedAnswers(c)
 			case *schemas.Event_Started:
 				st := k.Started
-				rec.Method, rec.InputHash, rec.From, rec.Parent = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent()
+				rec.Method, rec.InputHash, rec.From, rec.Parent, rec.Build = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent(), st.GetBuild()
 				rec.Published, rec.Started = st.GetPublished(), cmp.Or(began, at)
 				if rec.Fork = forkOf(st); st.GetFork().GetGeneration() > 0 { // it is the other run that began then
 					rec.Started = at

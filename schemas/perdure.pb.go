@@ -4050,6 +4050,7 @@ type Record struct {
 	SupersededBy  string                 `protobuf:"bytes,29,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that took its place
 	History       bool                   `protobuf:"varint,24,opt,name=history,proto3" json:"history,omitempty"`                              // the run's entries stay before it
 	Fork          *Fork                  `protobuf:"bytes,25,opt,name=fork,proto3" json:"fork,omitempty"`                                     // what the run began with
+	Build         string                 `protobuf:"bytes,90,opt,name=build,proto3" json:"build,omitempty"`                                   // of the kind's code that began it, where it names one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4278,6 +4279,13 @@ func (x *Record) GetFork() *Fork {
 		return x.Fork
 	}
 	return nil
+}
+
+func (x *Record) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 // Outbox is messages that leave with a record, where they do not fit into it.
@@ -5728,7 +5736,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\"L\n" +
 	"\x06Parked\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x96\t\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xac\t\n" +
 	"\x06Record\x12*\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x12.perdure.v1.StatusR\x06status\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +
@@ -5764,7 +5772,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04open\x18\x1c \x01(\tR\x04open\x12#\n" +
 	"\rsuperseded_by\x18\x1d \x01(\tR\fsupersededBy\x12\x18\n" +
 	"\ahistory\x18\x18 \x01(\bR\ahistory\x12$\n" +
-	"\x04fork\x18\x19 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1aT\n" +
+	"\x04fork\x18\x19 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12\x14\n" +
+	"\x05build\x18Z \x01(\tR\x05build\x1aT\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.perdure.v1.AttributeR\x05value:\x028\x01\":\n" +

@@ -14,6 +14,7 @@ func lending() map[string]proto.Message {
 	acks := &schemas.LoanAcks{Items: []uint64{0, 2}}
 	return map[string]proto.Message{
 		"fork_build":          &schemas.Fork{Run: "fulfil/order-17/order-17", Build: "2026-11"},
+		"record_build":        &schemas.Record{Status: schemas.Status_COMPLETED, Method: "ask", Build: "2026-11"},
 		"member_builds":       &schemas.Member{Id: "node-1", Kinds: []string{"fulfil"}, Builds: []*schemas.Build{build}},
 		"build":               build,
 		"builds":              &schemas.Builds{Builds: []*schemas.Build{{Name: "2026-11", Since: noon}}},

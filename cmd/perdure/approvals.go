@@ -31,6 +31,9 @@ the questions that nobody has answered yet, those of the newest runs first.
 				if c.output == "json" {
 					return printJSON(cmd.OutOrStdout(), list)
 				}
+				if len(list.Runs) == 0 {
+					warnNeverHosted(ctx, cmd, client, q.Kind)
+				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 				fmt.Fprintln(w, "STARTED\tRUN\tASKS\tQUESTION")
 				for _, r := range list.Runs {

@@ -19,10 +19,10 @@ func bulkCommand() *cobra.Command {
 		Use:   "bulk VERB",
 		Short: "Cancel, pause, resume, terminate or retry many runs",
 		Long: `Cancel, pause, resume, terminate or retry every run that is selected, the newest
-first. Without --yes it says what it would do, and does nothing. A run that refuses
-is reported, and the next one asked, until --max-errors have. Runs that have ended
-are left out, and of retry those that have not failed, unless --status says which.
-If a run refused, the exit code is 1.`,
+first. Without --yes it does nothing, and says what it would do, and which retries
+would be refused. A run that refuses is reported, and the next one asked, until
+--max-errors have. Runs that have ended are left out, and of retry those that have
+not failed, unless --status says which. If a run refused, the exit code is 1.`,
 		Example: `  perdure bulk pause --kind counter --key-prefix c --reason 'the shelves are locked'
   perdure bulk retry --kind hello --since 24h --limit 1000 --yes`,
 		Args: exactly(1, "one of cancel, pause, resume, terminate and retry"),
@@ -37,11 +37,14 @@ If a run refused, the exit code is 1.`,
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				res, err := client.Bulk(ctx, b)
 				if res != nil {
+					if len(res.Runs) == 0 && c.output == "text" {
+						warnNeverHosted(ctx, cmd, client, b.Runs.Kind)
+					}
 					if perr := printBulk(cmd.OutOrStdout(), &c, b.Verb, res); perr != nil && err == nil {
 						err = perr
 					}
 				}
-				if err == nil && res.Failed > 0 {
+				if err == nil && res.Failed > 0 && !res.DryRun {
 					return runFailed{fmt.Errorf("%d of %d runs refused", res.Failed, len(res.Runs))}
 				}
 				return err

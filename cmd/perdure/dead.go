@@ -20,7 +20,7 @@ func deadCommand() *cobra.Command {
 		Use:   "dead",
 		Short: "List, show, send again and drop dead letters",
 		Long: `Dead letters are messages that were accepted and could not be handled: not
-understood, of a kind that nobody hosts, or with an ID that was used before with
+understood, sent by a run to a kind that nobody hosts, or with an ID that was used before with
 another input. They are kept for 30 days, unless a node says otherwise.`,
 		Example: `  perdure dead list --code invalid --since 24h
   perdure dead show 1
@@ -68,7 +68,7 @@ func deadListCommand() *cobra.Command {
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 				fmt.Fprintln(w, "NUMBER\tPUT ASIDE\tCODE\tTO\tID\tREASON")
 				for _, d := range list.Dead {
-					fmt.Fprintf(w, "%d\t%s\t%s\t%s/%s\t%s\t%.100s\n", d.Seq, d.At.Local().Format(time.DateTime), d.Code, d.Kind, d.Key, d.ID, d.Reason)
+					fmt.Fprintf(w, "%d\t%s\t%s\t%s/%s\t%s\t%s\n", d.Seq, d.At.Local().Format(time.DateTime), d.Code, d.Kind, d.Key, d.ID, short(d.Reason))
 				}
 				if err := w.Flush(); err != nil {
 					return err
@@ -84,6 +84,15 @@ func deadListCommand() *cobra.Command {
 	deadSelection(cmd, &q)
 	cmd.Flags().IntVar(&q.Limit, "limit", 20, "at most so many, up to 1000")
 	return cmd
+}
+
+// short is a reason in a table; 'perdure dead show' has all of it.
+func short(reason string) string {
+	const most = 100
+	if r := []rune(reason); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return reason
 }
 
 func deadShowCommand() *cobra.Command {
@@ -117,7 +126,7 @@ func deadShowCommand() *cobra.Command {
 				default:
 					fmt.Fprintf(out, "%q\n", d.Bytes)
 				}
-				_, err = fmt.Fprintf(out, "sent again: %s\n", d.Outlook)
+				_, err = fmt.Fprintf(out, "if sent again: %s\n", d.Outlook)
 				return err
 			})
 		},
@@ -230,6 +239,9 @@ func writeDone(cmd *cobra.Command, output string, done *perdure.DeadDones, dry b
 				line += ": " + d.Outlook
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), line)
+		}
+		if len(done.Dead) == 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "0 %s\n", did)
 		}
 		if done.More {
 			fmt.Fprintf(cmd.OutOrStdout(), "... more: --after %d\n", done.Next)

@@ -47,9 +47,9 @@ after the package that it is in. JOURNAL is a file, or - for standard input.
 
 It needs the go command: a program that imports the package is compiled as part
 of its module, run and removed. It exits with 1 if the code asks for something
-else than was recorded, and says which step it is; with 3 if no kind is that of a
-journal; with 2 if the code does not compile, or a file is no journal of an open
-run.`,
+else than was recorded, and says which step it is, or lacks the build that the run
+is of; with 3 if no kind is that of a journal; with 2 if the code does not compile,
+or a file is no journal of an open run.`,
 		Example: `  perdure replay --kinds ./shop.Kinds testdata/journals/*.json
   perdure export fulfil/order-17/order-17 | perdure replay --kinds ./shop.Kinds -`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -63,6 +63,9 @@ func runsCommand() *cobra.Command {
 				if c.output == "json" {
 					return printJSON(cmd.OutOrStdout(), list)
 				}
+				if len(list.Runs) == 0 {
+					warnNeverHosted(ctx, cmd, client, q.Kind)
+				}
 				if err := writeRuns(cmd.OutOrStdout(), list.Runs); err != nil {
 					return err
 				}
@@ -82,6 +85,17 @@ func runsCommand() *cobra.Command {
 	return cmd
 }
 
+// warnNeverHosted says on standard error why nothing is found of a kind that no node
+// has ever hosted. Where it cannot be asked nothing is said.
+func warnNeverHosted(ctx context.Context, cmd *cobra.Command, client *perdure.Client, kind string) {
+	if kind == "" {
+		return
+	}
+	if hosted, err := client.Hosted(ctx, kind); err == nil && !hosted {
+		fmt.Fprintf(cmd.ErrOrStderr(), "perdure: no node has ever hosted a kind %q; correct the name, or start one that does\n", kind)
+	}
+}
+
 // selection adds the flags that say which runs are meant.
 func selection(cmd *cobra.Command, q *perdure.ListRuns) {
 	f := cmd.Flags()
@@ -89,6 +103,7 @@ func selection(cmd *cobra.Command, q *perdure.ListRuns) {
 	f.StringVar(&q.Key, "key", "", "only runs of this key")
 	f.StringVar(&q.KeyPrefix, "key-prefix", "", "only runs whose key begins so")
 	f.StringVar(&q.Status, "status", "", "only runs of this status, or of one of several, as in failed,cancelled; 'perdure runs --help' says what each means")
+	f.StringVar(&q.Build, "build", "", "only runs of this build of their kind's code; each that the rest selects is looked up: name a status")
 	f.StringArrayVar(&q.Where, "where", nil, "only runs with an attribute that is so: NAME, one of = != < <= > >=, VALUE; may be repeated, then all hold")
 	f.Var((*moment)(&q.StartedFrom), "since", "only runs that started since: a time as 2026-11-26T10:00:00Z, or how long ago as 24h")
 	f.Var((*moment)(&q.StartedUntil), "until", "only runs that started before, in the same form")
@@ -151,6 +166,9 @@ func countRuns(ctx context.Context, cmd *cobra.Command, client *perdure.Client, 
 	}
 	if output == "json" {
 		return printJSON(cmd.OutOrStdout(), counts)
+	}
+	if counts.Runs == 0 {
+		warnNeverHosted(ctx, cmd, client, q.Kind)
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tSTATUS\tRUNS")

@@ -166,7 +166,7 @@ func scheduleListCommand() *cobra.Command {
 				for _, i := range list.Schedules {
 					next := "-"
 					if len(i.Next) > 0 {
-						next = i.Next[0].Local().Format(time.DateTime)
+						next = i.Next[0].Local().Format(time.DateTime + " MST")
 					}
 					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", i.Name, stateOf(&i), next, i.Counts.Fired, i.Counts.Failed, i.Counts.Missed, starts(i.Spec.Target))
 				}

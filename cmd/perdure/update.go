@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -44,6 +45,10 @@ same one.`,
 				answer, err := client.UpdateJSON(ctx, args[0], args[1], id, input)
 				stop()
 				<-watched
+				var refused *durable.Error
+				if errors.As(err, &refused) && c.output == "text" && exitCode(err) == exitFailed {
+					return fmt.Errorf("%s: %w", refused.Code, err)
+				}
 				if err != nil {
 					return err
 				}

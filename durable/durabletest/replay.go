@@ -52,7 +52,7 @@ func Check(journal []byte, kinds ...*durable.Kind) error {
 }
 
 // Export returns the journal of a run of the world, as 'perdure export' does of a
-// node's. The error matches [durable.ErrInvalid] for a run that is over.
+// node's. The error matches [durable.ErrConflict] for a run that is over.
 func (w *World) Export(run string) ([]byte, error) {
 	ref, err := schemas.ParseRef(run)
 	if err != nil {

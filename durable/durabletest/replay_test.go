@@ -58,8 +58,8 @@ func TestReplay_SeesWhatAChangeOfTheCodeBreaks(t *testing.T) {
 		if _, err := run.Result(); err != nil {
 			t.Error(err)
 		}
-		if _, err := w.Export(run.Ref()); !errors.Is(err, durable.ErrInvalid) {
-			t.Errorf("the export of a run that is over: %v, want invalid", err)
+		if _, err := w.Export(run.Ref()); !errors.Is(err, durable.ErrConflict) {
+			t.Errorf("the export of a run that is over: %v, want conflict", err)
 		}
 		if _, err := w.Export("pack/b/b"); !errors.Is(err, durable.ErrNotFound) {
 			t.Errorf("the export of no run: %v, want not_found", err)
