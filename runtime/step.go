@@ -84,6 +84,16 @@ func (s *StepContext) attempt(heartbeats bool) *StepContext {
 	return next
 }
 
+// mute ends an attempt: what a body that was left behind says is not listened to,
+// also while there is no next one yet.
+func (s *StepContext) mute() {
+	s.said.mu.Lock()
+	defer s.said.mu.Unlock()
+	if s.said.by == s {
+		s.said.by = nil
+	}
+}
+
 // maxAttributes is how many attributes a step keeps.
 const maxAttributes = 16
 
@@ -202,6 +212,7 @@ const stopGrace = 5 * time.Second
 // it does, and what it says and returns is dropped. Its context ends with it.
 func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, step *StepContext) (*schemas.Payload, error) {
 	info := step.attempt(opts.Heartbeat > 0)
+	defer info.mute()
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, stepKey{}, info))
 	defer cancel()
 	if timeout := opts.Timeout; timeout > 0 {
