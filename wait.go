@@ -10,14 +10,13 @@ import (
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
 // A wait is a client's waiting for the end of a run.
 type wait[Out any] struct {
 	*Run[Out]
-	parked *schemas.Parked // what was last seen of it; nil: it can go on
-	paused bool
 }
 
 // Call starts a run and waits for its result, as [Run.Result] does. If ctx ends
@@ -90,33 +89,34 @@ func (w *wait[Out]) await(ctx context.Context, watch *broker.Watch) (Out, error)
 	}
 }
 
+// explanation is how much longer than its ctx a client may wait to say why.
+const explanation = time.Second
+
 // explain makes an error that comes of the end of ctx say what the run does.
 func (w *wait[Out]) explain(ctx context.Context, err error) error {
-	switch {
-	case err == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()):
+	if err == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
-	case w.parked != nil:
-		return fmt.Errorf("wait for %s: %w; the run stands still as %s: %s", w.ref, ctx.Err(), actors.StatusName(w.parked.GetStatus()), w.parked.GetReason())
 	}
-	if w.paused {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), explanation)
+	defer cancel()
+	entries, err := w.c.b.Journal().Load(late, w.ref)
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w; what the run does could not be read: %v", w.ref, ctx.Err(), err)
+	}
+	switch still := runtime.StandingOf(entries); {
+	case still.Parked != nil:
+		return fmt.Errorf("wait for %s: %w; the run stands still as %s: %s", w.ref, ctx.Err(), actors.StatusName(still.Parked.GetStatus()), still.Parked.GetReason())
+	case still.Paused != nil:
 		return fmt.Errorf("wait for %s: %w; the run is paused, and goes on once it is resumed", w.ref, ctx.Err())
 	}
 	return fmt.Errorf("wait for %s: %w; the run goes on", w.ref, ctx.Err())
 }
 
-// look reads the last entry of the run's journal: its record, if it has one, or
-// why it stands still.
+// look reads the last entry of the run's journal: its record, if it has one.
 func (w *wait[Out]) look(ctx context.Context) (out Out, ended bool, err error) {
 	last, found, err := w.c.b.Journal().Last(ctx, w.ref)
-	if err != nil || !found {
+	if err != nil || !found || last.Entry.GetRecord() == nil {
 		return out, false, err
-	}
-	if last.Entry.GetRecord() == nil {
-		w.parked, w.paused = nil, false
-		for _, e := range last.Entry.GetEvents() {
-			w.parked, w.paused = e.GetParked(), e.GetPaused() != nil || e.GetSuspended().GetPaused() // the last event counts
-		}
-		return out, false, nil
 	}
 	d, ok, err := actors.Ended(ctx, w.c.b, w.ref) // with what it has by reference
 	if err != nil || !ok {

@@ -56,15 +56,11 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 	}
 	if len(entries) > 0 {
 		f.Record, f.Status = runtime.Timeline(entries)
-		for _, s := range entries {
-			for _, e := range s.Entry.GetEvents() {
-				if p := e.GetParked(); p != nil {
-					f.Reason = p.GetReason()
-				}
-				if p := e.GetPaused(); p != nil && f.Status == schemas.Status_PAUSED {
-					f.Reason = pausedBy(p, s.Entry.GetAt())
-				}
-			}
+		switch still := runtime.StandingOf(entries); {
+		case still.Parked != nil:
+			f.Reason = still.Parked.GetReason()
+		case still.Paused != nil:
+			f.Reason = pausedBy(still.Paused, still.Since)
 		}
 		if !IsEnd(f.Status) {
 			f.Waits, f.Input = runtime.Pending(entries), smallInput(entries)

@@ -238,11 +238,18 @@ func TestParkedRunGoesOnWithFixedCode(t *testing.T) {
 	if n := g.times("changed"); n != 0 {
 		t.Errorf("the build that does not agree ran its step %d times", n)
 	}
+	if _, _, reason, err := actors.Look(s.ctx, s.b, r); err != nil || !strings.Contains(reason, "the journal has") {
+		t.Errorf("it stands still because of %q, %v", reason, err)
+	}
 	stop()
 
-	g.open("third")
 	s.kinds = build("second")
 	s.start()
+	s.until("the third step runs again", func() bool { return g.times("third") == 2 })
+	if _, status, reason, err := actors.Look(s.ctx, s.b, r); err != nil || status != schemas.Status_RUNNING || reason != "" {
+		t.Errorf("it goes on, and is shown as %s because of %q, %v", status, reason, err)
+	}
+	g.open("third")
 	if got := result[string](s, r); got != "x released" {
 		t.Errorf("the result is %q", got)
 	}

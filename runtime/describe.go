@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -45,8 +46,20 @@ func described(e *schemas.Event) string {
 		return "the answer to update " + k.UpdateCompleted.GetId()
 	case *schemas.Event_Asked:
 		return fmt.Sprintf("question %q at number %s", k.Asked.GetName(), k.Asked.GetPath())
-	case *schemas.Event_Paused, *schemas.Event_Resumed:
+	case *schemas.Event_Paused:
 		return "a pause"
+	case *schemas.Event_Resumed:
+		return "that it was resumed"
+	case *schemas.Event_Claimed:
+		return "that a process claimed it"
+	case *schemas.Event_Released:
+		return "that a process gave it up in good order"
+	case *schemas.Event_Parked:
+		return "that it was parked as " + strings.ToLower(k.Parked.GetStatus().String())
+	case *schemas.Event_Joined:
+		return "that one more waits for its result"
+	case *schemas.Event_Refused:
+		return "that another run was refused"
 	case *schemas.Event_Suspended:
 		return "a wait"
 	}

@@ -123,7 +123,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	}
 	r := x.newRun(t.Ref)
 	x.trace(ctx, r, started)
-	return x.execute(ctx, r, mail, e)
+	return x.execute(ctx, r, mail, e, &quarantined{})
 }
 
 // Resume loads an open run, claims it if this lease has not yet, and executes
@@ -159,8 +159,8 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 		return end
 	}
 	events := last.Entry.GetEvents()
-	e, leave, end := x.reclaim(ctx, ref, entries, mail)
-	defer leave()
+	e, q, end := x.reclaim(ctx, ref, entries, mail)
+	defer q.clear()
 	if end != nil {
 		return end
 	}
@@ -210,21 +210,21 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 	if !r.copying() {
 		mail.putBefore(r.gen.mail)
 	}
-	return x.execute(ctx, r, mail, nil)
+	return x.execute(ctx, r, mail, nil, q)
 }
 
 // reclaim returns the claim of an open run under this lease, nil if it has one, and
-// how to leave the quarantine in which it is to be executed. A run that is poisoned
+// what its crashes mean to its execution, which clears it. A run that is poisoned
 // is claimed only when an operator wants it to go on.
-func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schemas.Stored, mail *Mailbox) (e *schemas.Entry, leave func(), end *Ending) {
-	leave = func() {}
+func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schemas.Stored, mail *Mailbox) (e *schemas.Entry, q *quarantined, end *Ending) {
+	q = &quarantined{}
 	var parked *schemas.Parked // by the last event: whoever is poisoned is claimed by nobody
 	if last := entries[len(entries)-1].Entry.GetEvents(); len(last) > 0 {
 		parked = last[len(last)-1].GetParked()
 	}
 	poisoned := parked.GetStatus() == schemas.Status_POISONED
 	if x.claimed && !poisoned {
-		return nil, leave, nil
+		return nil, q, nil
 	}
 	attempt := uint32(1)
 	known := map[string]bool{} // requests of operators
@@ -245,34 +245,32 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 	if poisoned {
 		resumed := mail.resumed(known)
 		if resumed == nil {
-			return nil, leave, ending(Parked, Errorf(ErrPoisoned.Code, "%s", parked.GetReason()))
+			return nil, q, ending(Parked, Errorf(ErrPoisoned.Code, "%s", parked.GetReason()))
 		}
 		e.Events = append(e.Events, resumed...)
-		return e, leave, nil
+		return e, q, nil
 	}
 	if x.cfg.MaxCrashes <= 0 {
-		return e, leave, nil
+		return e, q, nil
 	}
 	c := crashesOf(entries, x.cfg.Nonce)
-	x.suspect = len(c.claims) > 0
+	q.suspect = len(c.claims) > 0
 	switch {
 	case c.poisoned(x.cfg.MaxCrashes):
 		end = x.poison(ctx, ref, e, c)
 	case len(c.claims) >= suspectFrom(x.cfg.MaxCrashes):
 		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
-		var err error
-		x.leave, err = x.cfg.quarantine.enter(ctx, x.lease.Draining(), c.pause(x.cfg.MaxCrashes), mail)
+		leave, err := x.cfg.quarantine.enter(ctx, x.lease.Draining(), c.pause(x.cfg.MaxCrashes), mail)
 		switch {
 		case errors.Is(err, errTerminated):
-			return nil, leave, x.terminate(ctx, ref, mail, entries)
+			return nil, q, x.terminate(ctx, ref, mail, entries)
 		case err != nil:
-			return nil, leave, ending(Restart, err)
+			return nil, q, ending(Restart, err)
 		}
-		x.alone = time.NewTimer(aloneFor)
+		q.leave, q.alone = leave, time.NewTimer(aloneFor)
 		e.Events[0].GetClaimed().Quarantine = true
-		leave = x.leave
 	}
-	return e, leave, end
+	return e, q, end
 }
 
 func (x *Executor) claim(attempt uint32) *schemas.Event {

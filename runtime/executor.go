@@ -117,9 +117,6 @@ type Executor struct {
 	open    schemas.Ref // the identity's open run, the zero value for none
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
-	leave   func()      // the quarantine; nil if it is not in it
-	alone   *time.Timer // in quarantine: until it has been there for long enough
-	suspect bool        // processes ended while they executed the run, with nothing recorded
 	state   *schemas.State
 	rev     uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed

@@ -15,6 +15,7 @@ import (
 // that are armed, calls that are out.
 type live struct {
 	*Executor
+	*quarantined
 	r      *run
 	mail   *Mailbox
 	steps  int                 // running
@@ -32,11 +33,11 @@ type live struct {
 // execute moves a run from where it is to an ending: what its code asks for is
 // recorded, then put out; what happens is recorded, then made known to the
 // code. e is an entry that was appended and has not happened to the run yet, or
-// nil.
-func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry) (end *Ending) {
+// nil; q is whether the run is in quarantine.
+func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry, q *quarantined) (end *Ending) {
 	stepCtx, cancel := context.WithCancel(r.ctx)
 	x.asleep = false
-	l := &live{Executor: x, r: r, mail: mail, armed: map[*Future]string{}, paused: r.paused}
+	l := &live{Executor: x, quarantined: q, r: r, mail: mail, armed: map[*Future]string{}, paused: r.paused}
 	defer func() {
 		cancel() // ends steps that nobody waits for any more
 		r.drop()
@@ -127,15 +128,6 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		l.tell(l.r)
 		l.clear()
 		l.warn(len(e.GetEvents()))
-	}
-}
-
-// clear takes a run out of quarantine.
-func (x *Executor) clear() {
-	if x.leave != nil {
-		x.alone.Stop()
-		x.leave()
-		x.leave = nil
 	}
 }
 

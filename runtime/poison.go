@@ -94,7 +94,7 @@ func (c crashes) evidence() string {
 	if c.last == nil {
 		b.WriteString(" nothing else was ever recorded.")
 	} else {
-		fmt.Fprintf(&b, " before it recorded %s.", described(c.last))
+		fmt.Fprintf(&b, " the last that was recorded of it is %s.", described(c.last))
 	}
 	b.WriteString(" Look for what the process said when it ended (a panic in a goroutine of its own, no memory, os.Exit), mend it, and let the run go on; or terminate it")
 	return b.String()
@@ -105,6 +105,23 @@ func (c crashes) evidence() string {
 type quarantine struct {
 	once  sync.Once
 	place chan struct{}
+}
+
+// A quarantined is what the crashes before it mean to one execution of a run. The
+// zero value is that of a run which is not suspect.
+type quarantined struct {
+	suspect bool        // processes ended while they executed it, with nothing recorded
+	leave   func()      // the quarantine; nil if it is not in it
+	alone   *time.Timer // in quarantine: until it has been there for long enough
+}
+
+// clear takes the run out of quarantine.
+func (q *quarantined) clear() {
+	if q.leave != nil {
+		q.alone.Stop()
+		q.leave()
+		q.leave = nil
+	}
 }
 
 // aloneFor is how long a suspect run holds the place at most.

@@ -302,3 +302,37 @@ func TestP24_ARunThatStrikesLateIsParked(t *testing.T) {
 		}
 	})
 }
+
+// TestP24_WhatOneRunIsSuspectedOfIsNotTheNextOnes: a run of the same identity that
+// follows it, in the same process, is not given up when it waits.
+func TestP24_WhatOneRunIsSuspectedOfIsNotTheNextOnes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *runtimetest.World
+		executed := 0
+		poisonous(t, &w, kind("w", func(c *runtime.Context, in string) (string, error) {
+			if in == "waits" {
+				return result(c, c.Await("go"))
+			}
+			return step(c, "deadly", func(ctx context.Context) (*schemas.Payload, error) {
+				if executed++; executed > 1 {
+					return text("alive"), nil
+				}
+				w.Processes()[0].Kill()
+				w.Start()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+		}))
+		suspect, next := ref("w", "a", "1"), ref("w", "a", "2")
+		w.Task(suspect, "", nil)
+		w.Task(next, "", text("waits"))
+		expect(t, w, suspect, "alive")
+		<-time.After(500 * time.Millisecond) // it waits, in memory
+		w.Signal(next, "s", "go", text("gone"))
+		expect(t, w, next, "gone")
+		settle(t, w)
+		if got := events(w, next); !slices.Equal(got, []string{"claimed:1 started", "signal", "record"}) {
+			t.Errorf("the journal of the next run was %q, want that nobody gave it up", got)
+		}
+	})
+}

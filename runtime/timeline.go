@@ -95,7 +95,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 	var t timeline
 	kinds := map[string]*Future{}
 	var began int64
-	stands := false
+	var stands Standing
 	updates := 0
 	for _, s := range entries {
 		if r := s.Entry.GetRecord(); r != nil {
@@ -104,7 +104,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 		at := s.Entry.GetAt()
 		for _, e := range s.Entry.GetEvents() {
 			status = schemas.Status_RUNNING
-			stands = paused(stands, e)
+			stands.happens(at, e)
 			switch k := e.GetKind().(type) {
 			case *schemas.Event_Claimed:
 				t.claim(k.Claimed, at)
@@ -163,14 +163,9 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				rec.Attributes = k.AttributesSet.GetAttributes()
 			case *schemas.Event_Suspended:
 				status = schemas.Status_SUSPENDED
-			case *schemas.Event_Parked:
-				status = k.Parked.GetStatus()
 			}
 		}
 	}
 	rec.Claims, rec.Steps, rec.StepCount = t.claims, t.steps, t.count
-	if stands && (status == schemas.Status_RUNNING || status == schemas.Status_SUSPENDED) {
-		status = schemas.Status_PAUSED
-	}
-	return rec, status
+	return rec, stands.status(status)
 }
