@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
