@@ -64,23 +64,50 @@ func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payloa
 	if err != nil {
 		return d, err
 	}
-	ask := func() error { return c.do(ctx, "runs.update", in, &d) }
+	ask := func() error {
+		try, cancel := context.WithTimeout(ctx, updateAsked+time.Second)
+		defer cancel()
+		return c.do(try, "runs.update", in, &d)
+	}
 	if int64(len(in.Input)) > c.b.MaxMessage() {
 		ask = func() (err error) {
 			d, err = updated(ctx, c.b, c.from, ref, env)
 			return err
 		}
 	}
+	_, bounded := ctx.Deadline()
+	asked, heard := false, time.Now() // some node may have it, and when one last answered
 	for {
 		d = actors.Done{}
 		err = ask()
-		if !errors.Is(err, durable.ErrTimeout) || ctx.Err() != nil { // a node waits for a while only
-			break
+		silent := errors.Is(err, context.DeadlineExceeded) // its node may be gone
+		gone := asked && errors.Is(err, durable.ErrUnavailable)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, durable.ErrTimeout): // a node waits for a while only
+			asked, heard = true, time.Now()
+			continue
+		case !silent && !gone:
+		case bounded || time.Since(heard) < requestWait: // its ID makes it one update
+			asked = true
+			if gone {
+				pause(ctx, time.Second)
+			}
+			continue
+		case silent:
+			err = &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("update %q of %s: no node has answered for %s; it may be executed still: ask again as %s", in.Update, ref, requestWait, in.ID)}
 		}
+		break
 	}
 	if err == nil && d.Truncated {
 		var ok bool
 		if d, ok, err = actors.AnswerTo(ctx, c.b, ref, env); err == nil && !ok {
+			var before *actors.Done
+			if _, before, err = actors.Accepted(ctx, c.b, ref, env); before != nil {
+				d, ok = *before, true
+			}
+		}
+		if err == nil && !ok {
 			err = durable.Fail(durable.ErrConflict.Code, "the answer to update %q of %s, which does not fit into a message, is not kept any more", in.Update, ref)
 		}
 	}
@@ -88,6 +115,16 @@ func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payloa
 		err = &durable.Error{Code: d.Error.Code, Message: d.Error.Message, Details: d.Error.Details, Final: true}
 	}
 	return d, err
+}
+
+// pause waits for a while, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 type updateRequest struct {
@@ -160,7 +197,10 @@ func updated(ctx context.Context, b *broker.Broker, from string, ref schemas.Ref
 		if d, ok, err := actors.AnswerTo(ctx, b, ref, env); ok || err != nil {
 			return d, err
 		}
-		accepted, err := actors.Accepted(ctx, b, ref, env)
+		accepted, before, err := actors.Accepted(ctx, b, ref, env)
+		if before != nil {
+			return *before, err
+		}
 		if err == nil && !accepted {
 			err = actors.Publish(ctx, b, from, ref.Identity, env)
 		}

@@ -32,18 +32,48 @@ func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
 }
 
 // Accepted reports whether a run has accepted an update, so that it need not be sent
-// again. One of a generation before this one was answered. The error matches
+// again, and the answer if the journal has it: [AnswerTo] has the latest alone. One
+// of a generation before this one was answered. The error matches
 // runtime.ErrConflict if its ID was used for another one.
-func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (bool, error) {
+func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (yes bool, answer *Done, err error) {
 	entries, err := b.Journal().Load(ctx, run)
+	if err != nil {
+		return false, nil, err
+	}
+	u, a := accepted(entries, env)
+	if u == nil {
+		return false, nil, nil
+	}
+	if err := runtime.SameUpdate(run, env, runtime.HashUpdate(u)); err != nil {
+		return true, nil, err
+	}
+	if a == nil {
+		return true, nil, nil
+	}
+	// its payload may be stored elsewhere
+	if entries, err = (journal{b, b.Journal()}).Load(ctx, run); err != nil {
+		return true, nil, err
+	}
+	if _, a = accepted(entries, env); a == nil { // it has continued as new, or ended, since
+		return true, nil, nil
+	}
+	d := DoneOf(run, answerRecord(a))
+	return true, &d, nil
+}
+
+// accepted finds the events of an update in a journal.
+func accepted(entries []schemas.Stored, env *schemas.Envelope) (u *schemas.UpdateAccepted, a *schemas.UpdateCompleted) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
-			if u := e.GetUpdateAccepted(); u != nil && u.GetId() == env.GetId() && err == nil {
-				return true, runtime.SameUpdate(run, env, runtime.HashUpdate(u))
+			if k := e.GetUpdateAccepted(); k != nil && k.GetId() == env.GetId() {
+				u = k
+			}
+			if k := e.GetUpdateCompleted(); k != nil && k.GetId() == env.GetId() {
+				a = k
 			}
 		}
 	}
-	return false, err
+	return u, a
 }
 
 // AnswerTo returns the answer to an update that the run has recorded; ok is false

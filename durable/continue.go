@@ -8,7 +8,9 @@ package durable
 // run are told to stop; what was started goes on by itself, and its result is
 // not told to the next generation (to wait for it there, start it again with the
 // same key or [MessageID] and input: it is the same run). Compensations are
-// forgotten. A run that was cancelled ends as cancelled instead.
+// forgotten. A run that was cancelled ends as cancelled instead. Updates that come
+// from this call on are the next generation's; what the handlers of those before
+// have not done yet is not in the input, and [FinishUpdates] waits for it.
 //
 //	for range 1000 {
 //		...

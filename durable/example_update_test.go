@@ -33,6 +33,27 @@ func ExampleOnUpdate() {
 	// Output: shipped to Main Street 1
 }
 
+func ExampleFinishUpdates() {
+	report(func(ctx durable.Context) (string, error) {
+		addresses := []string{"Main Street 1"}
+		durable.OnUpdate(ctx, SetAddress, nil, func(ctx durable.Context, to string) (string, error) {
+			if err := durable.Sleep(ctx, time.Hour); err != nil { // in the middle
+				return "", err
+			}
+			addresses = append(addresses, to)
+			return to, nil
+		})
+		if err := durable.Sleep(ctx, 10*time.Millisecond); err != nil {
+			return "", err
+		}
+		if err := durable.FinishUpdates(ctx); err != nil {
+			return "", err
+		}
+		return fmt.Sprint(addresses), nil // and what else reads them, e.g. durable.ContinueAsNew
+	})
+	// Output: [Main Street 1]
+}
+
 func ExampleUntil() {
 	report(func(ctx durable.Context) (string, error) {
 		paid, packed := false, false

@@ -36,7 +36,8 @@ func (u UpdateName[In, Out]) Err() error { return u.err }
 // is wrong with an update before anything of it is recorded, and nil accepts all:
 // it may read what the run knows, and neither change it nor use a verb. An update
 // that was sent twice with the same message ID is one. The run does not end, nor
-// continue as new, before what it accepted is answered, unless it is cancelled. One
+// continue as new, before what it accepted is answered, unless it is cancelled; use
+// [FinishUpdates] before it reads what handlers change that wait in the middle. One
 // that comes while no handler has its name is refused, as [ErrNotFound]; register
 // first thing. The panic matches [ErrInvalid] for a name of a wrong form.
 //
@@ -80,6 +81,21 @@ func OnUpdate[In, Out any](ctx Context, name UpdateName[In, Out], check func(In)
 		},
 	})
 }
+
+// FinishUpdates ends what the run does with updates: from now on it accepts none,
+// and it waits until those that it has accepted are answered. Those that come are
+// its next generation's, if it continues as new, and refused as [ErrConflict] once
+// it has ended; they wait until then. Use it before the run reads, for its result or
+// for what it continues with, what handlers change that wait in the middle:
+//
+//	if err := durable.FinishUpdates(ctx); err != nil {
+//		return nil, err
+//	}
+//	return nil, durable.ContinueAsNew(ctx, orders)
+//
+// The error is that of the context if it is cancelled first, and matches
+// [ErrInvalid] in a handler of an update, which would wait for itself.
+func FinishUpdates(ctx Context) error { return ctx.engine().FinishUpdates() }
 
 // Until waits until a condition holds that updates and branches of the run bring
 // about. It is looked at whenever something has happened to the run, and must only

@@ -204,7 +204,7 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 			return end
 		}
 	}
-	if !onlyClaims(entries[1:]) { // updates were looked at: one that was refused stays so
+	if hasSuspended(entries) { // all was looked at: an update that was refused stays so
 		r.gen.mail = slices.DeleteFunc(r.gen.mail, func(env *schemas.Envelope) bool { return env.GetType() == schemas.Envelope_UPDATE })
 	}
 	if !r.copying() {
@@ -292,6 +292,14 @@ func startedOf(entries []schemas.Stored) *schemas.Started {
 		}
 	}
 	return nil
+}
+
+// hasSuspended reports whether a run has left memory since it last continued as new,
+// which it does not before it has looked at what came.
+func hasSuspended(entries []schemas.Stored) bool {
+	return slices.ContainsFunc(entries, func(s schemas.Stored) bool {
+		return slices.ContainsFunc(s.Entry.GetEvents(), func(e *schemas.Event) bool { return e.GetSuspended() != nil })
+	})
 }
 
 // onlyClaims reports whether entries hold nothing that moves the run's code.

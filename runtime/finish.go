@@ -15,8 +15,10 @@ import (
 // messages become true by one message, the record; its effects go out after
 // it, each of them idempotent, so that a crash in between is finished by
 // whoever owns the identity next, before its next run starts (P16).
-func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
-	for _, env := range mail.seal() {
+func (l *live) finish(ctx context.Context) *Ending {
+	x, r := l.Executor, l.r
+	left := l.mail.seal()
+	for _, env := range left {
 		if r.joins(env) {
 			r.joined = append(r.joined, env.GetReply())
 		}
@@ -27,6 +29,7 @@ func (x *Executor) finish(ctx context.Context, r *run, mail *Mailbox) *Ending {
 	}
 	x.open = schemas.Ref{}
 	x.tell(r)
+	l.refuseLate(left)
 	r.finishSpan(r.err)
 	if end := x.settle(ctx, r.ref, rec, x.head); end != nil {
 		return end

@@ -28,13 +28,22 @@ func (continueAsNew) Error() string {
 // another input, once the handler returns it: its journal so far is replaced,
 // signals that were not awaited are kept, steps that run are told to stop, and
 // what was started goes on by itself. Compensations that were registered are
-// forgotten: those that the next generation is to have, it registers again. A run
+// forgotten: those that the next generation is to have, it registers again. From
+// the call on no update is accepted: those that come are the next generation's. One
+// that was accepted and is not answered yet is waited for, but what it does by then is
+// not in the input: see [Context.FinishUpdates]. A run
 // that was cancelled ends instead; a cancellation that comes once the handler has
 // returned is the next generation's, which undoes what it has registered. A run
 // of a Stateful kind cannot: it ends, and the next message of its identity begins
 // another.
 func (c *Context) ContinueAsNew(input *schemas.Payload) error {
 	c.check()
+	if u := &c.run.updates; !c.handlesUpdate() {
+		u.closed = true
+		if n := len(u.running); n > 0 {
+			c.run.log.Warn("a run continues as new while updates are handled: what they change from now on is not in the input; let its code use FinishUpdates before it makes that", "handled", n)
+		}
+	}
 	return continueAsNew{input}
 }
 
@@ -209,7 +218,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	}
 	for i, u := range c.Updates {
 		if u.GetResult().GetBlob() != nil {
-			c.Updates[i] = &schemas.UpdateCompleted{Id: u.GetId(), Result: inline(u.GetResult()), Error: u.GetError()}
+			c.Updates[i] = &schemas.UpdateCompleted{Id: u.GetId(), Result: inline(u.GetResult()), Error: u.GetError(), InputHash: u.GetInputHash()}
 		}
 	}
 	data, err := l.packed(c)

@@ -38,7 +38,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 	for i, env := range mail {
 		switch env.GetType() {
 		case schemas.Envelope_UPDATE:
-			if !l.r.coded || l.pausing() { // its code says later what it does with updates
+			if _, known := l.r.signals.seen[updateKey(env.GetId())]; !known && !l.takesUpdates() {
 				l.later = append(l.later, env)
 				continue
 			}

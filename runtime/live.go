@@ -25,7 +25,7 @@ type live struct {
 	paused bool                // once what is queued has happened
 	queue  []*schemas.Event    // happened, and not stored yet
 	whole  int                 // so many of the queue's first are stored as one entry
-	later  []*schemas.Envelope // updates, and signals of a fork, that came before the run's own code began
+	later  []*schemas.Envelope // updates, and signals of a fork, that cannot be looked at now
 	armed  map[*Future]string  // timers and calls that are waited for, by path
 	timer  *time.Timer         // of wait, used again
 }
@@ -56,7 +56,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		case r.gen.next != nil:
 			return l.next(ctx)
 		case r.finished:
-			return x.finish(ctx, r, mail)
+			return l.finish(ctx)
 		case r.copying() && r.fork.waits && !r.paused && len(l.queue) == 0:
 			mail.putBefore(l.later)
 			r.finishSpan(nil)

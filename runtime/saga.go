@@ -27,7 +27,10 @@ func (c *Context) Compensate(name string, fn StepFunc, opts StepOptions) {
 // registered.
 func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, error) {
 	p, err := c.protect(h, in)
-	c.finishUpdates()
+	if err == nil { // the result is made; one that undoes what it did may still be told things
+		c.run.updates.closed = true
+	}
+	_ = c.finishUpdates() // one that was cancelled does not wait
 	if err != nil {
 		err = c.run.gen.ended(c.run, err)
 	}
@@ -46,7 +49,7 @@ func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, erro
 			failed.Details += fmt.Sprintf("\ncompensation %s %q failed: %s: %s", f.path, u.name, e.Code, e.Message)
 		}
 	}
-	c.finishUpdates()
+	_ = c.finishUpdates()
 	return nil, &failed
 }
 

@@ -77,5 +77,5 @@ func (x *Executor) parkUnstorable(ctx context.Context, ref schemas.Ref, why erro
 // fail ends a run for what its code could not know.
 func (l *live) fail(ctx context.Context, err error) *Ending {
 	l.r.gen.next, l.r.finished, l.r.result, l.r.err = nil, true, nil, err
-	return l.finish(ctx, l.r, l.mail)
+	return l.finish(ctx)
 }

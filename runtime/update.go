@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
@@ -50,6 +51,7 @@ const keptAnswers = 100
 // updates are those of a run.
 type updates struct {
 	handlers map[string]boundHandler
+	closed   bool                                // none is accepted any more; it only matters live
 	count    int                                 // accepted
 	running  []*Future                           // their branches
 	answered []*schemas.UpdateCompleted          // by the code, the latest keptAnswers
@@ -147,12 +149,46 @@ func (r *run) answer(a *schemas.UpdateCompleted) {
 	}
 }
 
-// finishUpdates waits until what was accepted is answered: a run does not end, or
-// continue as new, in the middle of it, unless it was cancelled.
-func (c *Context) finishUpdates() {
-	for len(c.run.updates.running) > 0 {
-		if _, err := c.Wait(slices.Clone(c.run.updates.running)...); err != nil {
-			return
+// FinishUpdates makes the run accept no update any more, and waits until those that
+// it has accepted are answered: what it reads then has all of them. A run does not
+// end, or continue as new, in the middle of one either, unless it was cancelled; but
+// its result, or the input to continue with, is made by then.
+func (c *Context) FinishUpdates() error {
+	c.check()
+	if c.handlesUpdate() {
+		return Errorf(ErrInvalid.Code, "the handler of an update waits until all updates are answered, and so for itself; let the run's own code do so")
+	}
+	c.run.updates.closed = true
+	return c.finishUpdates()
+}
+
+func (c *Context) finishUpdates() error {
+	u := &c.run.updates
+	for len(u.running) > 0 {
+		if _, err := c.Wait(slices.Clone(u.running)...); err != nil {
+			return err
+		}
+	}
+	return c.Err()
+}
+
+// handlesUpdate reports whether the context is that of an update's handler, or of a
+// branch of one.
+func (c *Context) handlesUpdate() bool { return strings.HasPrefix(c.prefix, "u") }
+
+// takesUpdates reports whether an update can be looked at: the run's own code says
+// what is done with it, and that can still see what it does.
+func (l *live) takesUpdates() bool { return l.r.coded && !l.r.updates.closed && !l.pausing() }
+
+// refuseLate tells whoever sent an update that came when the run's code was about to
+// end, or had.
+func (l *live) refuseLate(mail []*schemas.Envelope) {
+	for _, env := range slices.Concat(l.later, mail) {
+		if env.GetType() != schemas.Envelope_UPDATE {
+			continue
+		}
+		if _, known := l.r.signals.seen[updateKey(env.GetId())]; !known {
+			l.told(&schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrConflict.Code, "update %s: %s has ended, and did not accept it", env.GetId(), l.r.ref))})
 		}
 	}
 }
