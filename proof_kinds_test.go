@@ -105,6 +105,7 @@ func proofKinds(c nodeConfig) []*runtime.Kind {
 		durable.Workflow(deadly, s.deadly),
 		durable.Workflow(trip, s.trip),
 		durable.Workflow(follow, s.follow),
+		durable.Workflow(parley, s.parley),
 		durable.Workflow(tale, s.tale, durable.Build(c.Build)),
 		durable.Workflow(press, s.press, durable.Concurrency(pressMax)),
 		agents.New(weather,

@@ -159,6 +159,33 @@ func TestUpdatesAndApprovals(t *testing.T) {
 	}
 }
 
+// TestUpdates_AreAnsweredHoweverManyCameSince: a record keeps the latest answers, and
+// the journal of a run that goes on has all.
+func TestUpdates_AreAnsweredHoweverManyCameSince(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(durable.Workflow(bundle, func(ctx durable.Context, address string) (string, error) {
+		durable.OnUpdate(ctx, setAddress, nil, func(_ durable.Context, to string) (string, error) { return "did " + to, nil })
+		return address, durable.Sleep(ctx, time.Hour)
+	})))
+	ctx, c := testContext(t), node.Client()
+	run, err := perdure.Start(ctx, c, bundle.At("p"), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 102 {
+		if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, fmt.Sprint(i), perdure.MessageID(fmt.Sprint("u", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := perdure.Update(ctx, c, run.Ref(), setAddress, "0", perdure.MessageID("u0"))
+	if got != "did 0" || err != nil {
+		t.Errorf("asked again for the first of many: %q, %v", got, err)
+	}
+	if _, err := perdure.Update(ctx, c, run.Ref(), setAddress, "1", perdure.MessageID("u0")); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("another update of its ID: %v, want a conflict", err)
+	}
+}
+
 // TestUpdates_LargeOnesGoByReference: what does not fit into a message, as an input
 // and as an answer, which is asked for again; and what cannot be sent says so.
 func TestUpdates_LargeOnesGoByReference(t *testing.T) {
