@@ -115,6 +115,14 @@ func TestBadInput_OfAForeignPublisherIsADeadLetter(t *testing.T) {
 		{key, `1`, []string{"Perdure-Id", "first", "Perdure-Priority", "high"}, "invalid", `Perdure-Priority "high" is not a whole number of 32 bits, e.g. 5 or -1`},
 		{key, `1`, []string{"Perdure-Id", "busy", "Perdure-Busy", "shove"}, "invalid", `Perdure-Busy "shove" is unknown; there are queue, reject, interrupt and replace`},
 		{key, `1`, []string{"Perdure-Id", "deadline", "Perdure-Deadline", "2026-01-01T00:00:00Z"}, "unimplemented", `Perdure-Deadline .*`},
+		{key, `1`, []string{"Perdure-Id", "method", "Perdure-Method", "m\xff"}, "invalid", `the header "Perdure-Method" is "m\\xff", which is not UTF-8; write it in UTF-8, or send the message without it`},
+		{key, `1`, []string{"Perdure-Id", "long", "Perdure-Method", strings.Repeat("m", 257)}, "invalid", `the method "m{20}"... has 257 bytes; the limit is 256`},
+		{key, `1`, []string{"Perdure-Id", "attribute", "Perdure-Attr-a", "\xff"}, "invalid", `the header "Perdure-Attr-a" is "\\xff", which is not UTF-8; .*`},
+		{key, `1`, []string{"Perdure-Id", "run", "Perdure-Signal", "go", "Perdure-Run", "m\xff"}, "invalid", `the header "Perdure-Run" is "m\\xff", which is not UTF-8; .*`},
+		{key, `1`, []string{"Perdure-Id", "name", "Perdure-Update", "go\xff", "Perdure-Run", "m"}, "invalid", `the header "Perdure-Update" is "go\\xff", which is not UTF-8; .*`},
+		{key, `1`, []string{"Perdure-Id", "mark", "Perdure-Update", "go", "Perdure-Run", "m\ufffd"}, "invalid", `Perdure-Run: .* contains U\+FFFD, the mark of a broken encoding`},
+		{key, `"` + strings.Repeat("x", 2*oneKiB) + `"`, []string{"Perdure-Id", "signalled", "Perdure-Signal", "go", "Perdure-Run", "m"}, "too_large", `value of the signal "go": too large: it has 2050 bytes; the cap is 1024: store it elsewhere and send its name`},
+		{key, `"` + strings.Repeat("x", 2*oneKiB) + `"`, []string{"Perdure-Id", "updated", "Perdure-Update", "go", "Perdure-Run", "m"}, "too_large", `value of the update "go": too large: .*`},
 		{key, `1`, []string{"Perdure-Id", "envelope", "Perdure-Envelope", "7"}, "invalid", `envelope version "7" is unknown: this node reads 1; upgrade it, or send the input as JSON without Perdure-Envelope`},
 	} {
 		before := len(deadLetters(t, nc, "account"))
@@ -153,6 +161,53 @@ func TestBadInput_OfAForeignPublisherIsADeadLetter(t *testing.T) {
 	}
 	if m.Subject != "perdure.dead.account.k" || m.Header.Get("Perdure-Code") != "invalid" || m.Header.Get("Perdure-Id") != "malformed" {
 		t.Errorf("the first dead letter is %s with %v", m.Subject, m.Header)
+	}
+}
+
+// What a publisher has nothing to say by is no reason not to do what it asks for: a
+// trace context that is none, and headers that are not Perdure's. An update with
+// one is answered, and carried on by a run that continues as new.
+func TestBadInput_TraceThatIsNoneIsLeftOut(t *testing.T) {
+	t.Parallel()
+	var (
+		counts = durable.DeclareWorkflow[int, int]("counts")
+		add    = durable.DeclareUpdate[int, int]("add")
+		next   = durable.DeclareSignal[int]("next")
+	)
+	nc := plain(t, running(t, "", perdure.Host(greetKind(), durable.Workflow(counts, func(ctx durable.Context, n int) (int, error) {
+		durable.OnUpdate(ctx, add, nil, func(_ durable.Context, by int) (int, error) { return n + by, nil })
+		by, err := durable.Await(ctx, next)
+		if err != nil || by == 0 {
+			return n, err
+		}
+		return 0, durable.ContinueAsNew(ctx, n+by)
+	}))))
+	for i, h := range [][]string{
+		{"traceparent", "00-\xff-01"}, {"tracestate", "a=\xff"}, {"baggage", strings.Repeat("x", 20_000)}, {"X-Name", "Z\xfcrich"},
+	} {
+		key := fmt.Sprint("k", i)
+		send(t, nc, "perdure.task.local.greet."+key, `"you"`, append(h, "Perdure-Id", key)...)
+		reaches(t, nc, "greet/"+key+"/"+key, "completed")
+		send(t, nc, "perdure.task.local.counts."+key, `1`, append(h, "Perdure-Id", key)...)
+		answers, err := nc.SubscribeSync("perdure.done.counts." + key + ".u")
+		if err == nil {
+			err = nc.Flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		reaches(t, nc, "counts/"+key+"/"+key, "running")
+		send(t, nc, "perdure.task.local.counts."+key, `1`, append(h, "Perdure-Update", "add", "Perdure-Run", key, "Perdure-Id", "u")...)
+		if m, err := answers.NextMsgWithContext(testContext(t)); err != nil || !strings.Contains(string(m.Data), `"result":2`) {
+			t.Fatalf("%q: the update is answered by %v (%v), want 2", h, m, err)
+		}
+		for _, by := range []string{`2`, `0`} {
+			send(t, nc, "perdure.task.local.counts."+key, by, append(h, "Perdure-Signal", "next", "Perdure-Run", key, "Perdure-Id", "s"+by)...)
+		}
+		reaches(t, nc, "counts/"+key+"/"+key, "completed")
+	}
+	if dead := deadLetters(t, nc, ""); len(dead) != 0 {
+		t.Errorf("there are dead letters: %+v", dead)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/schemas"
@@ -64,6 +67,9 @@ func (b *Broker) delivery(stream string, m message) Delivery {
 		err = b.foreignSignal(&d, h, HeaderUpdate, schemas.Envelope_UPDATE)
 	default:
 		err = b.foreignTask(&d, h)
+	}
+	if err == nil {
+		err = b.fits(d.Envelope)
 	}
 	if err == nil {
 		err = d.qualify()
@@ -142,6 +148,7 @@ func (b *Broker) decodeEnvelope(d *Delivery, h nats.Header) error {
 	if _, known := schemas.Busy_name[int32(env.Busy)]; !known {
 		return fmt.Errorf("policy %v for a busy identity is unknown to this node; upgrade it", env.Busy)
 	}
+	env.Trace = traced(env.Trace)
 	d.Envelope = env
 	return nil
 }
@@ -162,8 +169,43 @@ func (b *Broker) wake(d *Delivery, h nats.Header) error {
 	return nil
 }
 
+// readable checks the headers that Perdure reads of a publisher that is not: what
+// is not UTF-8 can be in no journal. Whatever else a publisher sets is its own.
+func readable(h nats.Header) error {
+	for _, k := range slices.Sorted(maps.Keys(h)) {
+		if strings.HasPrefix(k, "Perdure-") || k == hdrMsgID {
+			if v := h.Get(k); !utf8.ValidString(k) || !utf8.ValidString(v) {
+				return fmt.Errorf("the header %q is %.40q, which is not UTF-8; write it in UTF-8, or send the message without it", k, v)
+			}
+		}
+	}
+	return nil
+}
+
+// fits checks what a message brings into a run that goes on: a run that took what
+// is over the cap would have failed by it. A task fails its own run, or is checked
+// before by who publishes it.
+func (b *Broker) fits(env *schemas.Envelope) error {
+	what := strings.ToLower(env.Type.String())
+	switch env.Type {
+	case schemas.Envelope_SIGNAL, schemas.Envelope_UPDATE:
+		size := max(int64(len(env.GetPayload().GetData())), int64(env.GetPayload().GetBlob().GetSize()))
+		if limit := b.cfg.PayloadCap; size > limit {
+			return fmt.Errorf("value of the %s %.40q: %w: it has %d bytes; the cap is %d: store it elsewhere and send its name", what, env.Method, ErrTooLarge, size, limit)
+		}
+	case schemas.Envelope_TASK:
+		if n := len(env.Method); n > schemas.MaxToken {
+			return fmt.Errorf("the method %.20q... has %d bytes; the limit is %d", env.Method, n, schemas.MaxToken)
+		}
+	}
+	return nil
+}
+
 // foreignTask reads a task of a publisher that is not Perdure: a JSON body.
 func (b *Broker) foreignTask(d *Delivery, h nats.Header) error {
+	if err := readable(h); err != nil {
+		return err
+	}
 	body, err := jsonBody(d.Data)
 	if err != nil {
 		return fmt.Errorf("%w; send the input as JSON", err)
@@ -233,8 +275,14 @@ func ParseBusy(s string) (schemas.Busy, error) {
 // foreignSignal reads a signal, or an update, of a publisher that is not Perdure.
 func (b *Broker) foreignSignal(d *Delivery, h nats.Header, header string, t schemas.Envelope_Type) error {
 	what, name, run := strings.ToLower(t.String()), h.Get(header), h.Get(HeaderRun)
+	if err := readable(h); err != nil {
+		return err
+	}
 	if run == "" {
 		return fmt.Errorf("%s %q names no run; set %s to the run's ID", what, name, HeaderRun)
+	}
+	if err := schemas.RunID(run).Validate(); err != nil {
+		return fmt.Errorf("%s: %w", HeaderRun, err)
 	}
 	if err := schemas.Kind(name).Validate(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -343,18 +391,4 @@ func CompactJSON(data []byte) ([]byte, error) {
 	}
 	json.HTMLEscape(&escaped, compact.Bytes())
 	return escaped.Bytes(), nil
-}
-
-// traceOf copies the trace context out of a message's headers.
-func traceOf(h nats.Header) map[string]string {
-	var trace map[string]string
-	for _, k := range traceHeaders {
-		if v := h.Get(k); v != "" {
-			if trace == nil {
-				trace = make(map[string]string, len(traceHeaders))
-			}
-			trace[k] = v
-		}
-	}
-	return trace
 }

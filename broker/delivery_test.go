@@ -89,18 +89,22 @@ func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
 		subject, body string
 		headers       []string
 	}{
-		"is not JSON":        {at, `{"a":`, nil},
-		"upper-case":         {ns + ".task.local.wf.a%zz", `1`, nil},
-		"canonical form":     {ns + ".task.local.wf.%41", `1`, nil},
-		"sender's domain":    {ns + ".task.lo/cal.wf.k", `1`, nil},
-		"names no run":       {at, `1`, []string{"Perdure-Signal", "approved"}},
-		"signal's value":     {at, `x`, []string{"Perdure-Signal", "approved", "Perdure-Run", "1"}},
-		"version \"2\"":      {at, ``, []string{"Perdure-Envelope", "2"}},
-		"is not an envelope": {at, "\xff", []string{"Perdure-Envelope", "1"}},
-		"type TYPE_UNSPEC":   {at, envelope(&schemas.Envelope{Id: "1"}), []string{"Perdure-Envelope", "1"}},
-		"type 99":            {at, envelope(&schemas.Envelope{Type: 99, Id: "1"}), []string{"Perdure-Envelope", "1"}},
-		"has no ID":          {at, envelope(&schemas.Envelope{Type: schemas.Envelope_TASK}), []string{"Perdure-Envelope", "1"}},
-		"the limit is 256":   {r.n.TaskSubject("acme", identity("wf", "k")), `1`, []string{"Perdure-Id", long}},
+		"is not JSON":         {at, `{"a":`, nil},
+		"upper-case":          {ns + ".task.local.wf.a%zz", `1`, nil},
+		"canonical form":      {ns + ".task.local.wf.%41", `1`, nil},
+		"sender's domain":     {ns + ".task.lo/cal.wf.k", `1`, nil},
+		"names no run":        {at, `1`, []string{"Perdure-Signal", "approved"}},
+		"signal's value":      {at, `x`, []string{"Perdure-Signal", "approved", "Perdure-Run", "1"}},
+		"version \"2\"":       {at, ``, []string{"Perdure-Envelope", "2"}},
+		"is not an envelope":  {at, "\xff", []string{"Perdure-Envelope", "1"}},
+		"type TYPE_UNSPEC":    {at, envelope(&schemas.Envelope{Id: "1"}), []string{"Perdure-Envelope", "1"}},
+		"type 99":             {at, envelope(&schemas.Envelope{Type: 99, Id: "1"}), []string{"Perdure-Envelope", "1"}},
+		"value of the signal": {at, envelope(&schemas.Envelope{Type: schemas.Envelope_SIGNAL, Id: "1", Run: "1", Method: "go", Payload: &schemas.Payload{Blob: &schemas.Blob{Name: "x", Size: 1 << 40}}}), []string{"Perdure-Envelope", "1"}},
+		"method \"mmm":        {at, envelope(&schemas.Envelope{Type: schemas.Envelope_TASK, Id: "1", Method: strings.Repeat("m", 257)}), []string{"Perdure-Envelope", "1"}},
+		"is not UTF-8":        {at, `1`, []string{"Perdure-Method", "m\xff"}},
+		"invalid UTF-8":       {at, strings.ReplaceAll(envelope(&schemas.Envelope{Type: schemas.Envelope_TASK, Id: "1", Trace: map[string]string{"traceparent": "!!!"}}), "!!!", "!\xff!"), []string{"Perdure-Envelope", "1"}},
+		"has no ID":           {at, envelope(&schemas.Envelope{Type: schemas.Envelope_TASK}), []string{"Perdure-Envelope", "1"}},
+		"the limit is 256":    {r.n.TaskSubject("acme", identity("wf", "k")), `1`, []string{"Perdure-Id", long}},
 	} {
 		d := r.read(tt.subject, tt.body, tt.headers...)
 		if d.Bad == nil || d.Envelope != nil {
@@ -110,6 +114,27 @@ func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
 		mentions(t, d.Bad, says)
 		if d.Subject == "" || string(d.Data) != tt.body {
 			t.Errorf("the bad message is %+v; want it as it is stored", d)
+		}
+	}
+}
+
+// What is no trace context is left out, whoever says it: it would be in the run's
+// journal, and in every message that the run sends.
+func TestDelivery_TraceIsBounded(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	at := r.n.TaskSubject("local", identity("wf", "k"))
+	long := strings.Repeat("x", 8<<10+1)
+	want := map[string]string{"traceparent": "00-a-b-01", "baggage": long[1:]}
+	sent := map[string]string{"traceparent": "00-a-b-01", "tracestate": long, "baggage": long[1:], "other": "x"}
+	data, err := proto.Marshal(&schemas.Envelope{Type: schemas.Envelope_TASK, Id: "1", Trace: sent})
+	must(t, err)
+	for what, d := range map[string]broker.Delivery{
+		"an envelope": r.read(at, string(data), "Perdure-Envelope", "1"),
+		"headers":     r.read(at, `1`, "Perdure-Id", "2", "traceparent", sent["traceparent"], "tracestate", sent["tracestate"], "baggage", sent["baggage"], "other", "x"),
+	} {
+		if diff := cmp.Diff(want, d.Envelope.GetTrace()); d.Bad != nil || diff != "" {
+			t.Errorf("%s: %v, trace (-want +got):\n%s", what, d.Bad, diff)
 		}
 	}
 }

@@ -51,9 +51,6 @@ const (
 	HeaderSequence = "Perdure-Sequence"
 )
 
-// traceHeaders are copied between messages and envelopes.
-var traceHeaders = []string{"traceparent", "tracestate", "baggage"}
-
 // envelopeVersion is the value of HeaderEnvelope.
 const envelopeVersion = "1"
 
