@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/perdure/perdure/cluster"
 	"github.com/perdure/perdure/runtime"
@@ -41,6 +42,7 @@ type activation struct {
 	builds   *cluster.Builds   // of the other nodes, when the last execution began
 	lent     *lent             // while busy with what another node executes; nil for none
 	stalled  bool              // it is halted for a build
+	forgot   time.Time         // when early signals were last looked through
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
 }
 
@@ -83,6 +85,7 @@ func (a *activation) receive(msg any) {
 	case *item:
 		a.received++
 		a.exec.Received()
+		a.remember()
 		a.accept(m)
 	case ended:
 		a.busy, a.mail = false, nil
@@ -158,7 +161,7 @@ func (a *activation) accept(it *item) {
 	case a.executes(it):
 		it.given = a.mail.Put(env)
 	case a.busy || a.halted || a.open == nil && len(a.items) > 1 || a.open != nil && a.open.ID != it.run:
-		a.pump.lighten(it) // it waits
+		a.pump.rest(it) // it waits
 	}
 	if it.isTask() {
 		a.presses(it)
@@ -257,6 +260,9 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	var light []*item // of the mail, to be read before the run may look into it
 	for _, it := range a.items {
 		it.early = it.early && it.run != ref.ID
+		if it.run == ref.ID {
+			u.rouse(it)
+		}
 		switch {
 		case it.run != ref.ID:
 		case it == task:

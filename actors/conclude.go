@@ -60,7 +60,7 @@ func (a *activation) conclude(m ended) []*item {
 		for _, it := range a.items {
 			if it.run != ref.ID { // it waits after all
 				it.given = false
-				a.pump.lighten(it)
+				a.pump.rest(it)
 			}
 		}
 	case runtime.Elsewhere:

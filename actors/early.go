@@ -22,20 +22,58 @@ func (a *activation) early(run schemas.RunID) {
 	for _, it := range a.items {
 		if it.run == run && it.d.Envelope.GetType() == schemas.Envelope_SIGNAL {
 			it.early = true
-			a.pump.lighten(it)
+			a.pump.rest(it)
 		}
 		if it.early {
 			n++
 		}
 	}
 	if n > maxEarly {
-		a.bury(func(*item) bool { n--; return n >= maxEarly }, fmt.Sprintf("more than %d signals wait for runs of %s that never began", maxEarly, a.id))
+		a.buryMost(n - maxEarly)
+	}
+}
+
+// buryMost puts n early signals aside: the oldest of the runs that have the most,
+// so that a flood for one run takes none of another's.
+func (a *activation) buryMost(n int) {
+	left, gone := map[schemas.RunID]int{}, map[schemas.RunID]int{}
+	var runs []schemas.RunID // in the order of their oldest
+	for _, it := range a.items {
+		if !it.early {
+			continue
+		}
+		if left[it.run] == 0 {
+			runs = append(runs, it.run)
+		}
+		left[it.run]++
+	}
+	for range n {
+		most := runs[0]
+		for _, run := range runs {
+			if left[run] > left[most] {
+				most = run
+			}
+		}
+		left[most]--
+		gone[most]++
+	}
+	a.bury(func(it *item) bool { gone[it.run]--; return gone[it.run] >= 0 },
+		fmt.Sprintf("more than %d signals wait for runs of %s that never began, and this run has the most; start it, then send the signal", maxEarly, a.id))
+}
+
+// remember looks for what is to be forgotten now and then: an identity that
+// messages keep coming for is never idle.
+func (a *activation) remember() {
+	cfg := a.pump.host.cfg
+	if time.Since(a.forgot) >= min(cfg.PassivateAfter, cfg.Retention) {
+		a.forget()
 	}
 }
 
 // forget puts signals aside that waited for their run for the retention time.
 func (a *activation) forget() {
 	cfg := a.pump.host.cfg
+	a.forgot = time.Now()
 	a.bury(func(it *item) bool { return time.Since(it.d.Published) > cfg.Retention },
 		fmt.Sprintf("no run of this ID began within %s; start it, then send the signal", cfg.Retention))
 }

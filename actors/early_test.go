@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,5 +73,63 @@ func TestSignalsOfRunsThatNeverBeganAreBounded(t *testing.T) {
 	s.send(other, "", 7)
 	if d := s.end(other); string(d.Result) != "7" {
 		t.Errorf("another run ended with %+v", d)
+	}
+}
+
+// TestSignalsOfRunsThatNeverBeganAreBoundedByRun: a flood for one run of a key takes
+// none of those that wait for another.
+func TestSignalsOfRunsThatNeverBeganAreBoundedByRun(t *testing.T) {
+	t.Parallel()
+	goes := durable.DeclareSignal[int]("go")
+	waiter := durable.DeclareWorkflow[int, int]("waiter")
+	s := setup(t, durable.Workflow(waiter, func(ctx durable.Context, n int) (int, error) {
+		v, err := durable.Await(ctx, goes)
+		return n + v, err
+	}))
+	s.start()
+	id := ref("waiter", "flood", "").Identity
+	s.signal(id.Run("good"), "s", "go", "40")
+	for i := range actors.MaxEarly + 4 {
+		s.signal(id.Run("never"), fmt.Sprint("s", i), "go", "1")
+	}
+	s.until("the oldest are put aside", func() bool { return len(s.waiting(id)) == actors.MaxEarly })
+	dead, err := s.b.Inbox().DeadLetters(s.ctx, "waiter", "flood", 0, 0)
+	if err != nil || len(dead) != 5 {
+		t.Fatalf("%d dead letters (%v), want five", len(dead), err)
+	}
+	want := []string{"s0", "s1", "s2", "s3", "s4"}
+	for i, d := range dead {
+		if !slices.Contains(want, d.ID) || !strings.Contains(d.Reason, "this run has the most") {
+			t.Errorf("dead letter %d is %s: %s", i, d.ID, d.Reason)
+		}
+	}
+	s.send(id.Run("good"), "", 2)
+	if d := s.end(id.Run("good")); string(d.Result) != "42" {
+		t.Errorf("the run whose signal waited ended with %+v, want 42", d)
+	}
+}
+
+// TestSignalsOfRunsThatNeverBeganAreForgottenWhileOthersCome: an identity that is
+// never idle keeps none of them for longer.
+func TestSignalsOfRunsThatNeverBeganAreForgottenWhileOthersCome(t *testing.T) {
+	t.Parallel()
+	waiter := durable.DeclareWorkflow[int, int]("waiter")
+	s := setup(t, durable.Workflow(waiter, func(_ durable.Context, n int) (int, error) { return n, nil }))
+	s.cfg.Retention, s.cfg.PassivateAfter, s.cfg.SweepEvery = time.Second, time.Hour, time.Hour
+	s.start()
+	id := ref("waiter", "busy", "").Identity
+	s.signal(id.Run("never"), "s", "go", "1")
+	for i := 0; ; i++ {
+		s.send(id.Run(schemas.RunID(fmt.Sprint("t", i))), "", i)
+		dead, err := s.b.Inbox().DeadLetters(s.ctx, "waiter", "busy", 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(dead) > 0 {
+			if dead[0].ID != "s" || !strings.Contains(dead[0].Reason, "no run of this ID began within 1s") {
+				t.Errorf("the first dead letter is %+v", dead[0])
+			}
+			return
+		}
 	}
 }

@@ -1,12 +1,46 @@
 package actors
 
+import (
+	"context"
+	"time"
+)
+
 // Held returns how many messages of the inbox the host holds, and how many
 // bytes of them are in memory.
 func (h *Host) Held() (messages, bytes int64) {
 	h.held.mu.Lock()
 	defer h.held.mu.Unlock()
-	return h.held.messages, h.held.bytes
+	return h.held.messages + h.held.resting, h.held.bytes
 }
 
 // MaxEarly is how many signals an identity keeps for runs that never began.
 const MaxEarly = maxEarly
+
+// SetStillness says how long a host that holds its most waits before it takes
+// another message all the same.
+func (c *Config) SetStillness(d time.Duration) { c.stillness = d }
+
+// RoomBesideOthers returns what is closed once a pump of a full host, none of whose
+// messages move, takes another; every now and then another pump lets one go, and
+// takes one.
+func RoomBesideOthers(ctx context.Context, stillness, now time.Duration) <-chan struct{} {
+	h := &held{maxMessages: 2, maxBytes: 1, stillness: stillness}
+	own, other := share{of: h}, share{of: h}
+	own.add(1, 0, 0)
+	other.add(2, 0, 0)
+	took := make(chan struct{})
+	go func() {
+		own.room(ctx)
+		close(took)
+	}()
+	go func() {
+		t := time.NewTicker(now)
+		defer t.Stop()
+		for ctx.Err() == nil {
+			<-t.C
+			other.add(1, 0, 0)
+			other.add(-1, 0, 0)
+		}
+	}()
+	return took
+}

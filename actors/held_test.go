@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure/actors"
@@ -257,6 +258,80 @@ func TestP09_WaitingMessageThatIsGoneIsPassedOver(t *testing.T) {
 	s.idle(scale)
 	if diff := cmp.Diff(want, state[ledger](s, scale).Lines); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+	s.holdsNothing()
+}
+
+// TestP09_WhatWaitsStarvesNobody: of a host that holds 20 messages, and takes no
+// more while it is full, other keys' runs go on behind tasks that wait for a run of
+// their key, and behind signals for runs that never begin.
+func TestP09_WhatWaitsStarvesNobody(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.scale())
+	s.cfg.MaxHeld = 20
+	s.cfg.SetStillness(time.Hour)
+	behind, early := ref("scale", "behind", "").Identity, ref("scale", "early", "").Identity
+	s.send(behind.Run("gate"), "weigh", "gate")
+	for i := range 35 {
+		s.send(behind.Run(schemas.RunID(fmt.Sprint(i))), "weigh", "some")
+		s.signal(early.Run("never"), fmt.Sprint(i), "go", "1")
+	}
+	s.start()
+	for i := range 50 {
+		if got := result[int](s, s.sendNew("scale", fmt.Sprint(i))); got != 4 {
+			t.Errorf("run %d of another key ended with %d", i, got)
+		}
+	}
+	s.until("the host holds all that waits", func() bool { messages, _ := s.host.Held(); return messages == 71 })
+	g.open("gate")
+	for i := range 35 {
+		s.end(behind.Run(schemas.RunID(fmt.Sprint(i))))
+	}
+	s.idle(behind)
+	s.until("the early signals are held alone", func() bool { messages, _ := s.host.Held(); return messages == 35 })
+}
+
+func (s *bench) sendNew(kind, key string) schemas.Ref {
+	r := ref(kind, key, "1")
+	s.send(r, "weigh", "some")
+	return r
+}
+
+// TestP09_FullHostTakesMoreWhileOthersMove: a pump whose host is full waits for its
+// own messages for a moment, whatever others let go meanwhile.
+func TestP09_FullHostTakesMoreWhileOthersMove(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	took := actors.RoomBesideOthers(ctx, time.Millisecond*50, time.Millisecond)
+	<-took
+	stop()
+}
+
+// TestP09_PayloadsOfWhatWaitsGoWhenTheyAreMany: small ones are kept while there is
+// room, and let go once half of it is taken.
+func TestP09_PayloadsOfWhatWaitsGoWhenTheyAreMany(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.scale())
+	const tasks, size = 60, 4000
+	s.cfg.MaxHeldBytes = 10 * size
+	s.cfg.SetStillness(time.Hour)
+	scale := ref("scale", "a", "").Identity
+	s.send(scale.Run("gate"), "weigh", "gate")
+	for i := range tasks {
+		s.send(scale.Run(schemas.RunID(fmt.Sprint(i))), "weigh", large(fmt.Sprint(i), size))
+	}
+	s.start()
+	s.until("the host holds all of them", func() bool { messages, _ := s.host.Held(); return messages == tasks+1 })
+	if _, bytes := s.host.Held(); bytes > 7*size {
+		t.Errorf("%d bytes are in memory, want about half of %d", bytes, 10*size)
+	}
+	g.open("gate")
+	for i := range tasks {
+		if got := result[int](s, scale.Run(schemas.RunID(fmt.Sprint(i)))); got != size {
+			t.Errorf("run %d had an input of %d bytes, want %d", i, got, size)
+		}
 	}
 	s.holdsNothing()
 }

@@ -48,12 +48,15 @@ type Config struct {
 	MaxRuns int
 	// MaxHeld is how many messages the host holds before it takes no more while
 	// any is done with; default 16,384. When nothing moves it takes more, slowly,
-	// since what the ones it holds wait for may be behind (P09).
+	// since what the ones it holds wait for may be behind (P09). What waits behind
+	// another run of its identity, or for a run that never began, counts for
+	// nothing up to four times as many: it takes a few hundred bytes.
 	MaxHeld int64
 	// MaxHeldBytes is how much of them the host keeps in memory before it takes
 	// no more, likewise; default 256 MiB. What waits behind another message of
 	// its identity, or for a place, counts for nothing: a payload of more than
-	// 4 KiB is let go, and read again when it is needed. What executes is
+	// 4 KiB is let go, or any once half of this is taken, and read again when it
+	// is needed. What executes is
 	// bounded by MaxRuns.
 	MaxHeldBytes int64
 	// Grace is how long steps in flight may run on when their partition is given
@@ -70,6 +73,8 @@ type Config struct {
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
 	LeaseTTL time.Duration
 	Version  string
+
+	stillness time.Duration // tests change it
 }
 
 func (c *Config) defaults() {
@@ -88,6 +93,7 @@ func (c *Config) defaults() {
 	set(&c.SweepEvery, time.Minute)
 	set(&c.Grace, 10*time.Second)
 	set(&c.LeaseTTL, 3*time.Second)
+	set(&c.stillness, defaultStillness)
 	if c.MaxRuns == 0 {
 		c.MaxRuns = 4096
 	}
@@ -143,7 +149,7 @@ func NewHost(cfg Config) (*Host, error) {
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
-		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes},
+		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
 		pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}

@@ -28,8 +28,16 @@ type item struct {
 	press *press // of a task that does not wait as others do; nil for most
 	hash  []byte // of the input of a task that became light
 	bytes atomic.Int64
-	gone  atomic.Bool // not held any more
+	// counts says as what it is counted by the host: countsHeld and so on.
+	counts atomic.Int32
 }
+
+// What a message is counted as.
+const (
+	countsHeld    int32 = iota // a run has it, or is about to
+	countsResting              // it waits for one
+	countsGone                 // it is not held any more
+)
 
 // keptPayload is the size up to which the payload of a waiting message stays in
 // memory: reading it again costs more than it takes.
@@ -38,19 +46,38 @@ const keptPayload = 4 << 10
 // newItem counts a message that the pump has just received.
 func (u *pump) newItem(d broker.Delivery) *item {
 	it := &item{d: d}
-	u.held.add(1, 0)
+	u.held.add(1, 0, 0)
 	u.weigh(it, int64(len(d.Data)+len(d.Envelope.GetPayload().GetData())))
 	return it
 }
 
 // weigh notes how many bytes of the message are in memory.
-func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, bytes-it.bytes.Swap(bytes)) }
+func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, 0, bytes-it.bytes.Swap(bytes)) }
 
 // unhold forgets a message: it is acknowledged, or not for this host.
 // What was lent may be done with twice, by the borrower and here.
 func (u *pump) unhold(it *item) {
-	if !it.gone.Swap(true) {
-		u.held.add(-1, -it.bytes.Swap(0))
+	switch it.counts.Swap(countsGone) {
+	case countsHeld:
+		u.held.add(-1, 0, -it.bytes.Swap(0))
+	case countsResting:
+		u.held.add(0, -1, -it.bytes.Swap(0))
+	}
+}
+
+// rest counts a message as one that waits: for another run of its key, or for its
+// own to begin.
+func (u *pump) rest(it *item) {
+	u.lighten(it)
+	if !it.given && it.counts.CompareAndSwap(countsHeld, countsResting) {
+		u.held.add(-1, 1, 0)
+	}
+}
+
+// rouse counts a message as one that a run is given.
+func (u *pump) rouse(it *item) {
+	if it.counts.CompareAndSwap(countsResting, countsHeld) {
+		u.held.add(1, -1, 0)
 	}
 }
 
@@ -64,8 +91,8 @@ func (u *pump) unwrap(it *item) {
 
 // lighten lets the payload of a message that waits go.
 func (u *pump) lighten(it *item) {
-	env := it.d.Envelope
-	if it.light || it.given || len(env.GetPayload().GetData()) <= keptPayload {
+	env, n := it.d.Envelope, len(it.d.Envelope.GetPayload().GetData())
+	if it.light || it.given || n == 0 || n <= keptPayload && !u.host.held.heavy() {
 		return
 	}
 	if it.isTask() {

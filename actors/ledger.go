@@ -20,6 +20,7 @@ func (a *activation) book() {
 	items := a.items[:min(len(a.items), bookMax)]
 	for _, it := range items {
 		it.given = true
+		a.pump.rouse(it)
 	}
 	items = append([]*item(nil), items...)
 	a.begin("", func(ctx context.Context) *runtime.Ending {

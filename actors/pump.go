@@ -163,7 +163,7 @@ func (u *pump) pump() error {
 	}
 	u.work.begin(func() { u.passivateIdle(pull) })
 	for {
-		u.host.held.room(pull)
+		u.held.room(pull)
 		d, err := feed.Next(pull)
 		if err != nil {
 			if cause := context.Cause(u.ctx); cause != nil {
