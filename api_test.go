@@ -250,7 +250,7 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 		t.Errorf("a status that does not exist is %+v", e)
 	}
 	for endpoint, want := range map[string]string{
-		"runs.list":  `the request has no field "state"; it has "kind", "key", "key_prefix", "status", "asks", "started_from", "started_until", "updated_from", "updated_until", "where", "limit", "after"`,
+		"runs.list":  `the request has no field "state"; it has "kind", "key", "key_prefix", "status", "build", "asks", "started_from", "started_until", "updated_from", "updated_until", "where", "limit", "after"`,
 		"runs.get":   `the request has no field "state"; it has "run"`,
 		"dead.list":  `the request has no field "state"; it has "seq", "kind", "key", "code", "since", "until", "after", "limit"`,
 		"nodes.list": `the request has no field "state"; it has none`,
