@@ -61,7 +61,7 @@ func TestChaosBuilds(t *testing.T) {
 		calls    map[string]int
 	}
 	var before []snapshot
-	kills := 6
+	kills := 4
 	if testing.Short() {
 		kills = 3
 	}
