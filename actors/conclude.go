@@ -70,7 +70,7 @@ func (a *activation) conclude(m ended) []*item {
 		}
 		a.lend(m.end.Build)
 	case runtime.Parked, runtime.Stopped:
-		a.parked, a.stalled = "", errors.Is(m.end.Err, runtime.ErrStalled)
+		a.parked, a.stalled = "", m.end.Build != ""
 		if m.end.Kind == runtime.Parked {
 			a.parked = m.run
 		}

@@ -47,6 +47,7 @@ const (
 var (
 	errNoBorrower = errors.New("the node that has the build does not answer")
 	errGoneAway   = errors.New("the node that borrowed the identity is gone")
+	errUndone     = errors.New("the node that borrowed the identity gave it back and was done with nothing")
 	errForgotten  = errors.New("the node that borrowed the identity knows of no loan")
 )
 
@@ -97,11 +98,14 @@ func (a *activation) repaid(m repaid) {
 		it.given, it.press = false, nil
 		a.accept(it)
 	}
-	if m.err == nil && m.l.worked() {
+	switch {
+	case m.err != nil:
+		a.restart(m.err)
+	case m.l.worked():
 		a.restarts = 0
-		return
+	default:
+		a.restart(errUndone)
 	}
-	a.restart(m.err)
 }
 
 // worked reports whether the borrower has done anything for it.

@@ -27,16 +27,10 @@ func (g *gates) waits(build string, older ...*durable.Kind) *runtime.Kind {
 	})}, durable.Build(build, older...))
 }
 
-// TestLend_ATaskBehindASleepingRunOfAnotherBuildWaitsForIt, also where the owner
-// knows nothing of the identity yet.
-func TestLend_ATaskBehindASleepingRunOfAnotherBuildWaitsForIt(t *testing.T) {
-	t.Parallel()
-	g := newGates()
-	s, url := cluster(t, g.waits("one"))
-	s.cfg.SuspendAfter = time.Millisecond
-	s.cfg.LeaseTTL = time.Second
-	stop := s.node("alder", url, g.waits("one"))
-	var refs, nexts []schemas.Ref
+// sleepAndWait begins runs of the actor that sleep until a signal comes, and puts
+// another behind each.
+func (s *bench) sleepAndWait() (refs, nexts []schemas.Ref) {
+	s.t.Helper()
 	for i := range 8 {
 		key := fmt.Sprint("k", i)
 		refs = append(refs, ref("talk", key, "first"))
@@ -52,6 +46,19 @@ func TestLend_ATaskBehindASleepingRunOfAnotherBuildWaitsForIt(t *testing.T) {
 	for _, r := range nexts {
 		s.send(r, "", "more")
 	}
+	return refs, nexts
+}
+
+// TestLend_ATaskBehindASleepingRunOfAnotherBuildWaitsForIt, also where the owner
+// knows nothing of the identity yet.
+func TestLend_ATaskBehindASleepingRunOfAnotherBuildWaitsForIt(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s, url := cluster(t, g.waits("one"))
+	s.cfg.SuspendAfter = time.Millisecond
+	s.cfg.LeaseTTL = time.Second
+	stop := s.node("alder", url, g.waits("one"))
+	refs, nexts := s.sleepAndWait()
 	stop()
 	s.node("birch", url, g.waits("two"))
 	s.node("cedar", url, g.waits("one"))
@@ -104,22 +111,7 @@ func TestLend_ARunThatStallsWithABorrowerGoesOnOnceANodeHasItsBuild(t *testing.T
 	s, url := cluster(t, g.waits("one"))
 	s.cfg.SuspendAfter = time.Millisecond
 	stop := s.node("alder", url, g.waits("zero"))
-	var refs, nexts []schemas.Ref
-	for i := range 8 {
-		key := fmt.Sprint("k", i)
-		refs = append(refs, ref("talk", key, "first"))
-		nexts = append(nexts, ref("talk", key, "second"))
-	}
-	for _, r := range refs {
-		s.send(r, "", "wait")
-	}
-	for _, r := range refs {
-		s.untilStatus(r, "suspended")
-		s.idle(r.Identity)
-	}
-	for _, r := range nexts {
-		s.send(r, "", "more")
-	}
+	refs, _ := s.sleepAndWait()
 	stop()
 	s.node("cedar", url, g.waits("one"))
 	s.node("birch", url, g.waits("two"))

@@ -191,7 +191,7 @@ func TestBuilds_ARunThatAnotherNodeHasTheBuildOfIsNotTouched(t *testing.T) {
 			t.Fatalf("an open run, of which another node has the build: %+v, %d entries, before %d", end, len(w.Journal.All()), before)
 		}
 		d.others = []string{"2"}
-		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind != runtime.Parked || !errors.Is(end.Err, runtime.ErrStalled) {
+		if end := x.Resume(context.Background(), r, runtime.NewMailbox()); end.Kind != runtime.Parked || !errors.Is(end.Err, runtime.ErrStalled) || end.Build != "1" {
 			t.Fatalf("an open run whose build no node has: %+v", end)
 		}
 		if end := run(named("2"), task(ref("w", "b", "1"), nil)); end.Kind != runtime.Suspended || built(ref("w", "b", "1")) != "2" {

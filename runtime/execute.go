@@ -24,7 +24,8 @@ type Task struct {
 // mail meanwhile. The caller keeps every message of the run until Finished or
 // Suspended.
 func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
-	first, asks := !x.known, mail.asks()
+	first, asks, fork := !x.known, mail.asks(), t.Envelope.GetFork()
+	build, away := x.begins(fork)
 	if first {
 		// A new identity needs no reading: the condition of its first append says
 		// that there is nothing. State may be left of records that were removed.
@@ -32,7 +33,6 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 			return ending(Restart, err)
 		}
 		// What is to begin elsewhere is not looked up by its first append.
-		_, away := x.begins(t.Envelope.GetFork())
 		if x.rev != 0 || asks.terminate || away != nil {
 			if end := x.Open(ctx); end != nil && end.Open != t.Ref {
 				return end
@@ -52,10 +52,8 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if x.open != (schemas.Ref{}) {
 		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
-	fork := t.Envelope.GetFork()
-	build, end := x.begins(fork)
-	if end != nil && !asks.terminate {
-		return end
+	if away != nil && !asks.terminate {
+		return away
 	}
 	started := &schemas.Started{
 		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashInput(t.Envelope),
@@ -370,5 +368,9 @@ func (x *Executor) park(ctx context.Context, r *run, err error) *Ending {
 		}
 	}
 	r.finishSpan(err)
-	return ending(Parked, err)
+	end := ending(Parked, err)
+	if status == schemas.Status_STALLED {
+		end.Build = r.started.GetBuild()
+	}
+	return end
 }
