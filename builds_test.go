@@ -56,6 +56,18 @@ func TestChaosBuilds(t *testing.T) {
 		return old == 0
 	})
 	begin("two")
+	eventually(t, "every run has begun", func() bool { // while no node has "two", a new one is of "one"
+		begun := map[string]bool{}
+		for _, e := range s.journal() {
+			begun[e.Ref.String()] = true
+		}
+		for run := range want {
+			if !begun[run.Ref()] {
+				return false
+			}
+		}
+		return true
+	})
 	type snapshot struct {
 		recorded map[string]bool
 		calls    map[string]int
