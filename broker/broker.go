@@ -22,6 +22,7 @@ type Broker struct {
 	mux      *mux
 	pub      *publisher
 	notices  notices
+	served   servedRounds
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -57,7 +58,13 @@ func (b *Broker) open(ctx context.Context) (err error) {
 	if b.mux, err = newMux(b.link); err != nil {
 		return err
 	}
-	b.pub = &publisher{b.link, b.mux}
+	b.pub = &publisher{b.link, b.mux, nil}
+	switch {
+	case b.embedded != nil && b.embedded.disk != nil:
+		b.pub.rounds = newRounds(b.embedded.disk.flush).start()
+	case b.embedded == nil && b.cfg.Durability == Disk:
+		b.pub.rounds = newRemoteRounds(b.pub).start()
+	}
 	p := &provisioner{b.pub, &b.cfg}
 	if b.names, err = p.provision(ctx); err != nil {
 		return err
@@ -86,7 +93,12 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		}
 		(*r).direct = info.Config.Replicas == 1
 	}
-	return nil
+	if b.embedded != nil && b.embedded.disk != nil {
+		if err := b.serveRounds(); err != nil {
+			return err
+		}
+	}
+	return b.pub.durable(ctx) // streams are made without an acknowledgement
 }
 
 // Close ends every wait with [ErrClosed], closes the connection unless it is
@@ -100,6 +112,10 @@ func (b *Broker) Close() error {
 func (b *Broker) close() error {
 	if b.link != nil {
 		b.link.close()
+		if b.pub != nil {
+			b.pub.rounds.stop()
+		}
+		b.served.close()
 		b.notices.close()
 		if b.mux != nil {
 			b.mux.close()

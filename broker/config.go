@@ -46,6 +46,11 @@ type Config struct {
 	// server Disk and Process mean what that server does; Quorum means at
 	// least three replicas.
 	Durability Durability
+	// SyncAlways makes an embedded server at [Disk] fsync each message by itself,
+	// before it acknowledges it to whomever. Otherwise one fsync serves the messages
+	// of many runs, and a client that does not use this package may be acknowledged
+	// some milliseconds before it.
+	SyncAlways bool
 	// Replicas of each stream; 0 means 1, or 3 for Quorum.
 	Replicas int
 	// Partitions is fixed when the namespace is created; 0 means what the

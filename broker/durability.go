@@ -49,12 +49,12 @@ func ParseDurability(s string) (Durability, error) {
 	return 0, fmt.Errorf("durability %q is unknown; use disk, process or quorum", s)
 }
 
-// apply sets what d means on an embedded server.
-func (d Durability) apply(o *server.Options) {
-	switch d {
-	case Disk:
+// apply sets what d means on an embedded server, whose files are ours to fsync if
+// grouped is true.
+func (d Durability) apply(o *server.Options, grouped bool) {
+	if d == Disk && !grouped {
 		o.SyncAlways = true
-	case Process, Quorum:
+	} else {
 		o.SyncInterval = processSyncInterval
 	}
 }

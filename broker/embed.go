@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +23,7 @@ const readyWait = 10 * time.Millisecond
 type embedded struct {
 	srv  *server.Server
 	lock *dirLock
+	disk *disk // nil if the server fsyncs its files itself
 }
 
 // startEmbedded locks cfg.Dir and starts a server in it. It returns when the
@@ -31,15 +34,56 @@ func startEmbedded(ctx context.Context, cfg *Config) (*embedded, error) {
 		return nil, err
 	}
 	e := &embedded{lock: lock}
-	if err := e.start(ctx, cfg); err != nil {
+	err = restoreHeld(cfg.Dir, cfg.Logger)
+	if err == nil && cfg.groups() {
+		err = e.startGrouped(ctx, cfg)
+		if errors.Is(err, errProof) {
+			cfg.Logger.Warn("each message is fsynced by itself, which is slower", "why", err)
+			err = errors.Join(e.shutdown(), restoreHeld(cfg.Dir, cfg.Logger), e.start(ctx, cfg, false))
+		}
+	} else if err == nil {
+		err = e.start(ctx, cfg, false)
+	}
+	if err != nil {
 		return nil, errors.Join(err, e.stop())
 	}
 	return e, nil
 }
 
-func (e *embedded) start(ctx context.Context, cfg *Config) error {
+// groups reports whether one fsync is to serve many messages. Windows does not let
+// go of a file that somebody else has open.
+func (c *Config) groups() bool {
+	return c.Durability == Disk && !c.SyncAlways && runtime.GOOS != "windows"
+}
+
+func (e *embedded) startGrouped(ctx context.Context, cfg *Config) error {
+	if err := beginHeld(cfg.Dir); err != nil {
+		return err
+	}
+	if err := e.start(ctx, cfg, true); err != nil {
+		return err
+	}
+	err := prove(ctx, e.srv, cfg.Dir)
+	if err == nil {
+		e.disk, err = openDisk(cfg.Dir, cfg.Logger)
+	}
+	return err
+}
+
+// serverPrefix begins the names of embedded servers; the namespace follows.
+const serverPrefix = "perdure-"
+
+// groupedMark ends the name of a server whose messages are fsynced in rounds, so
+// that clients know when they connect.
+const groupedMark = "+rounds"
+
+func (e *embedded) start(ctx context.Context, cfg *Config, grouped bool) error {
+	name := serverPrefix + cfg.Namespace
+	if grouped {
+		name += groupedMark
+	}
 	o := &server.Options{
-		ServerName: "perdure-" + cfg.Namespace,
+		ServerName: name,
 		DontListen: cfg.Listen == "",
 		NoSigs:     true,
 		JetStream:  true,
@@ -50,7 +94,7 @@ func (e *embedded) start(ctx context.Context, cfg *Config) error {
 		JetStreamMaxMemory:     1 << 40,
 		DisableJetStreamBanner: true,
 	}
-	cfg.Durability.apply(o)
+	cfg.Durability.apply(o, grouped)
 	if cfg.Listen != "" {
 		host, port, err := net.SplitHostPort(cfg.Listen)
 		if err != nil {
@@ -117,16 +161,31 @@ func (e *embedded) url() string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
 }
 
-// stop shuts the server down, waits for it, and releases the directory.
-func (e *embedded) stop() error {
+// shutdown stops the server, waits for it, and lets its files go.
+func (e *embedded) shutdown() error {
 	if e.srv != nil {
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
+		e.srv = nil
 	}
+	if e.disk == nil {
+		return nil
+	}
+	d := e.disk
+	e.disk = nil
+	if err := d.flush(context.Background()); err != nil {
+		return errors.Join(err, d.release()) // what is held is looked at by the next start
+	}
+	return errors.Join(d.release(), os.RemoveAll(d.held))
+}
+
+// stop shuts the server down, and releases the directory.
+func (e *embedded) stop() error {
+	down := e.shutdown()
 	if err := e.lock.release(); err != nil {
-		return fmt.Errorf("release %s: %w", filepath.Base(e.lock.file.Name()), err)
+		return errors.Join(down, fmt.Errorf("release %s: %w", filepath.Base(e.lock.file.Name()), err))
 	}
-	return nil
+	return down
 }
 
 // serverLog hands the server's warnings and errors to slog, and drops the

@@ -63,6 +63,10 @@ var (
 	// connection to NATS, or it was lost before the answer came. It is being
 	// made again.
 	ErrDisconnected = errors.New("connection to NATS is lost, and is being made again")
+	// ErrDisk is returned by writes at [Disk] when an fsync of the embedded server's
+	// files has failed: nobody knows what is on disk since the last that did not, so
+	// nothing is acknowledged any more. Look at the disk, and start again.
+	ErrDisk = errors.New("fsync failed: what was written last may not be on disk")
 	// ErrBlob is returned by [Blobs.Get] when an object is missing or is not
 	// what its reference says.
 	ErrBlob = errors.New("object is missing or damaged")

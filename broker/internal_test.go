@@ -91,14 +91,17 @@ func TestConsumerNames_ParseIsTheInverse(t *testing.T) {
 
 func TestDurability_WhatItSetsOnTheServer(t *testing.T) {
 	t.Parallel()
-	var disk, process server.Options
-	Disk.apply(&disk)
-	Process.apply(&process)
+	var disk, grouped, process server.Options
+	Disk.apply(&disk, false)
+	Disk.apply(&grouped, true)
+	Process.apply(&process, false)
 	if !disk.SyncAlways {
 		t.Error("disk does not fsync before it acknowledges")
 	}
-	if process.SyncAlways || process.SyncInterval != time.Second {
-		t.Errorf("process syncs always: %v, every %v; want every second", process.SyncAlways, process.SyncInterval)
+	for _, o := range []server.Options{grouped, process} {
+		if o.SyncAlways || o.SyncInterval != time.Second {
+			t.Errorf("the server syncs always: %v, every %v; want every second", o.SyncAlways, o.SyncInterval)
+		}
 	}
 }
 

@@ -194,6 +194,10 @@ func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
 // API is where requests of this name go, e.g. "runs.get".
 func (n Names) API(name string) string { return n.ns + ".api." + name }
 
+// roundSubject is where the process that embeds the server of a namespace is asked to
+// make durable what is stored: core NATS, an empty answer.
+func roundSubject(ns string) string { return ns + ".round" }
+
 // stateSubject is where the state of an identity is.
 func (n Names) stateSubject(id schemas.Identity) string {
 	return "$KV." + n.ns + "_state." + string(id.Kind) + "." + schemas.EncodeToken(id.Key)

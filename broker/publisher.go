@@ -30,8 +30,9 @@ const (
 // A publisher stores messages in streams. It is the hot path of a run: one
 // allocation of a reply subject and none of a subscription per publish.
 type publisher struct {
-	link *link
-	mux  *mux
+	link   *link
+	mux    *mux
+	rounds *rounds // nil where an acknowledged message is durable, or need not be
 }
 
 // An ack is what a stream says of a message that it stored.
@@ -40,7 +41,8 @@ type ack struct {
 	duplicate bool
 }
 
-// publish sends msg until the stream acknowledges or refuses it, or ctx ends.
+// publish sends msg until the stream acknowledges or refuses it, or ctx ends; what
+// is acknowledged is as durable as it is meant to be.
 // While the outcome is unknown (no answer, nobody listening, connection lost)
 // the same bytes with the same condition are sent again (P04): a condition or
 // a message ID must make that harmless. The error is a *refusal, matches
@@ -58,19 +60,9 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 	msg.Reply = w.reply
 	wait, pause := ackWait, retryWait
 	for {
-		answer, err := p.try(ctx, w, msg, wait)
+		a, err := p.once(ctx, w, msg, wait)
 		if err == nil {
-			a, refusal, perr := parseAck(answer.Data)
-			if perr != nil {
-				return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, perr)
-			}
-			if refusal == nil {
-				return a, nil
-			}
-			if !refusal.temporary() {
-				return ack{}, refusal
-			}
-			err = refusal
+			return a, nil
 		}
 		switch {
 		case errors.Is(err, errNoAnswer):
@@ -86,7 +78,7 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 					return ack{}, err
 				}
 			}
-		case refused(err) != nil:
+		case refused(err) != nil && refused(err).temporary():
 		default:
 			return ack{}, err
 		}
@@ -97,9 +89,55 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 	}
 }
 
+// once sends msg once, and waits until it is acknowledged and durable, or refused.
+func (p *publisher) once(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (ack, error) {
+	lost := p.link.session()
+	p.rounds.depart()
+	answer, err := p.tryOn(ctx, w, msg, wait, lost)
+	if err != nil {
+		p.rounds.arrive()
+		return ack{}, err
+	}
+	a, refusal, err := parseAck(answer.Data)
+	if err != nil || refusal != nil {
+		p.rounds.arrive()
+		if err != nil {
+			return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, err)
+		}
+		return ack{}, refusal
+	}
+	rd := p.rounds.join()
+	p.rounds.arrive()
+	if err := p.rounds.wait(ctx, rd, lost); err != nil {
+		if ctx.Err() != nil {
+			err = unknown(msg.Subject, ctx.Err())
+		}
+		return ack{}, err
+	}
+	return a, nil
+}
+
+// durable returns when what was found to be stored is as durable as what
+// [publisher.publish] has stored: another attempt of this process may have sent it
+// and not have waited.
+func (p *publisher) durable(ctx context.Context) error {
+	for {
+		lost, err := p.link.begin(ctx)
+		if err == nil {
+			err = p.rounds.wait(ctx, p.rounds.join(), lost)
+		}
+		if err != errLost {
+			return err
+		}
+	}
+}
+
 // try sends msg once and waits for one answer.
 func (p *publisher) try(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (*nats.Msg, error) {
-	lost := p.link.session()
+	return p.tryOn(ctx, w, msg, wait, p.link.session())
+}
+
+func (p *publisher) tryOn(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration, lost <-chan struct{}) (*nats.Msg, error) {
 	if err := p.link.nc.PublishMsg(msg); err != nil {
 		switch {
 		case errors.Is(err, nats.ErrMaxPayload):

@@ -61,8 +61,10 @@ func (s *Schedules) set(ctx context.Context, id schemas.Identity, timer string, 
 		case r.fenced():
 			// Refused at R3 while the same is in flight, too: only what the
 			// leader has counts.
-			if _, ok, gerr := s.b.timers.get(ctx, query{LastBy: msg.Subject}); gerr != nil || ok {
+			if _, ok, gerr := s.b.timers.get(ctx, query{LastBy: msg.Subject}); gerr != nil {
 				return gerr
+			} else if ok {
+				return s.b.pub.durable(ctx)
 			}
 		case !r.inFlight():
 			return err
