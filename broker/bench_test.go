@@ -14,11 +14,14 @@ import (
 
 func atDisk(c *broker.Config) { c.Durability = broker.Disk }
 
-// eachLevel runs a benchmark at durability process and disk.
+// eachLevel runs a benchmark at durability process and disk, where each message has
+// an fsync of its own or shares one.
 func eachLevel(b *testing.B, f func(b *testing.B, br *broker.Broker)) {
 	one := func(c *broker.Config) { c.Partitions = 1 }
 	b.Run("process", func(b *testing.B) { f(b, brokertest.Open(b, kinds, one)) })
+	always := func(c *broker.Config) { c.SyncAlways = true }
 	b.Run("disk", func(b *testing.B) { f(b, brokertest.Open(b, kinds, one, atDisk)) })
+	b.Run("disk/each", func(b *testing.B) { f(b, brokertest.Open(b, kinds, one, atDisk, always)) })
 }
 
 // step is an entry with a result of 256 bytes.

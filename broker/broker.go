@@ -44,9 +44,22 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-func (b *Broker) open(ctx context.Context) (err error) {
+func (b *Broker) open(ctx context.Context) error {
+	err := b.assemble(ctx, b.cfg.groups())
+	if errors.Is(err, errProof) {
+		b.cfg.Logger.Warn("each message is fsynced by itself, which is slower", "why", err)
+		if err = b.close(); err == nil {
+			err = b.assemble(ctx, false)
+		}
+	}
+	return err
+}
+
+// assemble opens everything; grouped means that one fsync serves many messages of the
+// embedded server.
+func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	if b.cfg.embedded() {
-		if b.embedded, err = startEmbedded(ctx, &b.cfg); err != nil {
+		if b.embedded, err = startEmbedded(ctx, &b.cfg, grouped); err != nil {
 			return err
 		}
 	}
@@ -58,12 +71,12 @@ func (b *Broker) open(ctx context.Context) (err error) {
 	if b.mux, err = newMux(b.link); err != nil {
 		return err
 	}
-	b.pub = &publisher{b.link, b.mux, nil}
+	b.pub = &publisher{link: b.link, mux: b.mux}
 	switch {
-	case b.embedded != nil && b.embedded.disk != nil:
-		b.pub.rounds = newRounds(b.embedded.disk.flush).start()
+	case grouped:
+		b.pub.commits = newCommits(b.embedded.disk.flush)
 	case b.embedded == nil && b.cfg.Durability == Disk:
-		b.pub.rounds = newRemoteRounds(b.pub).start()
+		b.pub.commits = newRemoteCommits(b.pub)
 	}
 	p := &provisioner{b.pub, &b.cfg}
 	if b.names, err = p.provision(ctx); err != nil {
@@ -93,12 +106,13 @@ func (b *Broker) open(ctx context.Context) (err error) {
 		}
 		(*r).direct = info.Config.Replicas == 1
 	}
-	if b.embedded != nil && b.embedded.disk != nil {
-		if err := b.serveRounds(); err != nil {
-			return err
-		}
+	if !grouped {
+		return nil
 	}
-	return b.pub.durable(ctx) // streams are made without an acknowledgement
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	return b.serveRounds()
 }
 
 // Close ends every wait with [ErrClosed], closes the connection unless it is
@@ -113,7 +127,7 @@ func (b *Broker) close() error {
 	if b.link != nil {
 		b.link.close()
 		if b.pub != nil {
-			b.pub.rounds.stop()
+			b.pub.commits.stop()
 		}
 		b.served.close()
 		b.notices.close()

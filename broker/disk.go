@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,18 +26,18 @@ import (
 // every file of messages has a second name, in the folder held, until all that was
 // stored when it went is on disk; [restoreHeld] gives it its name back.
 //
-// It leans on how the server lays its files out, which [prove] checks at each start:
-// streams/NAME/msgs/N.blk, of which the one with the highest N is appended to. One
-// goroutine at a time calls its methods.
+// It leans on how the server lays its files out, which [Broker.prove] checks at each start:
+// streams/NAME/msgs/N.blk, of which the one with the highest N is appended to. What
+// takes the place of a message is in the same stream as that, so streams need not
+// wait for each other.
 type disk struct {
 	root  string // the folder of streams
 	held  string
 	log   *slog.Logger
-	links int // made so far; numbers their names
+	links atomic.Uint64 // made so far; numbers their names
 
-	dir     folder
+	mu      sync.Mutex
 	streams map[string]*diskStream
-	gone    []string // second names of files that went since the last flush
 }
 
 // A folder is a directory and what is known of its listing.
@@ -88,11 +87,15 @@ func (f *folder) same() (bool, error) {
 
 // A diskStream is the files of one stream.
 type diskStream struct {
+	disk *disk
+	held string
+
+	mu     sync.Mutex
 	dir    folder // with meta.inf and meta.sum
 	msgs   folder
-	held   string
 	blocks map[int]*block
-	last   int // number of the block that is appended to
+	last   int      // number of the block that is appended to
+	gone   []string // second names of files that went since the last flush
 }
 
 // A block is a file of messages.
@@ -109,28 +112,30 @@ const heldDir = "held"
 // streamsRoot is where the embedded server has the streams of its one account.
 func streamsRoot(dir string) string { return filepath.Join(dir, "jetstream", "$G", "streams") }
 
-// openDisk begins to hold files of the data directory dir, whose server runs.
-func openDisk(dir string, log *slog.Logger) (*disk, error) {
-	d := &disk{root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, streams: map[string]*diskStream{}}
-	if err := os.MkdirAll(d.root, 0o755); err != nil {
-		return nil, err
-	}
-	var err error
-	d.dir, err = openFolder(d.root)
-	return d, err
+func openDisk(dir string, log *slog.Logger) *disk {
+	return &disk{root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, streams: map[string]*diskStream{}}
 }
 
-// flush returns when everything that the server had stored when it was called is on
+// flush returns when everything that a stream had stored when it was called is on
 // disk. Where the disk has no room for names it waits for some, until ctx ends; an
 // fsync that fails is an error that stays: nobody knows what it has lost.
-func (d *disk) flush(ctx context.Context) error {
+func (d *disk) flush(ctx context.Context, stream string) error {
 	for failed := 0; ; failed++ {
-		dirty, err := d.look()
+		s, err := d.stream(stream)
 		if err == nil {
-			return d.sync(dirty)
+			err = s.flush()
+		}
+		if err == nil || errors.Is(err, ErrDisk) || errors.Is(err, errProof) {
+			return err
+		}
+		if errors.Is(err, fs.ErrNotExist) { // the stream was deleted, with what was stored in it
+			d.mu.Lock()
+			delete(d.streams, stream)
+			d.mu.Unlock()
+			return errLost
 		}
 		if failed%100 == 0 {
-			d.log.Error("the files of the embedded NATS server cannot be held; nothing is acknowledged until they can", "error", err)
+			d.log.Error("the files of the embedded NATS server cannot be held; nothing is acknowledged until they can", "stream", stream, "error", err)
 		}
 		t := time.NewTimer(retryWaitMax)
 		select {
@@ -142,98 +147,91 @@ func (d *disk) flush(ctx context.Context) error {
 	}
 }
 
-// look finds out what has changed since the last flush: blocks, each with its size
-// as of now, and folders and other files.
-func (d *disk) look() (dirty []dirtyFile, err error) {
-	if err := d.lookForStreams(); err != nil {
-		return nil, err
+// knows returns an error if there is no such stream.
+func (d *disk) knows(stream string) error {
+	if stream == "" || strings.ContainsAny(stream, `./\`) {
+		return fmt.Errorf("%q is no name of a stream", stream)
 	}
-	for name, s := range d.streams {
-		if dirty, err = d.lookAt(s, dirty); errors.Is(err, fs.ErrNotExist) {
-			continue // it is being removed
-		} else if err != nil {
-			return nil, fmt.Errorf("look at the files of stream %s: %w", name, err)
-		}
-	}
-	return dirty, nil
-}
-
-// A dirtyFile is to be made durable: a block, a folder or another file.
-type dirtyFile struct {
-	path  string
-	file  *os.File // nil: opened by its path
-	block *block   // nil for a folder
-	size  int64
-}
-
-func (d *disk) lookForStreams() error {
-	if changed, err := d.dir.changed(); err != nil || !changed {
-		return err
-	}
-	entries, err := os.ReadDir(d.root)
-	if err != nil {
-		return err
-	}
-	for name, s := range d.streams {
-		if same, err := s.dir.same(); err != nil {
-			return err
-		} else if !same {
-			d.forget(name)
-		}
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if d.streams[name] != nil || !e.IsDir() {
-			continue
-		}
-		s, err := d.openStream(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			d.dir.listed = time.Time{} // it is being made, and comes again
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		d.streams[name] = s
+	if _, err := os.Stat(filepath.Join(d.root, stream, metaFile)); err != nil {
+		return fmt.Errorf("there is no stream %q: %w", stream, err)
 	}
 	return nil
 }
 
-// forget lets go of a stream that was deleted.
-func (d *disk) forget(name string) {
-	s := d.streams[name]
-	for _, b := range s.blocks {
-		d.drop(b)
+// stream returns what is known of a stream.
+func (d *disk) stream(name string) (*diskStream, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.streams[name]; s != nil {
+		return s, nil
 	}
-	s.close()
-	delete(d.streams, name)
+	s := &diskStream{disk: d, held: filepath.Join(d.held, name)}
+	if err := s.open(filepath.Join(d.root, name)); err != nil {
+		return nil, err
+	}
+	d.streams[name] = s
+	return s, nil
 }
 
-func (d *disk) openStream(name string) (*diskStream, error) {
-	path := filepath.Join(d.root, name)
-	s := &diskStream{held: filepath.Join(d.held, name), blocks: map[int]*block{}}
-	var err error
+// metaFile is a stream's configuration; its checksum is beside it.
+const metaFile = "meta.inf"
+
+// open begins to look at the files of a stream.
+func (s *diskStream) open(path string) (err error) {
+	s.blocks, s.last = map[int]*block{}, 0
 	if s.dir, err = openFolder(path); err != nil {
-		return nil, err
+		return err
 	}
 	if s.msgs, err = openFolder(filepath.Join(path, "msgs")); err == nil {
 		err = os.MkdirAll(s.held, 0o755)
 	}
 	if err != nil {
 		s.close()
-		return nil, err
 	}
-	return s, nil
+	return err
 }
 
+// close lets go of the files, of which those that are held stay so.
 func (s *diskStream) close() {
-	_ = s.dir.file.Close() // only read and synced
-	if s.msgs.file != nil {
-		_ = s.msgs.file.Close()
+	for _, f := range []*os.File{s.dir.file, s.msgs.file} {
+		if f != nil {
+			_ = f.Close() // only read and synced
+		}
 	}
 	for _, b := range s.blocks {
 		b.finish()
 	}
+}
+
+// flush makes durable what the stream has stored. An error matches [ErrDisk], or it
+// may be tried again.
+func (s *diskStream) flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dirty, err := s.look()
+	if err != nil {
+		return err
+	}
+	if err := syncAll(dirty); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	for _, f := range dirty {
+		if f.block != nil {
+			f.block.size = f.size
+		}
+	}
+	for n, b := range s.blocks {
+		if n < s.last {
+			b.finish()
+		}
+	}
+	for _, link := range s.gone {
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.disk.log.Warn("a file that is needed no more could not be removed", "file", link, "error", err)
+		}
+	}
+	s.gone = s.gone[:0]
+	return nil
 }
 
 // finish closes a block that is appended to no more.
@@ -244,28 +242,49 @@ func (b *block) finish() {
 	}
 }
 
-func (d *disk) lookAt(s *diskStream, dirty []dirtyFile) ([]dirtyFile, error) {
+// A dirtyFile is to be made durable: a block, a folder or another file.
+type dirtyFile struct {
+	path  string
+	file  *os.File // nil: opened by its path
+	block *block   // nil for others
+	size  int64    // of the block as it was looked at
+}
+
+// look finds out what has changed since the last flush: blocks, folders and the
+// stream's configuration.
+func (s *diskStream) look() (dirty []dirtyFile, err error) {
 	changed, err := s.dir.changed()
 	if err != nil {
-		return dirty, err
-	}
-	if changed { // its configuration is written anew
-		for _, name := range []string{"meta.inf", "meta.sum"} {
-			dirty = append(dirty, dirtyFile{path: filepath.Join(s.dir.path, name)})
-		}
-		dirty = append(dirty, dirtyFile{path: s.dir.path, file: s.dir.file}, dirtyFile{path: d.root, file: d.dir.file})
-	}
-	if changed, err = s.msgs.changed(); err != nil {
-		return dirty, err
+		return nil, err
 	}
 	if changed {
-		fresh, err := d.list(s)
+		same, err := s.dir.same()
+		if err == nil && !same { // deleted, and made again
+			for _, b := range s.blocks {
+				s.drop(b)
+			}
+			s.close()
+			err = s.open(s.dir.path)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range []string{metaFile, "meta.sum"} {
+			dirty = append(dirty, dirtyFile{path: filepath.Join(s.dir.path, name)})
+		}
+		dirty = append(dirty, dirtyFile{path: s.dir.path, file: s.dir.file}, dirtyFile{path: s.disk.root})
+	}
+	if changed, err = s.msgs.changed(); err != nil {
+		return nil, err
+	}
+	if changed {
+		fresh, err := s.list()
 		if err != nil {
 			s.msgs.listed = time.Time{} // once more
-			return dirty, err
+			return nil, err
 		}
 		if fresh {
-			dirty = append(dirty, dirtyFile{path: s.msgs.path, file: s.msgs.file}, dirtyFile{path: s.held}, dirtyFile{path: d.held})
+			dirty = append(dirty, dirtyFile{path: s.msgs.path, file: s.msgs.file}, dirtyFile{path: s.held}, dirtyFile{path: s.disk.held})
 		}
 	}
 	for _, b := range s.blocks {
@@ -274,7 +293,7 @@ func (d *disk) lookAt(s *diskStream, dirty []dirtyFile) ([]dirtyFile, error) {
 		}
 		info, err := b.file.Stat()
 		if err != nil {
-			return dirty, err
+			return nil, err
 		}
 		if info.Size() != b.size {
 			dirty = append(dirty, dirtyFile{path: b.link, file: b.file, block: b, size: info.Size()})
@@ -283,8 +302,8 @@ func (d *disk) lookAt(s *diskStream, dirty []dirtyFile) ([]dirtyFile, error) {
 	return dirty, nil
 }
 
-// list reads which blocks a stream has, and reports whether there are new ones.
-func (d *disk) list(s *diskStream) (fresh bool, err error) {
+// list reads which blocks the stream has, and reports whether there are new ones.
+func (s *diskStream) list() (fresh bool, err error) {
 	entries, err := os.ReadDir(s.msgs.path)
 	if err != nil {
 		return false, err
@@ -307,7 +326,7 @@ func (d *disk) list(s *diskStream) (fresh bool, err error) {
 		if old != nil && os.SameFile(old.info, info) {
 			continue
 		}
-		b, err := d.hold(s, n)
+		b, err := s.hold(n)
 		if errors.Is(err, fs.ErrNotExist) {
 			delete(there, n)
 			continue
@@ -316,7 +335,7 @@ func (d *disk) list(s *diskStream) (fresh bool, err error) {
 			return false, err
 		}
 		if old != nil { // written anew
-			d.drop(old)
+			s.drop(old)
 		}
 		s.blocks[n] = b
 		s.last = max(s.last, n)
@@ -324,7 +343,7 @@ func (d *disk) list(s *diskStream) (fresh bool, err error) {
 	}
 	for n, b := range s.blocks {
 		if !there[n] {
-			d.drop(b)
+			s.drop(b)
 			delete(s.blocks, n)
 		}
 	}
@@ -332,17 +351,20 @@ func (d *disk) list(s *diskStream) (fresh bool, err error) {
 }
 
 // drop lets a block go once the next flush is done.
-func (d *disk) drop(b *block) {
+func (s *diskStream) drop(b *block) {
 	b.finish()
-	d.gone = append(d.gone, b.link)
+	s.gone = append(s.gone, b.link)
 }
 
-// hold gives a block its second name.
-func (d *disk) hold(s *diskStream, n int) (*block, error) {
-	d.links++
-	b := &block{link: filepath.Join(s.held, fmt.Sprintf("%d.%d", n, d.links)), size: -1}
+// hold gives a block its second name. The error matches errProof where a file cannot
+// have two.
+func (s *diskStream) hold(n int) (*block, error) {
+	b := &block{link: filepath.Join(s.held, fmt.Sprintf("%d.%d", n, s.disk.links.Add(1))), size: -1}
 	err := os.Link(filepath.Join(s.msgs.path, strconv.Itoa(n)+blockSuffix), b.link)
-	if err != nil {
+	switch {
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w: %w", errProof, err)
+	case err != nil:
 		return nil, err
 	}
 	if b.file, err = os.OpenFile(b.link, os.O_RDWR, 0); err == nil {
@@ -366,39 +388,14 @@ func blockNumber(name string) (int, bool) {
 	return n, err == nil
 }
 
-// sync makes what look has found durable, and lets go what had to be held until then.
-func (d *disk) sync(dirty []dirtyFile) error {
-	if err := syncAll(dirty); err != nil {
-		return fmt.Errorf("%w: %w", ErrDisk, err)
-	}
-	for _, f := range dirty {
-		if f.block != nil {
-			f.block.size = f.size
-		}
-	}
-	for s := range maps.Values(d.streams) {
-		for n, b := range s.blocks {
-			if n < s.last {
-				b.finish()
-			}
-		}
-	}
-	for _, link := range d.gone {
-		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.log.Warn("a file that is needed no more could not be removed", "file", link, "error", err)
-		}
-	}
-	d.gone = d.gone[:0]
-	return nil
-}
-
 // syncAll makes files durable, at once: a file system then writes its log once for all.
 func syncAll(dirty []dirtyFile) error {
-	if len(dirty) == 1 {
+	switch len(dirty) {
+	case 0:
+		return nil
+	case 1:
 		return dirty[0].sync()
 	}
-	slices.SortFunc(dirty, func(a, b dirtyFile) int { return strings.Compare(a.path, b.path) })
-	dirty = slices.CompactFunc(dirty, func(a, b dirtyFile) bool { return a.path == b.path })
 	errs := make([]error, len(dirty))
 	var wg sync.WaitGroup
 	for i, f := range dirty {
@@ -423,9 +420,10 @@ func (f *dirtyFile) sync() error {
 }
 
 // release closes all files. Those that are held stay so.
-func (d *disk) release() error {
+func (d *disk) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, s := range d.streams {
 		s.close()
 	}
-	return d.dir.file.Close()
 }

@@ -26,23 +26,21 @@ type embedded struct {
 	disk *disk // nil if the server fsyncs its files itself
 }
 
-// startEmbedded locks cfg.Dir and starts a server in it. It returns when the
-// server takes connections.
-func startEmbedded(ctx context.Context, cfg *Config) (*embedded, error) {
+// startEmbedded locks cfg.Dir and starts a server in it, which leaves the fsyncs to
+// us if grouped is true. It returns when the server takes connections.
+func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, error) {
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
 	e := &embedded{lock: lock}
 	err = restoreHeld(cfg.Dir, cfg.Logger)
-	if err == nil && cfg.groups() {
-		err = e.startGrouped(ctx, cfg)
-		if errors.Is(err, errProof) {
-			cfg.Logger.Warn("each message is fsynced by itself, which is slower", "why", err)
-			err = errors.Join(e.shutdown(), restoreHeld(cfg.Dir, cfg.Logger), e.start(ctx, cfg, false))
-		}
-	} else if err == nil {
-		err = e.start(ctx, cfg, false)
+	if err == nil && grouped {
+		err = beginHeld(cfg.Dir)
+		e.disk = openDisk(cfg.Dir, cfg.Logger)
+	}
+	if err == nil {
+		err = e.start(ctx, cfg, grouped)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.stop())
@@ -53,21 +51,7 @@ func startEmbedded(ctx context.Context, cfg *Config) (*embedded, error) {
 // groups reports whether one fsync is to serve many messages. Windows does not let
 // go of a file that somebody else has open.
 func (c *Config) groups() bool {
-	return c.Durability == Disk && !c.SyncAlways && runtime.GOOS != "windows"
-}
-
-func (e *embedded) startGrouped(ctx context.Context, cfg *Config) error {
-	if err := beginHeld(cfg.Dir); err != nil {
-		return err
-	}
-	if err := e.start(ctx, cfg, true); err != nil {
-		return err
-	}
-	err := prove(ctx, e.srv, cfg.Dir)
-	if err == nil {
-		e.disk, err = openDisk(cfg.Dir, cfg.Logger)
-	}
-	return err
+	return c.embedded() && c.Durability == Disk && !c.SyncAlways && runtime.GOOS != "windows"
 }
 
 // serverPrefix begins the names of embedded servers; the namespace follows.
@@ -173,10 +157,11 @@ func (e *embedded) shutdown() error {
 	}
 	d := e.disk
 	e.disk = nil
-	if err := d.flush(context.Background()); err != nil {
-		return errors.Join(err, d.release()) // what is held is looked at by the next start
+	d.release()
+	if err := syncTree(d.root); err != nil {
+		return fmt.Errorf("make what the server wrote last durable: %w", err) // the next start looks at what is held
 	}
-	return errors.Join(d.release(), os.RemoveAll(d.held))
+	return os.RemoveAll(d.held)
 }
 
 // stop shuts the server down, and releases the directory.

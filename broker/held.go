@@ -11,12 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"slices"
 	"strings"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // bootName is the file among the second names that says in which boot of the machine
@@ -101,7 +99,7 @@ func restoreFiles(dir, held string, log *slog.Logger) error {
 			continue
 		}
 		stream := filepath.Join(streamsRoot(dir), s.Name())
-		if _, err := os.Stat(filepath.Join(stream, "meta.inf")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(stream, metaFile)); errors.Is(err, fs.ErrNotExist) {
 			continue // it was deleted, or never was whole
 		} else if err != nil {
 			return err
@@ -169,47 +167,25 @@ func restoreStream(msgs, held string) (n int, err error) {
 // errProof means that the server does not keep its files as a [disk] needs it.
 var errProof = errors.New("the server's files are not as group commit needs them")
 
-// prove checks on the server that runs in dir that a message is in the file of its
-// stream when it is acknowledged, and that files can be held. The error matches
-// errProof where that is not so.
-func prove(ctx context.Context, srv *server.Server, dir string) (err error) {
-	nc, err := nats.Connect("", nats.InProcessServer(srv))
+// prove checks on the embedded server that a message is in the file of its stream when
+// it is acknowledged, and that the file can be held: it was, or the message would not
+// be acknowledged. The error matches errProof where that is not so.
+func (b *Broker) prove(ctx context.Context) error {
+	text := rand.Text()
+	a, err := b.pub.publish(ctx, &nats.Msg{Subject: b.names.proofSubject(), Data: []byte(text), Header: nats.Header{}})
 	if err != nil {
-		return fmt.Errorf("connect to the embedded NATS server: %w", err)
+		return fmt.Errorf("publish a proof of durability: %w", err)
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
+	held, err := filepath.Glob(filepath.Join(b.cfg.Dir, heldDir, b.blobs.stream, "*"))
 	if err != nil {
 		return err
 	}
-	name, subject := "perdure_proof", "_perdure.proof"
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{subject}, Storage: jetstream.FileStorage}); err != nil {
-		return fmt.Errorf("create the stream of the proof: %w", err)
+	there := slices.ContainsFunc(held, func(path string) bool {
+		data, err := os.ReadFile(path)
+		return err == nil && bytes.Contains(data, []byte(text))
+	})
+	if !there {
+		return fmt.Errorf("%w: a message that was acknowledged is not in the file of its stream", errProof)
 	}
-	defer func() { err = errors.Join(err, js.DeleteStream(ctx, name)) }()
-	msgs := filepath.Join(streamsRoot(dir), name, "msgs")
-	for range 2 {
-		text := rand.Text()
-		if _, err := js.Publish(ctx, subject, []byte(text)); err != nil {
-			return fmt.Errorf("publish the proof: %w", err)
-		}
-		blocks, err := filepath.Glob(filepath.Join(msgs, "*"+blockSuffix))
-		if err != nil || len(blocks) == 0 {
-			return fmt.Errorf("%w: there is no %s in %s", errProof, "*"+blockSuffix, msgs)
-		}
-		data, err := os.ReadFile(blocks[len(blocks)-1])
-		if err != nil {
-			return fmt.Errorf("%w: %w", errProof, err)
-		}
-		if !bytes.Contains(data, []byte(text)) {
-			return fmt.Errorf("%w: a message that was acknowledged is not in %s", errProof, blocks[len(blocks)-1])
-		}
-		link := filepath.Join(dir, heldDir, name)
-		if err := errors.Join(os.Link(blocks[len(blocks)-1], link), os.Remove(link)); err != nil {
-			return fmt.Errorf("%w: a file cannot have two names here: %w", errProof, err)
-		}
-	}
-	return nil
+	return b.blobs.deleteMessage(ctx, a.seq)
 }

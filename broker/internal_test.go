@@ -13,16 +13,21 @@ import (
 
 func TestParseAck(t *testing.T) {
 	t.Parallel()
-	for data, want := range map[string]ack{
-		`{"stream":"S","seq":1}`:                              {seq: 1},
-		`{"stream":"S", "seq": 18446744073709551615}`:         {seq: 18446744073709551615},
-		`{"stream":"S","domain":"hub","seq":22}`:              {seq: 22},
-		`{"stream":"S","seq":7,"duplicate": true}`:            {seq: 7, duplicate: true},
-		`{"stream":"errors","seq":7,"duplicate": false}`:      {seq: 7},
-		`{"stream":"S","seq":9,"batch":"b","count":2}`:        {seq: 9},
-		`{"type":"io.nats","stream":"my \"error\"","seq":12}`: {seq: 12},
+	for data, want := range map[string]struct {
+		stream    string
+		seq       uint64
+		duplicate bool
+	}{
+		`{"stream":"S","seq":1}`:                              {"S", 1, false},
+		`{"stream":"S", "seq": 18446744073709551615}`:         {"S", 18446744073709551615, false},
+		`{"stream":"S","domain":"hub","seq":22}`:              {"S", 22, false},
+		`{"stream":"S","seq":7,"duplicate": true}`:            {"S", 7, true},
+		`{"stream":"errors","seq":7,"duplicate": false}`:      {"errors", 7, false},
+		`{"stream":"S","seq":9,"batch":"b","count":2}`:        {"S", 9, false},
+		`{"type":"io.nats","stream":"my \"error\"","seq":12}`: {`my "error"`, 12, false},
 	} {
-		if got, refusal, err := parseAck([]byte(data)); got != want || refusal != nil || err != nil {
+		got, refusal, err := parseAck([]byte(data))
+		if string(got.stream) != want.stream || got.seq != want.seq || got.duplicate != want.duplicate || refusal != nil || err != nil {
 			t.Errorf("%s is read as %+v, %v, %v; want %+v", data, got, refusal, err, want)
 		}
 	}

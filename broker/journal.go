@@ -96,7 +96,7 @@ func (j *Journal) append(ctx context.Context, ref schemas.Ref, after uint64, e *
 		case err != nil:
 			return schemas.Outcome{}, err
 		case ok && written(head.Entry, e):
-			return schemas.Outcome{Seq: head.Seq}, j.b.pub.durable(ctx)
+			return schemas.Outcome{Seq: head.Seq}, j.b.pub.durable(ctx, j.b.runs.stream)
 		case head.Seq != after:
 			return schemas.Outcome{Fenced: true, Head: head}, nil
 		}

@@ -111,7 +111,7 @@ func (l *Leases) write(ctx context.Context, key string, after uint64, msg *nats.
 		case err != nil:
 			return schemas.Outcome{}, err
 		case ok && m.seq > expected && same(m, msg):
-			return schemas.Outcome{Seq: m.seq}, l.b.pub.durable(ctx)
+			return schemas.Outcome{Seq: m.seq}, l.b.pub.durable(ctx, l.b.cluster.stream)
 		case after == 0 && gone && ok && m.seq != expected:
 			expected = m.seq // create over the mark of what is gone
 			continue

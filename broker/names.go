@@ -194,6 +194,10 @@ func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
 // API is where requests of this name go, e.g. "runs.get".
 func (n Names) API(name string) string { return n.ns + ".api." + name }
 
+// proofSubject is of a message by which a node with an embedded server proves how that
+// keeps its files; it is among the objects, and goes at once.
+func (n Names) proofSubject() string { return n.ns + ".blob.proof" }
+
 // roundSubject is where the process that embeds the server of a namespace is asked to
 // make durable what is stored: core NATS, an empty answer.
 func roundSubject(ns string) string { return ns + ".round" }

@@ -30,13 +30,14 @@ const (
 // A publisher stores messages in streams. It is the hot path of a run: one
 // allocation of a reply subject and none of a subscription per publish.
 type publisher struct {
-	link   *link
-	mux    *mux
-	rounds *rounds // nil where an acknowledged message is durable, or need not be
+	link    *link
+	mux     *mux
+	commits *commits // nil where an acknowledged message is durable, or need not be
 }
 
 // An ack is what a stream says of a message that it stored.
 type ack struct {
+	stream    []byte // part of the answer
 	seq       uint64
 	duplicate bool
 }
@@ -92,23 +93,18 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 // once sends msg once, and waits until it is acknowledged and durable, or refused.
 func (p *publisher) once(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (ack, error) {
 	lost := p.link.session()
-	p.rounds.depart()
 	answer, err := p.tryOn(ctx, w, msg, wait, lost)
 	if err != nil {
-		p.rounds.arrive()
 		return ack{}, err
 	}
 	a, refusal, err := parseAck(answer.Data)
-	if err != nil || refusal != nil {
-		p.rounds.arrive()
-		if err != nil {
-			return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, err)
-		}
+	switch {
+	case err != nil:
+		return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, err)
+	case refusal != nil:
 		return ack{}, refusal
 	}
-	rd := p.rounds.join()
-	p.rounds.arrive()
-	if err := p.rounds.wait(ctx, rd, lost); err != nil {
+	if err := p.commits.wait(ctx, a.stream, lost); err != nil {
 		if ctx.Err() != nil {
 			err = unknown(msg.Subject, ctx.Err())
 		}
@@ -117,14 +113,13 @@ func (p *publisher) once(ctx context.Context, w *waiter, msg *nats.Msg, wait tim
 	return a, nil
 }
 
-// durable returns when what was found to be stored is as durable as what
-// [publisher.publish] has stored: another attempt of this process may have sent it
-// and not have waited.
-func (p *publisher) durable(ctx context.Context) error {
+// durable returns when what was found in a stream is as durable as what
+// [publisher.publish] has stored: whoever sent it may not have waited.
+func (p *publisher) durable(ctx context.Context, stream string) error {
 	for {
 		lost, err := p.link.begin(ctx)
 		if err == nil {
-			err = p.rounds.wait(ctx, p.rounds.join(), lost)
+			err = p.commits.wait(ctx, []byte(stream), lost)
 		}
 		if err != errLost {
 			return err
@@ -168,6 +163,7 @@ func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 var (
 	errorField     = []byte(`"error"`)
 	seqField       = []byte(`"seq":`)
+	streamField    = []byte(`{"stream":"`)
 	duplicateField = []byte(`"duplicate":`)
 )
 
@@ -183,12 +179,15 @@ func parseAck(data []byte) (ack, *refusal, error) {
 				}
 				seq = seq*10 + uint64(c-'0')
 			}
-			if seq > 0 {
-				return ack{seq: seq}, nil, nil
+			stream, known := bytes.CutPrefix(data, streamField)
+			end := bytes.IndexByte(stream, '"')
+			if seq > 0 && known && end > 0 {
+				return ack{stream: stream[:end], seq: seq}, nil, nil
 			}
 		}
 	}
 	var v struct {
+		Stream    string   `json:"stream"`
 		Seq       uint64   `json:"seq"`
 		Duplicate bool     `json:"duplicate"`
 		Error     *refusal `json:"error"`
@@ -202,5 +201,5 @@ func parseAck(data []byte) (ack, *refusal, error) {
 	if v.Seq == 0 {
 		return ack{}, nil, fmt.Errorf("%w: %.60q is not an acknowledgement of JetStream", ErrIncompatible, data)
 	}
-	return ack{v.Seq, v.Duplicate}, nil, nil
+	return ack{[]byte(v.Stream), v.Seq, v.Duplicate}, nil, nil
 }

@@ -3,33 +3,25 @@ package broker
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Rounds make what many writers have stored durable by one act: an fsync costs the
-// same for the writes of one run as for those of a hundred (group commit). A
-// writer whose message the server has acknowledged joins the next round, and goes
+// Rounds make what many writers have stored in a stream durable by one act: an fsync
+// costs the same for the writes of one run as for those of a hundred (group commit).
+// A writer whose message the server has acknowledged joins the next round, and goes
 // on when that has ended.
 type rounds struct {
 	// do makes durable everything that was stored before it was called. An error
 	// other than errLost is for ever: what was acknowledged may not be on disk.
 	do func(context.Context) error
-	// needed reports whether the present server needs rounds; nil: it does.
-	needed func() bool
-	// still returns an error if the session that lost ends is over: then a round
-	// says nothing about what was stored in it. nil: sessions do not matter.
-	still func(lost <-chan struct{}) error
 
-	onTheWay atomic.Int64  // publishes sent and not acknowledged
-	quiet    chan struct{} // poked when there are none
-	kick     chan struct{} // poked when somebody joins the next round
-	life     context.Context
-	end      context.CancelFunc
-	ended    chan struct{}
+	kick chan struct{} // poked when somebody joins the next round
+	full chan struct{} // poked when as many have joined as were awaited
+	life context.Context
 
 	mu     sync.Mutex
 	next   *round
+	enough int // how many are awaited; 0 while nobody waits for them
 	failed error
 }
 
@@ -40,100 +32,43 @@ type round struct {
 	err    error         // set before done is closed
 }
 
-// newRounds makes rounds, which begin with start.
-func newRounds(do func(context.Context) error) *rounds {
-	r := &rounds{do: do, quiet: make(chan struct{}, 1), kick: make(chan struct{}, 1), ended: make(chan struct{}), next: newRound()}
-	r.life, r.end = context.WithCancel(context.Background())
-	return r
-}
-
-func (r *rounds) start() *rounds {
-	go r.run()
-	return r
+func newRounds(life context.Context, do func(context.Context) error) *rounds {
+	return &rounds{do: do, life: life, kick: make(chan struct{}, 1), full: make(chan struct{}, 1), next: newRound()}
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
 
-// stop ends the rounds, and every wait for one with [ErrClosed]. It does nothing
-// where there are none, as do the others.
-func (r *rounds) stop() {
-	if r == nil {
-		return
-	}
-	r.end()
-	<-r.ended
-}
-
-// depart counts a publish that is about to be sent, and arrive one that was
-// answered: the round that it joins, if any, is joined before.
-func (r *rounds) depart() {
-	if r != nil {
-		r.onTheWay.Add(1)
-	}
-}
-
-func (r *rounds) arrive() {
-	if r != nil && r.onTheWay.Add(-1) == 0 {
-		poke(r.quiet)
-	}
-}
-
-// join returns the round that makes durable what is stored now; nil where nothing has
-// to be waited for.
+// join returns the round that makes durable what is stored now.
 func (r *rounds) join() *round {
-	if r == nil || r.needed != nil && !r.needed() {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next.joined++
-	if r.next.joined == 1 {
+	rd := r.next
+	rd.joined++
+	if rd.joined == 1 {
 		poke(r.kick)
 	}
-	return r.next
+	if rd.joined == r.enough {
+		poke(r.full)
+	}
+	return rd
 }
 
-// wait waits until the round has ended, or lost is closed: what was stored in the
-// session that it ends may be gone.
-func (r *rounds) wait(ctx context.Context, rd *round, lost <-chan struct{}) error {
-	if rd == nil {
-		return nil
-	}
-	select {
-	case <-rd.done:
-		if rd.err == nil && r.still != nil {
-			return r.still(lost)
-		}
-		return rd.err
-	case <-r.life.Done():
-		return ErrClosed
-	case <-lost:
-		return errLost
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// run holds one round after the other, until stop.
+// run holds one round after the other, until life ends.
 func (r *rounds) run() {
-	defer close(r.ended)
-	took := time.Duration(0)
+	var joined int
+	var took time.Duration
 	for {
 		select {
 		case <-r.kick:
 		case <-r.life.Done():
 			return
 		}
-		r.gather(took)
-		r.mu.Lock()
-		rd, err := r.next, r.failed
-		r.next = newRound()
-		r.mu.Unlock()
+		rd, err := r.gather(joined*3/4, min(took, gatherMax))
 		began := time.Now()
 		if err == nil {
 			err = r.do(r.life)
 		}
-		took = time.Since(began)
+		joined, took = rd.joined, time.Since(began)
 		if err != nil && err != errLost && r.life.Err() == nil {
 			r.mu.Lock()
 			r.failed = err
@@ -144,31 +79,120 @@ func (r *rounds) run() {
 	}
 }
 
-// gatherMax is how long a round waits at most for publishes that are on their way.
+// gatherMax is how long a round waits at most for those to come back that the last
+// has let go.
 const gatherMax = 2 * time.Millisecond
 
-// gather waits a moment while publishes are on their way, so that they need no
-// round of their own: at most as long as the last round took.
-func (r *rounds) gather(took time.Duration) {
-	if r.onTheWay.Load() == 0 {
-		return
-	}
-	t := time.NewTimer(min(took, gatherMax))
-	defer t.Stop()
-	for r.onTheWay.Load() > 0 {
+// gather closes the round that is next when enough have joined, or after a moment:
+// those who were in the last round are likely to be back soon, and their fsync is
+// saved.
+func (r *rounds) gather(enough int, moment time.Duration) (*round, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next.joined < enough {
+		r.enough = enough
+		r.mu.Unlock()
+		t := time.NewTimer(moment)
 		select {
-		case <-r.quiet:
+		case <-r.full:
 		case <-t.C:
-			return
 		case <-r.life.Done():
-			return
+		}
+		t.Stop()
+		r.mu.Lock()
+		r.enough = 0
+		select { // it may have become full as the moment ended
+		case <-r.full:
+		default:
 		}
 	}
+	rd := r.next
+	r.next = newRound()
+	return rd, r.failed
 }
 
 func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
+	}
+}
+
+// Commits are the rounds of each stream of a server that acknowledges a message before
+// it is durable. Its methods do nothing where there are none.
+type commits struct {
+	// needed reports whether the present server needs rounds; nil: it does.
+	needed func() bool
+	// still returns an error if the session that lost ends is over: then a round
+	// says nothing about what was stored in it. nil: sessions do not matter.
+	still func(lost <-chan struct{}) error
+	// do makes durable what is stored in a stream.
+	do func(ctx context.Context, stream string) error
+
+	life context.Context
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.RWMutex
+	streams map[string]*rounds
+}
+
+func newCommits(do func(ctx context.Context, stream string) error) *commits {
+	c := &commits{do: do, streams: map[string]*rounds{}}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
+}
+
+// stop ends the rounds, and every wait for one with [ErrClosed].
+func (c *commits) stop() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock() // no round begins after this
+	c.end()
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// of returns the rounds of a stream.
+func (c *commits) of(stream []byte) *rounds {
+	c.mu.RLock()
+	r := c.streams[string(stream)]
+	c.mu.RUnlock()
+	if r != nil {
+		return r
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r = c.streams[string(stream)]; r == nil {
+		name := string(stream)
+		r = newRounds(c.life, func(ctx context.Context) error { return c.do(ctx, name) })
+		c.streams[name] = r
+		if c.life.Err() == nil {
+			c.wg.Go(r.run)
+		}
+	}
+	return r
+}
+
+// wait returns when what the stream has stored until now is durable. Lost ends the
+// session in which it was stored: the error is errLost if it is over.
+func (c *commits) wait(ctx context.Context, stream []byte, lost <-chan struct{}) error {
+	if c == nil || c.needed != nil && !c.needed() {
+		return nil
+	}
+	rd := c.of(stream).join()
+	select {
+	case <-rd.done:
+		if rd.err == nil && c.still != nil {
+			return c.still(lost)
+		}
+		return rd.err
+	case <-c.life.Done():
+		return ErrClosed
+	case <-lost:
+		return errLost
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

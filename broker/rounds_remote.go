@@ -11,19 +11,19 @@ import (
 )
 
 // A process that is connected to the embedded server of another joins that one's
-// rounds: it asks, once for all of its writers, and the answer comes after the fsync.
+// rounds: it asks once for all of its writers, and the answer comes after the fsync.
 
-// newRemoteRounds makes the rounds of a process that is not the server's.
-func newRemoteRounds(p *publisher) *rounds {
-	r := newRounds(p.askRound)
-	r.needed = func() bool { return grouped(p.link.nc) }
-	r.still = func(lost <-chan struct{}) error {
+// newRemoteCommits makes the rounds of a process that is not the server's.
+func newRemoteCommits(p *publisher) *commits {
+	c := newCommits(p.askRound)
+	c.needed = func() bool { return grouped(p.link.nc) }
+	c.still = func(lost <-chan struct{}) error {
 		if p.link.look(); isClosed(lost) {
 			return errLost
 		}
 		return nil
 	}
-	return r
+	return c
 }
 
 // grouped reports whether the server acknowledges before the fsync. Its name says so,
@@ -33,16 +33,16 @@ func grouped(nc *nats.Conn) bool {
 	return strings.HasPrefix(name, serverPrefix) && strings.HasSuffix(name, groupedMark)
 }
 
-// askRound returns when everything that the server had stored when it was called is on its
-// disk.
-func (p *publisher) askRound(ctx context.Context) error {
+// askRound returns when everything that the server had stored in a stream when it was
+// called is on its disk.
+func (p *publisher) askRound(ctx context.Context, stream string) error {
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	wait, pause := ackWait, retryWait
 	for {
 		name := p.link.nc.ConnectedServerName()
 		ns := strings.TrimSuffix(strings.TrimPrefix(name, serverPrefix), groupedMark)
-		answer, err := p.try(ctx, w, &nats.Msg{Subject: roundSubject(ns), Reply: w.reply}, wait)
+		answer, err := p.try(ctx, w, &nats.Msg{Subject: roundSubject(ns), Reply: w.reply, Data: []byte(stream)}, wait)
 		switch {
 		case err == nil && len(answer.Data) == 0:
 			return nil
@@ -61,51 +61,50 @@ func (p *publisher) askRound(ctx context.Context) error {
 	}
 }
 
-// servedMax is how many requests of other processes wait at most; above, those that
-// come wait in their subscription.
+// servedMax is how many requests of other processes are answered at a time; above,
+// those that come wait in their subscription.
 const servedMax = 1024
 
 // servedRounds answers other processes.
 type servedRounds struct {
-	sub   *nats.Subscription
-	queue chan servedRound
-	wg    sync.WaitGroup
-}
+	sub  *nats.Subscription
+	room chan struct{}
+	wg   sync.WaitGroup
 
-// A servedRound is a request and the round that answers it.
-type servedRound struct {
-	msg   *nats.Msg
-	round *round
+	mu     sync.Mutex
+	closed bool
 }
 
 // serveRounds begins to answer other processes, until the broker closes.
-func (b *Broker) serveRounds() error {
-	s, r := &b.served, b.pub.rounds
-	s.queue = make(chan servedRound, servedMax)
-	s.wg.Go(func() {
-		for {
-			select {
-			case q := <-s.queue:
-				err := r.wait(r.life, q.round, nil)
-				if r.life.Err() != nil {
-					return
-				}
-				var body []byte
-				if err != nil {
-					body = []byte(err.Error())
-				}
-				_ = q.msg.Respond(body) // whoever asked asks again
-			case <-r.life.Done():
-				return
-			}
-		}
-	})
-	var err error
+func (b *Broker) serveRounds() (err error) {
+	s, c := &b.served, b.pub.commits
+	s.room = make(chan struct{}, servedMax)
 	s.sub, err = b.link.nc.Subscribe(roundSubject(b.names.ns), func(m *nats.Msg) {
 		select {
-		case s.queue <- servedRound{m, r.join()}:
-		case <-r.life.Done():
+		case s.room <- struct{}{}:
+		case <-c.life.Done():
+			return
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed {
+			return // whoever asked asks again
+		}
+		s.wg.Go(func() {
+			defer func() { <-s.room }()
+			err := b.embedded.disk.knows(string(m.Data))
+			if err == nil {
+				err = c.wait(c.life, m.Data, nil)
+			}
+			if c.life.Err() != nil {
+				return
+			}
+			var body []byte
+			if err != nil {
+				body = []byte(err.Error())
+			}
+			_ = m.Respond(body)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("subscribe to requests for rounds: %w", err)
@@ -115,6 +114,9 @@ func (b *Broker) serveRounds() error {
 
 // close ends the answers; the rounds have stopped.
 func (s *servedRounds) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	if s.sub != nil {
 		_ = s.sub.Unsubscribe()
 	}

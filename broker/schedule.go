@@ -64,7 +64,7 @@ func (s *Schedules) set(ctx context.Context, id schemas.Identity, timer string, 
 			if _, ok, gerr := s.b.timers.get(ctx, query{LastBy: msg.Subject}); gerr != nil {
 				return gerr
 			} else if ok {
-				return s.b.pub.durable(ctx)
+				return s.b.pub.durable(ctx, s.b.timers.stream)
 			}
 		case !r.inFlight():
 			return err

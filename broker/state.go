@@ -71,7 +71,7 @@ func (s *State) Put(ctx context.Context, id schemas.Identity, after uint64, v *s
 			return schemas.Outcome{}, err
 		case have != nil && (have.Run == v.Run && have.Sequence == v.Sequence || have.Sequence > v.Sequence):
 			s.b.after(opState, msg.Subject)
-			return schemas.Outcome{Seq: rev}, s.b.pub.durable(ctx)
+			return schemas.Outcome{Seq: rev}, s.b.pub.durable(ctx, s.b.state.stream)
 		case rev != after:
 			return schemas.Outcome{Fenced: true}, nil
 		}
