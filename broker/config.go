@@ -75,6 +75,8 @@ type Config struct {
 	// Fault is called before and after each write of a run, for crash tests.
 	// nil in production.
 	Fault func(FaultPoint)
+	// spoil changes how the files of an embedded server are kept, for tests.
+	spoil func(*disk)
 }
 
 // validate fills in defaults and returns the first thing that is wrong.

@@ -35,6 +35,8 @@ type disk struct {
 	held  string
 	log   *slog.Logger
 	links atomic.Uint64 // made so far; numbers their names
+	fsync func(*os.File) error
+	link  func(file, name string) error
 
 	mu      sync.Mutex
 	streams map[string]*diskStream
@@ -113,7 +115,10 @@ const heldDir = "held"
 func streamsRoot(dir string) string { return filepath.Join(dir, "jetstream", "$G", "streams") }
 
 func openDisk(dir string, log *slog.Logger) *disk {
-	return &disk{root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, streams: map[string]*diskStream{}}
+	return &disk{
+		root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, fsync: (*os.File).Sync, link: os.Link,
+		streams: map[string]*diskStream{},
+	}
 }
 
 // flush returns when everything that a stream had stored when it was called is on
@@ -212,7 +217,7 @@ func (s *diskStream) flush() error {
 	if err != nil {
 		return err
 	}
-	if err := syncAll(dirty); err != nil {
+	if err := syncAll(dirty, s.disk.fsync); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	for _, f := range dirty {
@@ -360,7 +365,7 @@ func (s *diskStream) drop(b *block) {
 // have two.
 func (s *diskStream) hold(n int) (*block, error) {
 	b := &block{link: filepath.Join(s.held, fmt.Sprintf("%d.%d", n, s.disk.links.Add(1))), size: -1}
-	err := os.Link(filepath.Join(s.msgs.path, strconv.Itoa(n)+blockSuffix), b.link)
+	err := s.disk.link(filepath.Join(s.msgs.path, strconv.Itoa(n)+blockSuffix), b.link)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%w: %w", errProof, err)
@@ -389,25 +394,25 @@ func blockNumber(name string) (int, bool) {
 }
 
 // syncAll makes files durable, at once: a file system then writes its log once for all.
-func syncAll(dirty []dirtyFile) error {
+func syncAll(dirty []dirtyFile, fsync func(*os.File) error) error {
 	switch len(dirty) {
 	case 0:
 		return nil
 	case 1:
-		return dirty[0].sync()
+		return dirty[0].sync(fsync)
 	}
 	errs := make([]error, len(dirty))
 	var wg sync.WaitGroup
 	for i, f := range dirty {
-		wg.Go(func() { errs[i] = f.sync() })
+		wg.Go(func() { errs[i] = f.sync(fsync) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (f *dirtyFile) sync() error {
+func (f *dirtyFile) sync(fsync func(*os.File) error) error {
 	if f.file != nil {
-		return f.file.Sync()
+		return fsync(f.file)
 	}
 	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -416,7 +421,7 @@ func (f *dirtyFile) sync() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	return errors.Join(fsync(file), file.Close())
 }
 
 // release closes all files. Those that are held stay so.

@@ -38,6 +38,9 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 	if err == nil && grouped {
 		err = beginHeld(cfg.Dir)
 		e.disk = openDisk(cfg.Dir, cfg.Logger)
+		if cfg.spoil != nil {
+			cfg.spoil(e.disk)
+		}
 	}
 	if err == nil {
 		err = e.start(ctx, cfg, grouped)

@@ -55,7 +55,7 @@ func restoreHeld(dir string, log *slog.Logger) error {
 func syncTree(root string) error {
 	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && (e.IsDir() || e.Type().IsRegular()) {
-			err = syncAll([]dirtyFile{{path: path}})
+			err = syncAll([]dirtyFile{{path: path}}, (*os.File).Sync)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -74,7 +74,7 @@ func beginHeld(dir string) error {
 	if err := os.WriteFile(boot, bootID(), 0o644); err != nil {
 		return fmt.Errorf("note the machine's boot: %w", err)
 	}
-	return syncAll([]dirtyFile{{path: boot}, {path: held}, {path: dir}})
+	return syncAll([]dirtyFile{{path: boot}, {path: held}, {path: dir}}, (*os.File).Sync)
 }
 
 // bootID is unlike in each boot of the machine; empty where it is not known.
@@ -161,7 +161,7 @@ func restoreStream(msgs, held string) (n int, err error) {
 	if err := os.Remove(filepath.Join(msgs, "index.db")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return n, err
 	}
-	return n, syncAll([]dirtyFile{{path: msgs}})
+	return n, syncAll([]dirtyFile{{path: msgs}}, (*os.File).Sync)
 }
 
 // errProof means that the server does not keep its files as a [disk] needs it.

@@ -63,7 +63,7 @@ func (r *rounds) run() {
 		case <-r.life.Done():
 			return
 		}
-		rd, err := r.gather(joined*3/4, min(took, gatherMax))
+		rd, err := r.gather(joined, min(took, gatherMax))
 		began := time.Now()
 		if err == nil {
 			err = r.do(r.life)
@@ -83,13 +83,13 @@ func (r *rounds) run() {
 // has let go.
 const gatherMax = 2 * time.Millisecond
 
-// gather closes the round that is next when enough have joined, or after a moment:
-// those who were in the last round are likely to be back soon, and their fsync is
-// saved.
-func (r *rounds) gather(enough int, moment time.Duration) (*round, error) {
+// gather closes the round that is next when most of those who write have joined it, or
+// after a moment: those who were in the last round are likely to be back soon, and
+// their fsync is saved.
+func (r *rounds) gather(last int, moment time.Duration) (*round, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.next.joined < enough {
+	if enough := (last + r.next.joined) * 7 / 8; r.next.joined < enough {
 		r.enough = enough
 		r.mu.Unlock()
 		t := time.NewTimer(moment)

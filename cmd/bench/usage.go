@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -80,10 +81,11 @@ func statusMB(pid, field string) (float64, bool) {
 	return kb * 1024 / 1e6, err == nil
 }
 
-// diskBytes adds up the files in a directory; one that vanishes meanwhile
-// does not count.
+// diskBytes adds up the files in a directory, each once whatever names it has; one
+// that vanishes meanwhile does not count.
 func diskBytes(dir string) (int64, error) {
 	var sum int64
+	var seen []fs.FileInfo
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -95,8 +97,9 @@ func diskBytes(dir string) (int64, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil {
+		if err == nil && !slices.ContainsFunc(seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
 			sum += info.Size()
+			seen = append(seen, info)
 		}
 		return err
 	})

@@ -19,7 +19,7 @@ import (
 
 func devCommand() *cobra.Command {
 	var dir, listen, durability, namespace, name string
-	var verbose bool
+	var verbose, syncAlways bool
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a node with the examples, and a NATS server inside it",
@@ -43,8 +43,14 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 			}
 			kinds := append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model)}, counting.Kinds()...)
 			ctx := cmd.Context()
-			node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(cmp.Or(name, hostName())),
-				perdure.WithDurability(level), perdure.Logger(log), perdure.Host(kinds...))
+			opts := []perdure.Option{
+				perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(cmp.Or(name, hostName())),
+				perdure.WithDurability(level), perdure.Logger(log), perdure.Host(kinds...),
+			}
+			if syncAlways {
+				opts = append(opts, perdure.SyncAlways())
+			}
+			node, err := perdure.Open(ctx, opts...)
 			if err != nil {
 				return err
 			}
@@ -67,6 +73,7 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 	f.StringVar(&dir, "dir", "perdure-data/dev", "data directory")
 	f.StringVar(&listen, "nats", "127.0.0.1:4222", "where the NATS server listens, HOST:PORT; port 0 takes a free one")
 	f.StringVar(&durability, "durability", "disk", "what an acknowledged write survives: disk or process")
+	f.BoolVar(&syncAlways, "sync-always", false, "at durability disk, fsync each message by itself before the server acknowledges it")
 	f.StringVar(&namespace, "namespace", "perdure", "namespace")
 	f.StringVar(&name, "name", "", "the node's name, for people (default made of host and process)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log what the node does")

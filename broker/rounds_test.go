@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRounds_OneServesMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done atomic.Int64
+		c := newCommits(func(context.Context, string) error {
+			time.Sleep(time.Millisecond)
+			done.Add(1)
+			return nil
+		})
+		const writers, writes = 64, 100
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				for range writes {
+					if err := c.wait(t.Context(), []byte("S"), nil); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(100 * time.Microsecond)
+				}
+			})
+		}
+		wg.Wait()
+		if n := done.Load(); n < writes || n > writes*11/10 {
+			t.Errorf("%d rounds for %d writers that wrote %d times each", n, writers, writes)
+		}
+		c.stop()
+		if err := c.wait(t.Context(), []byte("S"), nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("a wait after the end: %v", err)
+		}
+	})
+}
+
+func TestRounds_WhatIsStoredMeanwhileIsOfTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began, release := make(chan struct{}), make(chan struct{})
+		c := newCommits(func(context.Context, string) error {
+			began <- struct{}{}
+			<-release
+			return nil
+		})
+		defer c.stop()
+		var first, second atomic.Bool
+		go func() { first.Store(c.wait(t.Context(), []byte("S"), nil) == nil) }()
+		<-began
+		go func() { second.Store(c.wait(t.Context(), []byte("S"), nil) == nil) }()
+		synctest.Wait()
+		release <- struct{}{}
+		<-began
+		synctest.Wait()
+		if !first.Load() || second.Load() {
+			t.Errorf("after the first round: %v, %v; want the first writer alone to go on", first.Load(), second.Load())
+		}
+		release <- struct{}{}
+		synctest.Wait()
+		if !second.Load() {
+			t.Error("the second writer waits on")
+		}
+	})
+}
+
+func TestRounds_EndWithTheSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := make(chan struct{})
+		c := newCommits(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
+		defer c.stop()
+		go func() { time.Sleep(time.Second); close(lost) }()
+		if err := c.wait(t.Context(), []byte("S"), lost); err != errLost {
+			t.Errorf("a wait whose session ends: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.wait(ctx, []byte("S"), nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a wait whose context ends: %v", err)
+		}
+	})
+}
