@@ -289,7 +289,9 @@ func TestOpen_ProvesHowTheServerKeepsItsFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	b := openAt(t, dir, func(c *Config) {
-		c.spoil = func(d *disk) { d.link = func(string, string) error { return &os.LinkError{Op: "link", Err: syscall.EPERM} } }
+		c.spoil = func(d *disk) {
+			d.link = func(string, string) error { return &os.LinkError{Op: "link", Err: syscall.EPERM} }
+		}
 	})
 	if b.pub.commits != nil || grouped(b.link.nc) {
 		t.Error("where a file cannot have two names, messages are fsynced in rounds")

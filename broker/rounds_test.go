@@ -15,7 +15,7 @@ func TestRounds_OneServesMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done atomic.Int64
 		c := newCommits(func(context.Context, string) error {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			done.Add(1)
 			return nil
 		})
@@ -27,7 +27,7 @@ func TestRounds_OneServesMany(t *testing.T) {
 					if err := c.wait(t.Context(), []byte("S"), nil); err != nil {
 						t.Error(err)
 					}
-					time.Sleep(100 * time.Microsecond)
+					<-time.After(100 * time.Microsecond)
 				}
 			})
 		}
@@ -77,7 +77,7 @@ func TestRounds_EndWithTheSession(t *testing.T) {
 		lost := make(chan struct{})
 		c := newCommits(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 		defer c.stop()
-		go func() { time.Sleep(time.Second); close(lost) }()
+		go func() { <-time.After(time.Second); close(lost) }()
 		if err := c.wait(t.Context(), []byte("S"), lost); err != errLost {
 			t.Errorf("a wait whose session ends: %v", err)
 		}
