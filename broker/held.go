@@ -172,11 +172,12 @@ var errProof = errors.New("the server's files are not as group commit needs them
 // be acknowledged. The error matches errProof where that is not so.
 func (b *Broker) prove(ctx context.Context) error {
 	text := rand.Text()
-	a, err := b.pub.publish(ctx, &nats.Msg{Subject: b.names.proofSubject(), Data: []byte(text), Header: nats.Header{}})
+	proof := &nats.Msg{Subject: b.names.proofSubject(), Data: []byte(text), Header: nats.Header{hdrTTL: {"1s"}}}
+	a, err := b.pub.publish(ctx, proof)
 	if err != nil {
 		return fmt.Errorf("publish a proof of durability: %w", err)
 	}
-	held, err := filepath.Glob(filepath.Join(b.cfg.Dir, heldDir, b.blobs.stream, "*"))
+	held, err := filepath.Glob(filepath.Join(b.cfg.Dir, heldDir, b.archive.stream, "*"))
 	if err != nil {
 		return err
 	}
@@ -187,5 +188,5 @@ func (b *Broker) prove(ctx context.Context) error {
 	if !there {
 		return fmt.Errorf("%w: a message that was acknowledged is not in the file of its stream", errProof)
 	}
-	return b.blobs.deleteMessage(ctx, a.seq)
+	return b.archive.deleteMessage(ctx, a.seq)
 }

@@ -195,8 +195,8 @@ func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
 func (n Names) API(name string) string { return n.ns + ".api." + name }
 
 // proofSubject is of a message by which a node with an embedded server proves how that
-// keeps its files; it is among the objects, and goes at once.
-func (n Names) proofSubject() string { return n.ns + ".blob.proof" }
+// keeps its files; it is in the archive's stream, and goes at once.
+func (n Names) proofSubject() string { return n.ns + ".archive.proof" }
 
 // roundSubject is where the process that embeds the server of a namespace is asked to
 // make durable what is stored: core NATS, an empty answer.
