@@ -1,10 +1,12 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -277,4 +279,20 @@ func (r *raw) dead(kind schemas.Kind, key string, after uint64, limit int) []str
 		ids = append(ids, l.ID)
 	}
 	return ids
+}
+
+// TestInbox_AMessageThatReadsLikeARefusalIsRead, and is not asked for again and
+// again as if the server could not answer.
+func TestInbox_AMessageThatReadsLikeARefusalIsRead(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	const body = `{"error":{"code":503}}`
+	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
+	defer cancel()
+	seq := r.stored(r.n.TaskSubject("local", identity("wf", "k")), body, "Perdure-Id", "1", "Content-Type", "application/json")
+	d, ok, err := r.b.Inbox().Read(ctx, seq)
+	must(t, err)
+	if !ok || string(d.Envelope.GetPayload().GetData()) != body {
+		t.Errorf("the message is read as %+v, %v", d, ok)
+	}
 }

@@ -54,11 +54,15 @@ func (l *link) watch() {
 }
 
 // look compares the connection with what was last known of it. It does not
-// rely on having seen every change of status.
+// rely on having seen every change of status. Once the link is closed it stays lost,
+// also where the connection is the caller's and goes on.
 func (l *link) look() {
 	connected, reconnects := l.nc.IsConnected(), l.nc.Stats().Reconnects
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if isClosed(l.closed) {
+		return
+	}
 	again := reconnects != l.reconnects
 	l.reconnects = reconnects
 	if !connected || again {

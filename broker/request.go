@@ -54,7 +54,8 @@ func (p *publisher) ask(ctx context.Context, subject string, body []byte) (*nats
 	for {
 		answer, err := p.try(ctx, w, msg, requestWait)
 		if err == nil {
-			if !temporaryAnswer(answer.Data) {
+			// a stored message says what its sender wrote
+			if answer.Header.Get("Nats-Sequence") != "" || !temporaryAnswer(answer.Data) {
 				return answer, nil
 			}
 			err = errNoResponders
