@@ -176,7 +176,7 @@ func (a *activation) executes(it *item) bool {
 // load reads a message for the run that executes.
 func (a *activation) load(it *item) {
 	u := a.pump
-	u.work.begin(func() {
+	u.begin(func() {
 		env, err := u.body(u.ctx, it)
 		if err != nil {
 			u.lose(err)
@@ -191,7 +191,7 @@ func (a *activation) loaded(m loaded) {
 	case !slices.Contains(a.items, m.it): // settled meanwhile
 	case m.env == nil:
 		a.take(func(it *item) bool { return it == m.it })
-		a.pump.work.begin(func() { a.pump.ack(m.it) })
+		a.pump.begin(func() { a.pump.ack(m.it) })
 	case a.executes(m.it) && !m.it.given:
 		m.it.given = a.mail.Put(m.env)
 	}
@@ -364,7 +364,7 @@ func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.
 	u, done := a.pump, make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
 	a.current, a.builds = run, u.host.member.Builds()
-	a.busy = u.work.begin(func() {
+	a.busy = u.begin(func() {
 		defer close(done)
 		m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
 		a.self.tell(m)

@@ -105,7 +105,7 @@ func (a *activation) refused(m refused) {
 	m.it.given = !m.end.Found // its record has told who waits
 	done := make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
-	if !a.pump.work.begin(func() {
+	if !a.pump.begin(func() {
 		defer close(done)
 		a.pump.settled(a.id.Run(m.it.run), m.end, []*item{m.it})
 	}) {

@@ -130,7 +130,7 @@ func (a *activation) restart(why error) {
 	}
 	a.pump.host.cfg.Log.Info("an activation begins again", "identity", a.id.String(), "why", why)
 	pause := min(time.Duration(1<<min(a.restarts, 12))*5*time.Millisecond, 5*time.Second)
-	a.busy = a.pump.work.begin(func() {
+	a.busy = a.pump.begin(func() {
 		t := time.NewTimer(pause)
 		defer t.Stop()
 		select {

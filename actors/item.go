@@ -181,7 +181,7 @@ func (u *pump) putAside(ctx context.Context, it *item, code, reason string) erro
 // bury keeps a message that cannot be handled as a dead letter, and
 // acknowledges it.
 func (u *pump) bury(it *item, code, reason string) {
-	u.work.begin(func() {
+	u.begin(func() {
 		var err error
 		if it.d.Envelope != nil && it.d.Data == nil { // it was understood, and what was stored let go
 			err = u.putAside(u.ctx, it, code, reason)

@@ -33,7 +33,7 @@ type lent struct {
 
 	mu    sync.Mutex
 	items []*item // in the order in which they came; nil once acknowledged
-	sent  int
+	sent  int     // the borrower has those before it, by its own account
 }
 
 const (
@@ -77,7 +77,7 @@ func (a *activation) lend(build string) {
 	}
 	l.items = slices.Clone(a.items)
 	a.open, a.asleep, a.lent = nil, false, l
-	a.busy = u.work.begin(func() {
+	a.busy = u.begin(func() {
 		err := l.run(u.ctx)
 		u.host.endLent(l)
 		a.self.tell(repaid{l, err})
@@ -179,20 +179,13 @@ const (
 // are none, and that it is to stop.
 func (l *lent) tell(ctx context.Context, recall bool) error {
 	for {
-		l.mu.Lock()
-		from := l.sent
-		items := l.items[from:min(from+loanBatch, len(l.items))]
-		named := make([]*schemas.LoanItem, len(items))
-		for i, it := range items {
-			named[i] = &schemas.LoanItem{Timer: it.d.Timer != "", Seq: it.d.Seq}
-		}
-		l.mu.Unlock()
+		from, named := l.untold()
 		if err := l.ask(ctx, &schemas.LoanRequest{Loan: l.loan, Ask: &schemas.LoanRequest_Items{Items: &schemas.LoanItems{From: uint64(from), Items: named}}}); err != nil {
 			l.look()
 			return err
 		}
 		l.mu.Lock()
-		l.sent += len(named)
+		l.sent = max(l.sent, from+len(named))
 		l.mu.Unlock()
 		if len(named) < loanBatch {
 			break
@@ -202,6 +195,18 @@ func (l *lent) tell(ctx context.Context, recall bool) error {
 		return nil
 	}
 	return l.ask(ctx, &schemas.LoanRequest{Loan: l.loan, Ask: &schemas.LoanRequest_Recall{Recall: &schemas.LoanRecall{}}})
+}
+
+// untold names the next messages that the borrower is not known to have.
+func (l *lent) untold() (from int, named []*schemas.LoanItem) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	items := l.items[l.sent:min(l.sent+loanBatch, len(l.items))]
+	named = make([]*schemas.LoanItem, len(items))
+	for i, it := range items {
+		named[i] = &schemas.LoanItem{Timer: it.d.Timer != "", Seq: it.d.Seq}
+	}
+	return l.sent, named
 }
 
 func (l *lent) ask(ctx context.Context, r *schemas.LoanRequest) error {
@@ -248,6 +253,7 @@ func (l *lent) acked(indices []uint64) bool {
 		if i < uint64(len(l.items)) && l.items[i] != nil {
 			items = append(items, l.items[i])
 			l.items[i] = nil
+			l.sent = max(l.sent, int(i)+1) // it was told, also where its answer was lost
 		}
 	}
 	l.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,9 +160,9 @@ func (u *pump) pump() error {
 		}
 	}()
 	if o, ok := u.lease.(*owned); ok {
-		u.work.begin(func() { u.sweep(pull, o.feed) })
+		u.begin(func() { u.sweep(pull, o.feed) })
 	}
-	u.work.begin(func() { u.passivateIdle(pull) })
+	u.begin(func() { u.passivateIdle(pull) })
 	for {
 		u.held.room(pull)
 		d, err := feed.Next(pull)
@@ -174,6 +175,20 @@ func (u *pump) pump() error {
 		u.deliver(u.newItem(d))
 		u.routed.Store(d.Number)
 	}
+}
+
+// begin runs fn on a goroutine of the pump's, or returns false: it ends. A panic of
+// fn is ours, not a handler's or a step's, and drops the partition.
+func (u *pump) begin(fn func()) bool {
+	return u.work.begin(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				u.host.cfg.Log.Error("work for a partition panicked", "partition", u.p.String(), "panic", v, "stack", string(debug.Stack()))
+				u.lose(fmt.Errorf("work for partition %s: panic: %v", u.p, v))
+			}
+		}()
+		fn()
+	})
 }
 
 // lose drops the partition: it is, or may be, somebody else's.
