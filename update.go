@@ -207,7 +207,7 @@ func updated(ctx context.Context, b *broker.Broker, from string, ref schemas.Ref
 		if err != nil {
 			return d, err
 		}
-		d, err := answer(ctx, watch)
+		d, err := answer(ctx, watch, ref)
 		switch {
 		case err == nil && !d.Truncated:
 			return d, nil
@@ -217,13 +217,20 @@ func updated(ctx context.Context, b *broker.Broker, from string, ref schemas.Ref
 	}
 }
 
-// answer waits for a notice, for a while.
-func answer(ctx context.Context, watch *broker.Watch) (d actors.Done, err error) {
+// answer waits for the notice of an answer, for a while. The end of the run whose ID
+// the update has, and the answer to one of the same ID to another run of the identity,
+// are told in the same place.
+func answer(ctx context.Context, watch *broker.Watch, ref schemas.Ref) (d actors.Done, err error) {
 	ctx, cancel := context.WithTimeout(ctx, updateResent)
 	defer cancel()
-	body, err := watch.Next(ctx)
-	if err == nil {
-		err = json.Unmarshal(body, &d)
+	for {
+		body, err := watch.Next(ctx)
+		if err != nil {
+			return d, err
+		}
+		d = actors.Done{}
+		if err := json.Unmarshal(body, &d); err == nil && d.InputHash == nil && d.Run == ref.String() {
+			return d, nil
+		}
 	}
-	return d, err
 }

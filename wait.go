@@ -103,6 +103,9 @@ func (w *wait[Out]) explain(ctx context.Context, err error) error {
 	if err != nil {
 		return fmt.Errorf("wait for %s: %w; what the run does could not be read: %v", w.ref, ctx.Err(), err)
 	}
+	if len(entries) == 0 {
+		return w.unbegun(late, ctx.Err())
+	}
 	switch still := runtime.StandingOf(entries); {
 	case still.Parked != nil:
 		return fmt.Errorf("wait for %s: %w; the run stands still as %s: %s", w.ref, ctx.Err(), actors.StatusName(still.Parked.GetStatus()), still.Parked.GetReason())
@@ -112,13 +115,31 @@ func (w *wait[Out]) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("wait for %s: %w; the run goes on", w.ref, ctx.Err())
 }
 
-// look reads the last entry of the run's journal: its record, if it has one.
+// unbegun is the error of a wait, for a reason, for a run that has no journal.
+func (w *wait[Out]) unbegun(ctx context.Context, why error) error {
+	switch found, err := actors.Find(ctx, w.c.b, w.ref); {
+	case errors.Is(err, durable.ErrNotFound):
+		return fmt.Errorf("wait for %s: %w; there is %w", w.ref, why, err)
+	case err != nil:
+		return fmt.Errorf("wait for %s: %w; what becomes of the run could not be read: %v", w.ref, why, err)
+	case found.Status == schemas.Status_QUEUED:
+		return fmt.Errorf("wait for %s: %w; the run has not begun: its task is queued", w.ref, why)
+	}
+	return fmt.Errorf("wait for %s: %w; the run goes on", w.ref, why)
+}
+
+// look reads the last entry of the run's journal: its record, if it has one; that of
+// a run which left the journals is in the archive, maybe.
 func (w *wait[Out]) look(ctx context.Context) (out Out, ended bool, err error) {
 	last, found, err := w.c.b.Journal().Last(ctx, w.ref)
-	if err != nil || !found || last.Entry.GetRecord() == nil {
+	if err != nil || found && last.Entry.GetRecord() == nil {
 		return out, false, err
 	}
-	d, ok, err := actors.Ended(ctx, w.c.b, w.ref) // with what it has by reference
+	end := actors.Ended // with what it has by reference
+	if !found {
+		end = actors.EndedLongAgo
+	}
+	d, ok, err := end(ctx, w.c.b, w.ref)
 	if err != nil || !ok {
 		return out, false, err
 	}

@@ -76,7 +76,7 @@ func DoneJSON(ref schemas.Ref, rec *schemas.Record, limit int64) []byte {
 		data, err = json.Marshal(d)
 	}
 	if err != nil { // the result is not the JSON that its codec says
-		data, _ = json.Marshal(Done{Run: ref.String(), Status: StatusName(rec.GetStatus()), Error: &DoneError{Code: "invalid", Message: "the result is stored and is not JSON"}})
+		data, _ = json.Marshal(Done{Run: d.Run, Status: d.Status, InputHash: d.InputHash, Error: &DoneError{Code: "invalid", Message: "the result is stored and is not JSON"}})
 	}
 	return data
 }

@@ -170,6 +170,19 @@ func Ended(ctx context.Context, b *broker.Broker, ref schemas.Ref) (d Done, ok b
 	return DoneOf(ref, last.Entry.GetRecord()), true, nil
 }
 
+// EndedLongAgo returns how a run ended whose record left the journals and is kept in
+// the archive; ok is false for one that has none there, or whose ID was used again.
+func EndedLongAgo(ctx context.Context, b *broker.Broker, ref schemas.Ref) (d Done, ok bool, err error) {
+	s, ok, err := archived(ctx, b, ref)
+	if err != nil || !ok {
+		return d, false, err
+	}
+	if _, again, err := Known(ctx, b, ref); err != nil || again {
+		return d, false, err
+	}
+	return DoneOf(ref, s.Entry.GetRecord()), true, nil
+}
+
 // An Event is an event of a journal, for people and programs.
 type Event struct {
 	Seq   uint64          `json:"seq"` // ask again from the last one plus 1
