@@ -154,40 +154,10 @@ func Fill(ctx context.Context, b *broker.Broker, m proto.Message) error {
 // stateBlob begins the last part of the name of a stored state.
 const stateBlob = "state"
 
-// journal is the broker's journal with large payloads by reference.
+// journal is the broker's journal with large payloads by reference, to read.
 type journal struct {
 	b *broker.Broker
 	*broker.Journal
-}
-
-var _ runtime.Journal = journal{}
-
-func (j journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
-	e, err := j.rest(ctx, ref, e)
-	if err != nil {
-		return schemas.Outcome{}, err
-	}
-	small, err := Spill(ctx, j.b, ref, func() string { return entryPart(e) }, e)
-	if err != nil {
-		return schemas.Outcome{}, err
-	}
-	// The state of a ledger takes the place of the one before, and so does what a run
-	// continues with. Which objects are left is asked before it does: who is not the
-	// owner any more removes none of the next one's.
-	var left []string
-	if small != e && ref.Kind.IsLedger() || e.GetRecord() == nil && e.Replaces() {
-		if left, err = j.b.Blobs().Of(ctx, ref.Identity); err != nil {
-			return schemas.Outcome{}, err
-		}
-	}
-	out, err := j.Journal.Append(ctx, ref, after, small)
-	if err == nil && !out.Fenced {
-		err = removeLeft(ctx, j.b, ref, left, entryPart(e))
-	}
-	if err != nil {
-		return out, spillError(err)
-	}
-	return out, nil
 }
 
 // entryPart begins the last part of the names of an entry's objects.
