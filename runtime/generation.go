@@ -223,8 +223,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	}
 	data, err := l.packed(c)
 	if err != nil {
-		r.joined = c.Joined
-		return l.fail(ctx, err)
+		return l.failNext(ctx, c, err)
 	}
 	began := r.info.Started
 	if r.fork != nil { // what its code took for its start is that of the run that it copied
@@ -248,13 +247,27 @@ func (l *live) next(ctx context.Context) *Ending {
 	if r.shown.value != nil {
 		e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_StatusSet{StatusSet: &schemas.StatusSet{Value: inline(r.shown.value)}}})
 	}
-	if end := l.append(ctx, r.ref, e); end != nil {
+	if end := l.append(ctx, r.ref, e); unstorable(end) {
+		return l.failNext(ctx, c, end.Err)
+	} else if end != nil {
 		return end
 	}
 	l.open = r.ref
 	l.tell(l.r)
 	r.finishSpan(nil)
 	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
+}
+
+// failNext ends a run that cannot continue as new: who would have waited for its next
+// generation is told, and so is whoever sent an update to it.
+func (l *live) failNext(ctx context.Context, c *schemas.Carried, err error) *Ending {
+	l.r.joined, l.later = c.Joined, c.Mail
+	for _, env := range c.Mail {
+		if env.GetType() == schemas.Envelope_UPDATE {
+			delete(l.r.signals.seen, updateKey(env.GetId()))
+		}
+	}
+	return l.fail(ctx, err)
 }
 
 // packed encodes what a generation leaves to the next. Where that is more than can

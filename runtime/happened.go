@@ -39,7 +39,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 		switch env.GetType() {
 		case schemas.Envelope_UPDATE:
 			if _, known := l.r.signals.seen[updateKey(env.GetId())]; !known && !l.takesUpdates() {
-				l.later = append(l.later, env)
+				l.postpone(env)
 				continue
 			}
 			if after || len(events) > 0 || len(l.r.aside) > 0 { // it is looked at when that has happened
@@ -90,6 +90,17 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 		}
 	}
 	return l.fired(events, now)
+}
+
+// postpone keeps an update until it can be looked at, once: whoever waits for its
+// answer sends it again and again.
+func (l *live) postpone(env *schemas.Envelope) {
+	same := func(o *schemas.Envelope) bool {
+		return o.GetType() == env.GetType() && o.GetId() == env.GetId() && bytes.Equal(HashInput(o), HashInput(env))
+	}
+	if !slices.ContainsFunc(l.later, same) {
+		l.later = append(l.later, env)
+	}
 }
 
 // fired adds the timers that are due.

@@ -117,6 +117,27 @@ func TestUnstorable_TerminateEndsARunThatCarriesMuch(t *testing.T) {
 	})
 }
 
+// TestUnstorable_ANextGenerationEndsTheRun: it fails, and whoever sent it an update is
+// told so.
+func TestUnstorable_ANextGenerationEndsTheRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			if _, err := step(c, "s", give("")); err != nil {
+				return "", err
+			}
+			return "", c.ContinueAsNew(text(strings.Repeat("x", 10_000)))
+		}))
+		w.Journal.Before = full(5000)
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		rec := expect(t, w, r, "error too_large")
+		if !strings.Contains(rec.GetError().GetMessage(), "an entry of w/a/1 has") {
+			t.Errorf("the reason is %q", rec.GetError().GetMessage())
+		}
+		settle(t, w)
+	})
+}
+
 // capBytes is what a run that continues as new may carry in these tests, in bytes.
 const capBytes = 4000
 
