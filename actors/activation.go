@@ -359,20 +359,30 @@ func (a *activation) lookUp(it *item) {
 }
 
 // begin runs fn on a goroutine of the pump's, and then acknowledges what the
-// ending allows. It returns false if nothing is begun any more.
+// ending allows, and waits for what it leaves. It returns false if nothing is begun
+// any more.
 func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) bool {
 	u, done := a.pump, make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
 	a.current, a.builds = run, u.host.member.Builds()
 	a.busy = u.begin(func() {
-		defer close(done)
-		m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
-		a.self.tell(m)
-		select {
-		case items := <-m.over:
-			u.settled(a.id.Run(run), m.end, items)
-		case <-u.ctx.Done():
+		if left := a.work(run, fn, done); left != nil {
+			left()
 		}
 	})
 	return a.busy
+}
+
+// work is what begin runs; done is closed with its last acknowledgement.
+func (a *activation) work(run schemas.RunID, fn func(context.Context) *runtime.Ending, done chan<- struct{}) (left func()) {
+	defer close(done)
+	u := a.pump
+	m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
+	a.self.tell(m)
+	select {
+	case items := <-m.over:
+		u.settled(a.id.Run(run), m.end, items)
+	case <-u.ctx.Done():
+	}
+	return m.end.Left
 }

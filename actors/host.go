@@ -117,6 +117,13 @@ func (c *Config) defaults() {
 	}
 }
 
+// A run that messages come for all the time holds about so much of what its host holds,
+// or at least so many, before it leaves memory for a moment.
+const (
+	heldByOne      = 16
+	leastHeldByOne = 100
+)
+
 // A Host runs the activations of the partitions that this process owns.
 type Host struct {
 	cfg     Config
@@ -156,8 +163,8 @@ func NewHost(cfg Config) (*Host, error) {
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: journal{b, b.Journal()}, States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b},
-		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal,
+		Journal: newHostJournal(b, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b},
+		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}
 	return h, nil

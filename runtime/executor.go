@@ -31,6 +31,9 @@ type Config struct {
 	// SuspendAfter is how long a run waits in memory before it leaves it; also
 	// the nearest due time that is worth a stored wake-up.
 	SuspendAfter time.Duration
+	// MaxTaken is how many messages a run takes before it leaves memory at its next
+	// wait, however short: they are acknowledged then. 0: as many as come.
+	MaxTaken int
 	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
 	PayloadCap int64
 	// LongJournal is from how many events on a run's journal is called long in the
@@ -98,6 +101,10 @@ type Ending struct {
 	Build  string          // Elsewhere, and Parked for want of it: which
 	Hash   []byte          // Finished, Suspended, Continued: of the run's input
 	Err    error           // why, for people; nil for Finished, Suspended and Continued
+	// Left, if not nil, returns once the steps have ended that nobody waits for any
+	// more: Finished alone leaves them, for the host to wait for. They are told to
+	// stop, and are given a while.
+	Left func()
 }
 
 func ending(kind EndingKind, err error) *Ending { return &Ending{Kind: kind, Err: err} }

@@ -41,8 +41,11 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 	defer func() {
 		cancel() // ends steps that nobody waits for any more
 		r.drop()
-		if end.Kind != Finished {
-			l.work.Wait() // whoever goes on must not meet them; bounded by stopGrace
+		switch { // it is bounded by stopGrace
+		case end.Kind != Finished:
+			l.work.Wait() // whoever goes on must not meet them
+		case l.steps > 0:
+			end.Left = l.work.Wait // the next run does
 		}
 	}()
 	r.log = r.loud
@@ -214,7 +217,8 @@ func (l *live) inDueOrder() (fs []*Future) {
 }
 
 // wait returns when something has happened, or ends the execution: the run
-// suspends when it has waited long, and longer is to come.
+// suspends when it has waited long, and longer is to come, or has taken many
+// messages, which nobody acknowledges before.
 func (l *live) wait(ctx context.Context) *Ending {
 	if l.suspect && l.steps == 0 { // it only waits: if this process ends now, it is not because of it
 		l.suspect = false
@@ -233,7 +237,19 @@ func (l *live) wait(ctx context.Context) *Ending {
 		due = fs[0].due
 		d = max(time.Until(due), 0)
 	}
-	suspends := l.steps == 0 && len(l.later) == 0 && !l.pausing() && len(l.armed) > 0 && (d < 0 || d > l.cfg.SuspendAfter)
+	may := l.steps == 0 && len(l.later) == 0 && !l.pausing() && len(l.armed) > 0
+	if may && len(l.r.issued) == 0 && l.mail.many(l.cfg.MaxTaken) {
+		select {
+		case <-l.mail.notify: // to look once more, at what it may begin now
+			return nil
+		default:
+		}
+		if !l.mail.sealIfEmpty() { // before, or it would always find the next one
+			return nil
+		}
+		return l.suspend(ctx, due)
+	}
+	suspends := may && (d < 0 || d > l.cfg.SuspendAfter)
 	quiet := l.cfg.Retention / 4
 	asks := !suspends && (d < 0 || d > quiet)
 	switch {

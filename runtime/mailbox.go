@@ -16,6 +16,7 @@ type Mailbox struct {
 	// refusals are tasks of other runs of the identity, which do not wait.
 	refusals []refusal
 	sealed   bool
+	received int           // messages of the host's
 	notify   chan struct{} // holds a token while there is something
 }
 
@@ -32,6 +33,7 @@ func (m *Mailbox) Put(env *schemas.Envelope) bool {
 		return false
 	}
 	m.mail = append(m.mail, env)
+	m.received++
 	m.signal()
 	return true
 }
@@ -76,6 +78,13 @@ func (m *Mailbox) again() {
 	if len(m.mail)+len(m.steps) > 0 {
 		m.signal()
 	}
+}
+
+// many reports whether the host has put at least n messages.
+func (m *Mailbox) many(n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return n > 0 && m.received >= n
 }
 
 // empty reports whether nothing waits.

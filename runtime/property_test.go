@@ -402,6 +402,7 @@ func (e *effects) world(program []verb) *runtimetest.World {
 	})
 	w := runtimetest.NewWorld(main, counter, clerk, e.loop(), e.updated())
 	w.AutoRestart = true
+	w.Configure = func(c *runtime.Config) { c.MaxTaken = len(program) % 2 * 2 } // some leave memory as soon as they can
 	w.OnMessage = func(to schemas.Identity, env *schemas.Envelope) {
 		if to.Kind == "updated" && env.GetType() == schemas.Envelope_TASK {
 			id := env.GetId()
