@@ -33,7 +33,8 @@ func (c *Client) Pause(ctx context.Context, ref string, why Why) error {
 
 // Resume lets a paused run go on from where it was; timers that became due fire
 // then. It lets a poisoned run be executed again, and one that stands still for
-// another reason be tried again. Resuming a run that goes on changes nothing. The errors are those of
+// another reason be tried again; so is an identity that has stopped because something
+// else wrote its state, by whichever of its runs. Resuming a run that goes on changes nothing. The errors are those of
 // [Client.Pause].
 func (c *Client) Resume(ctx context.Context, ref string, why Why) error {
 	return c.control(ctx, "runs.resume", ref, why)
@@ -69,11 +70,12 @@ func (a *api) control(verb string, action schemas.Control_Action) func(context.C
 		if err != nil {
 			return nil, err
 		}
-		_, status, _, err := actors.Look(ctx, a.node.b, ref)
+		_, status, reason, err := actors.Look(ctx, a.node.b, ref)
 		if err != nil {
 			return nil, err
 		}
-		if actors.IsEnd(status) {
+		unsettled := action == schemas.Control_RESUME && reason != "" // what it left cannot be stored
+		if actors.IsEnd(status) && !unsettled {
 			return nil, durable.Fail(durable.ErrConflict.Code, "%s %s: it is %s already", verb, ref, actors.StatusName(status))
 		}
 		env := &schemas.Envelope{

@@ -122,6 +122,8 @@ func (w *wait[Out]) unbegun(ctx context.Context, why error) error {
 		return fmt.Errorf("wait for %s: %w; there is %w", w.ref, why, err)
 	case err != nil:
 		return fmt.Errorf("wait for %s: %w; what becomes of the run could not be read: %v", w.ref, why, err)
+	case found.Status == schemas.Status_QUEUED && found.Reason != "":
+		return fmt.Errorf("wait for %s: %w; the run has not begun: %s", w.ref, why, found.Reason)
 	case found.Status == schemas.Status_QUEUED:
 		return fmt.Errorf("wait for %s: %w; the run has not begun: its task is queued", w.ref, why)
 	}

@@ -33,6 +33,7 @@ type activation struct {
 	open     *schemas.Ref      // the run that goes first, if one is open and not executing
 	asleep   bool              // open is suspended: it waits for a message
 	halted   bool              // parked or stopped: nothing of it runs under this lease
+	stopped  bool              // it is halted, and not for a run
 	parked   schemas.RunID     // the run that it is halted for, if it is parked
 	pressed  bool              // there are items with a press
 	first    schemas.RunID     // the run that the identity's last record says is next
@@ -151,7 +152,12 @@ func (a *activation) accept(it *item) {
 		a.lent.add(it)
 		return
 	}
-	if a.halted && a.parked == it.run && it.unparks() {
+	switch {
+	case !a.halted || !it.unparks():
+	case a.stopped: // whichever of its runs is meant: none goes on before the last is settled
+		a.halted, a.open, a.asleep = false, nil, false
+		a.exec = runtime.NewExecutor(a.pump.host.engine, a.id, a.kind, a.pump.lease)
+	case a.parked == it.run:
 		ref := a.id.Run(it.run)
 		a.halted, a.open, a.asleep = false, &ref, false
 	}

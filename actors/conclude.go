@@ -70,7 +70,7 @@ func (a *activation) conclude(m ended) []*item {
 		}
 		a.lend(m.end.Build)
 	case runtime.Parked, runtime.Stopped:
-		a.parked, a.stalled = "", m.end.Build != ""
+		a.parked, a.stalled, a.stopped = "", m.end.Build != "", m.end.Kind == runtime.Stopped
 		if m.end.Kind == runtime.Parked {
 			a.parked = m.run
 		}

@@ -35,7 +35,7 @@ func IsEndName(status string) bool {
 type Found struct {
 	Record   *schemas.Record
 	Status   schemas.Status
-	Reason   string // why it cannot go on, if it cannot
+	Reason   string // why it cannot go on, if it cannot, or nothing of its identity can
 	Archived bool   // its message ID is not remembered any more: see Config.Keep
 	// Of a run that is open: what it waits for, and its input where that is small.
 	Waits []string
@@ -68,6 +68,9 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 		if !IsEnd(f.Status) && f.Reason == "" {
 			f.Reason, err = waits(ctx, b, ref, entries)
 		}
+		if IsEnd(f.Status) {
+			f.Reason, err = unsettled(ctx, b, entries[len(entries)-1])
+		}
 		return f, err
 	}
 	waiting, err := b.Inbox().Pending(ctx, ref.Identity, 0)
@@ -76,7 +79,12 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 	}
 	for _, d := range waiting {
 		if isTaskOf(d, ref) {
-			return Found{Record: &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, Status: schemas.Status_QUEUED}, nil
+			f = Found{Record: &schemas.Record{Method: d.Envelope.GetMethod(), Published: d.Published.UnixNano()}, Status: schemas.Status_QUEUED}
+			head, _, err := b.Journal().Head(ctx, ref.Identity)
+			if err == nil {
+				f.Reason, err = unsettled(ctx, b, head)
+			}
+			return f, err
 		}
 	}
 	if s, ok, err := archived(ctx, b, ref); err != nil || ok {
@@ -92,6 +100,28 @@ func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err 
 		}
 	}
 	return f, runtime.Errorf(runtime.ErrNotFound.Code, "no run %s: it was never started, or its record is older than the retention time", ref)
+}
+
+// unsettled says for people that nothing of an identity goes on, since the state which
+// its last run left, of which this is the last entry, cannot be stored; empty where it
+// is, or will be, and for an earlier run.
+func unsettled(ctx context.Context, b *broker.Broker, last schemas.Stored) (string, error) {
+	rec := last.Entry.GetRecord()
+	if !rec.GetStateChanged() {
+		return "", nil
+	}
+	v, rev, err := b.State().Get(ctx, last.Ref.Identity)
+	switch {
+	case errors.Is(err, broker.ErrIncompatible): // it is none of ours
+	case err != nil:
+		return "", err
+	case rev == rec.GetStateRevision(), v.GetSequence() >= last.Seq, v.GetRun() == string(last.Ref.ID), v.GetRun() == "" && v.GetValue() == nil:
+		return "", nil
+	}
+	if head, _, err := b.Journal().Head(ctx, last.Ref.Identity); err != nil || head.Seq != last.Seq {
+		return "", err
+	}
+	return fmt.Sprintf("nothing of %s goes on: its state is not the one that %s replaces: something else wrote it; delete that value, and resume a run of the identity: the state that %s left is written then", last.Ref.Identity, last.Ref, last.Ref), nil
 }
 
 // maxInput is the largest input that is shown of an open run, in bytes.

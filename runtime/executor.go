@@ -86,7 +86,7 @@ const (
 	// Lost: the partition is, or may be, somebody else's; it is dropped.
 	Lost
 	// Stopped: the identity's state was changed by somebody else; nothing of it
-	// runs until an operator has looked.
+	// runs until an operator has looked, and resumes one of its runs.
 	Stopped
 )
 

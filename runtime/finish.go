@@ -121,12 +121,12 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 	if rec.GetStateChanged() && x.state.GetSequence() < seq {
 		v := &schemas.State{Value: rec.GetState(), Run: string(ref.ID), Sequence: seq}
 		g.Go(func() error {
-			out, err := x.cfg.States.Put(gctx, x.id, rec.GetStateRevision(), v)
+			out, err := x.replaceState(gctx, ref, rec.GetStateRevision(), v)
 			if err != nil {
 				return fmt.Errorf("write the state of %s: %w", x.id, err)
 			}
 			if out.Fenced {
-				stopped = Errorf(ErrConflict.Code, "the state of %s is not the one that %s replaces (revision %d): something else wrote it; restore that value, or delete it", x.id, ref, rec.GetStateRevision())
+				stopped = Errorf(ErrConflict.Code, "the state of %s is not the one that %s replaces (revision %d): something else wrote it; delete that value, and resume a run of the identity: the state that %s left is written then", x.id, ref, rec.GetStateRevision(), ref)
 				return stopped
 			}
 			x.state, x.rev = v, out.Seq
@@ -151,6 +151,21 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 		return ending(Restart, fmt.Errorf("settle %s: %w", ref, err))
 	}
 	return nil
+}
+
+// replaceState stores the state that a run leaves in place of the one that it replaces,
+// or of none: an operator who deletes what something else wrote wants the run's.
+func (x *Executor) replaceState(ctx context.Context, ref schemas.Ref, after uint64, v *schemas.State) (schemas.Outcome, error) {
+	out, err := x.cfg.States.Put(ctx, x.id, after, v)
+	if err != nil || !out.Fenced {
+		return out, err
+	}
+	have, rev, err := x.cfg.States.Get(ctx, x.id)
+	if err != nil || have.GetRun() != "" || have.GetValue() != nil {
+		return out, err
+	}
+	x.cfg.Log.Warn("the state of an identity was deleted by something else; that which its last run left is written again", "run", ref.String())
+	return x.cfg.States.Put(ctx, x.id, rev, v)
 }
 
 // sendOut sends a message of a record's outbox. One that can never be accepted,
