@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/perdure/perdure/actors"
 )
 
 // WriteTimeline prints the run for people: who had it, what ran, what was
@@ -69,7 +71,7 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	}
 	switch {
 	case info.Reason == "":
-	case info.Status == "paused", info.Status == "running", info.Status == "suspended":
+	case info.Status == "paused", info.Status == "running", info.Status == "suspended", info.Status == "queued", actors.IsEndName(info.Status):
 		fmt.Fprintln(out, info.Reason)
 	default:
 		fmt.Fprintf(out, "cannot go on: %s\n", info.Reason)
