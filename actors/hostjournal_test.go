@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"testing"
 
 	"github.com/perdure/perdure/broker"
@@ -21,7 +20,6 @@ type continued struct {
 	head  uint64
 	n     uint64
 	after func() // called between an append and its acknowledgement
-	log   strings.Builder
 }
 
 func newContinued(t *testing.T) *continued {
@@ -33,7 +31,7 @@ func newContinued(t *testing.T) *continued {
 			}
 		}
 	})
-	c.j = newHostJournal(c.b, slog.New(slog.NewTextHandler(&c.log, nil)))
+	c.j = newHostJournal(c.b, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -88,10 +86,6 @@ func TestP18_AnEntryThatIsStoredIsStored(t *testing.T) {
 		t.Fatalf("the entry is stored, and appending it: %v", err)
 	}
 	c.after = func() {}
-	c.expect(1, "what was replaced could not be removed")
-	if !strings.Contains(c.log.String(), c.ref.String()) {
-		t.Errorf("the log is %q, want it to name the run", c.log.String())
-	}
 	c.must(c.next(t.Context(), 1))
 	c.expect(0, "the next one")
 }
