@@ -149,20 +149,15 @@ func (u *pump) pump() error {
 	}
 	u.feed = feed
 	pull, cancel := context.WithCancel(u.ctx)
-	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() { // the feed is not pulled any more once the lease is given up
-		select {
-		case <-u.lease.Draining():
-			cancel()
-		case <-stop:
-		}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		u.tend(pull, cancel)
 	}()
-	if o, ok := u.lease.(*owned); ok {
-		u.begin(func() { u.sweep(pull, o.feed) })
-	}
-	u.begin(func() { u.passivateIdle(pull) })
+	defer func() {
+		cancel()
+		<-ended
+	}()
 	for {
 		u.held.room(pull)
 		d, err := feed.Next(pull)
@@ -238,23 +233,44 @@ func (u *pump) route(id schemas.Identity, msg any) {
 	pl.addr.tell(msg)
 }
 
-// passivateIdle tells activations that nothing came for a while.
-func (u *pump) passivateIdle(ctx context.Context) {
+// tend does what is done from time to time, until ctx ends, and ends it once the lease
+// is given up: then the feed is not pulled any more. A partition has no goroutine more
+// that only waits: that costs the stacks of those that work (docs/hot-path.md).
+func (u *pump) tend(ctx context.Context, end context.CancelFunc) {
 	after := u.host.cfg.PassivateAfter
-	t := time.NewTicker(max(after/2, time.Millisecond))
-	defer t.Stop()
+	idle := time.NewTicker(max(after/2, time.Millisecond))
+	defer idle.Stop()
+	sweeps := time.NewTicker(u.host.cfg.SweepEvery)
+	defer sweeps.Stop()
+	lease, sweeper := u.lease.(*owned)
+	var sweeping atomic.Bool
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-t.C:
-			u.mu.Lock()
-			for _, pl := range u.activations {
-				if now.Sub(pl.last) >= after {
-					pl.addr.tell(idle{})
-				}
+		case <-u.lease.Draining():
+			end()
+			return
+		case now := <-idle.C:
+			u.passivateIdle(now, after)
+		case <-sweeps.C:
+			if sweeper && !sweeping.Swap(true) {
+				u.begin(func() {
+					defer sweeping.Store(false)
+					u.sweep(ctx, lease.feed)
+				})
 			}
-			u.mu.Unlock()
+		}
+	}
+}
+
+// passivateIdle tells activations that nothing came for a while.
+func (u *pump) passivateIdle(now time.Time, after time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, pl := range u.activations {
+		if now.Sub(pl.last) >= after {
+			pl.addr.tell(idle{})
 		}
 	}
 }

@@ -17,24 +17,15 @@ import (
 // that was there when the sweep began has been delivered to it, so that no
 // message of the run can still be on its way.
 
-// sweep removes old records from time to time, until ctx ends.
+// sweep removes old records, once.
 func (u *pump) sweep(ctx context.Context, feed *broker.Feed) {
-	t := time.NewTicker(u.host.cfg.SweepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
+	if u.p == 0 {
+		if err := u.expireDead(ctx); err != nil && ctx.Err() == nil {
+			u.host.cfg.Log.Warn("old dead letters could not be removed", "error", err)
 		}
-		if u.p == 0 {
-			if err := u.expireDead(ctx); err != nil && ctx.Err() == nil {
-				u.host.cfg.Log.Warn("old dead letters could not be removed", "error", err)
-			}
-		}
-		if err := u.sweepOnce(ctx, feed); err != nil && ctx.Err() == nil {
-			u.host.cfg.Log.Warn("old records could not be removed", "partition", u.p.String(), "error", err)
-		}
+	}
+	if err := u.sweepOnce(ctx, feed); err != nil && ctx.Err() == nil {
+		u.host.cfg.Log.Warn("old records could not be removed", "partition", u.p.String(), "error", err)
 	}
 }
 

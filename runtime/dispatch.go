@@ -106,9 +106,11 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	f.step.cancel = func() { cancel(f.scope.cause()) }
 	l.steps++
 	may := func() bool { return l.stale() == nil }
-	l.work.Go(func() {
+	l.work.Add(1)
+	l.crew.do(func() {
+		defer l.work.Done()
 		defer cancel(nil)
-		ev := f.execute(ctx, info, l.cfg.Tracer, body, may)
+		ev := f.execute(ctx, l.crew, info, l.cfg.Tracer, body, may)
 		if limit := l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
 			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
 			ev.Result = nil

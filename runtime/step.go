@@ -148,7 +148,7 @@ type stepDone struct {
 // execute runs the body with its policy and returns the event to record. It
 // returns early if a body ignores that its context ended, and returns nil where
 // there would be another attempt and may says no (P06).
-func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, body StepFunc, may func() bool) *schemas.StepCompleted {
+func (f *Future) execute(ctx context.Context, crew *crew, info *StepContext, tracer Tracer, body StepFunc, may func() bool) *schemas.StepCompleted {
 	began := time.Now()
 	end := func(map[string]string, error) {}
 	if tracer != nil {
@@ -164,7 +164,7 @@ func (f *Future) execute(ctx context.Context, info *StepContext, tracer Tracer, 
 	var err error
 	for attempt := 1; ; attempt++ {
 		ev.Attempts = uint32(attempt)
-		ev.Result, err = attemptStep(ctx, body, opts, info)
+		ev.Result, err = attemptStep(ctx, crew, body, opts, info)
 		if err == nil {
 			break
 		}
@@ -210,7 +210,7 @@ const stopGrace = 5 * time.Second
 // attemptStep calls the body once. A body that does not return within the
 // grace time after its context ended is left behind: its goroutine ends when
 // it does, and what it says and returns is dropped. Its context ends with it.
-func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, step *StepContext) (*schemas.Payload, error) {
+func attemptStep(ctx context.Context, crew *crew, body StepFunc, opts StepOptions, step *StepContext) (*schemas.Payload, error) {
 	info := step.attempt(opts.Heartbeat > 0)
 	defer info.mute()
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, stepKey{}, info))
@@ -233,7 +233,7 @@ func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, step *Ste
 		err error
 	}
 	done := make(chan outcome, 1)
-	go func() {
+	crew.do(func() {
 		var o outcome
 		o.err = &Error{Code: ErrPanic.Code, Message: "the step left its goroutine by runtime.Goexit; return an error instead"}
 		defer func() {
@@ -244,7 +244,7 @@ func attemptStep(ctx context.Context, body StepFunc, opts StepOptions, step *Ste
 		}()
 		p, err := body(ctx)
 		o = outcome{p, err}
-	}()
+	})
 	var o outcome
 	select {
 	case o = <-done:
