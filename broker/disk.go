@@ -121,6 +121,50 @@ func openDisk(dir string, log *slog.Logger) *disk {
 	}
 }
 
+// holdAll holds the files that are there before the server starts, which may write them
+// anew, or remove them, before anything is stored in their streams. All of them are on
+// disk.
+func (d *disk) holdAll() error {
+	streams, err := os.ReadDir(d.root)
+	if err != nil {
+		return fmt.Errorf("hold what the server has stored: %w", err)
+	}
+	held := []string{d.held}
+	for _, e := range streams {
+		s, err := d.stream(e.Name())
+		if err == nil {
+			held = append(held, s.held)
+			err = s.holdAll()
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // otherwise it is not whole
+			return fmt.Errorf("hold what stream %s has stored: %w", e.Name(), err)
+		}
+	}
+	for _, path := range held {
+		if err := syncFolder(path); err != nil {
+			return fmt.Errorf("make durable what is held: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *diskStream) holdAll() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.msgs.changed(); err != nil {
+		return err
+	}
+	if _, err := s.list(); err != nil {
+		return err
+	}
+	for n, b := range s.blocks {
+		if b.size = b.info.Size(); n < s.last {
+			b.finish()
+		}
+	}
+	return nil
+}
+
 // flush returns when everything that a stream had stored when it was called is on
 // disk. Where the disk has no room for names it waits for some, until ctx ends; an
 // fsync that fails is an error that stays: nobody knows what it has lost.

@@ -35,12 +35,18 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 	}
 	e := &embedded{lock: lock}
 	err = restoreHeld(cfg.Dir, cfg.Logger)
+	if err == nil && cfg.Durability == Disk {
+		err = makeFolders(cfg.Dir)
+	}
 	if err == nil && grouped {
 		err = beginHeld(cfg.Dir)
 		e.disk = openDisk(cfg.Dir, cfg.Logger)
 		if cfg.spoil != nil {
 			cfg.spoil(e.disk)
 		}
+	}
+	if err == nil && grouped {
+		err = e.disk.holdAll()
 	}
 	if err == nil {
 		err = e.start(ctx, cfg, grouped)
