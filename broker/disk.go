@@ -97,6 +97,7 @@ type diskStream struct {
 	msgs   folder
 	blocks map[int]*block
 	last   int      // number of the block that is appended to
+	fresh  bool     // folders have names that may not be on disk
 	gone   []string // second names of files that went since the last flush
 }
 
@@ -154,11 +155,12 @@ func (s *diskStream) holdAll() error {
 	if _, err := s.msgs.changed(); err != nil {
 		return err
 	}
-	if _, err := s.list(); err != nil {
+	if err := s.list(); err != nil {
 		return err
 	}
 	for n, b := range s.blocks {
-		if b.size = b.info.Size(); n < s.last {
+		if n < s.last {
+			b.size = b.info.Size()
 			b.finish()
 		}
 	}
@@ -178,9 +180,7 @@ func (d *disk) flush(ctx context.Context, stream string) error {
 			return err
 		}
 		if errors.Is(err, fs.ErrNotExist) { // the stream was deleted, with what was stored in it
-			d.mu.Lock()
-			delete(d.streams, stream)
-			d.mu.Unlock()
+			d.forget(stream)
 			return errLost
 		}
 		if failed%100 == 0 {
@@ -192,6 +192,24 @@ func (d *disk) flush(ctx context.Context, stream string) error {
 		case <-ctx.Done():
 			t.Stop()
 			return ctx.Err()
+		}
+	}
+}
+
+// forget lets go of a stream that is not there. What is held of it would otherwise come
+// back in the place of another of its name.
+func (d *disk) forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.streams[name]; s != nil {
+		s.mu.Lock()
+		s.close()
+		s.mu.Unlock()
+		delete(d.streams, name)
+	}
+	if _, err := os.Stat(filepath.Join(d.root, name)); errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(filepath.Join(d.held, name)); err != nil {
+			d.log.Warn("what was held of a deleted stream could not be removed", "stream", name, "error", err)
 		}
 	}
 }
@@ -222,8 +240,8 @@ func (d *disk) stream(name string) (*diskStream, error) {
 	return s, nil
 }
 
-// metaFile is a stream's configuration; its checksum is beside it.
-const metaFile = "meta.inf"
+// metaFile is a stream's configuration, and metaSumFile its checksum.
+const metaFile, metaSumFile = "meta.inf", "meta.sum"
 
 // open begins to look at the files of a stream.
 func (s *diskStream) open(path string) (err error) {
@@ -258,7 +276,8 @@ func (s *diskStream) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dirty, err := s.look()
-	if err != nil {
+	if err != nil { // what it had found is to be found again
+		s.dir.listed, s.msgs.listed, s.fresh = time.Time{}, time.Time{}, true
 		return err
 	}
 	if err := syncAll(dirty, s.disk.fsync); err != nil {
@@ -269,6 +288,7 @@ func (s *diskStream) flush() error {
 			f.block.size = f.size
 		}
 	}
+	s.fresh = false
 	for n, b := range s.blocks {
 		if n < s.last {
 			b.finish()
@@ -314,11 +334,13 @@ func (s *diskStream) look() (dirty []dirtyFile, err error) {
 			}
 			s.close()
 			err = s.open(s.dir.path)
+		} else if err == nil {
+			err = s.swapped()
 		}
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range []string{metaFile, "meta.sum"} {
+		for _, name := range []string{metaFile, metaSumFile} {
 			dirty = append(dirty, dirtyFile{path: filepath.Join(s.dir.path, name)})
 		}
 		dirty = append(dirty, dirtyFile{path: s.dir.path, file: s.dir.file}, dirtyFile{path: s.disk.root})
@@ -327,14 +349,12 @@ func (s *diskStream) look() (dirty []dirtyFile, err error) {
 		return nil, err
 	}
 	if changed {
-		fresh, err := s.list()
-		if err != nil {
-			s.msgs.listed = time.Time{} // once more
+		if err := s.list(); err != nil {
 			return nil, err
 		}
-		if fresh {
-			dirty = append(dirty, dirtyFile{path: s.msgs.path, file: s.msgs.file}, dirtyFile{path: s.held}, dirtyFile{path: s.disk.held})
-		}
+	}
+	if s.fresh {
+		dirty = append(dirty, dirtyFile{path: s.msgs.path, file: s.msgs.file}, dirtyFile{path: s.held}, dirtyFile{path: s.disk.held})
 	}
 	for _, b := range s.blocks {
 		if b.file == nil {
@@ -351,11 +371,27 @@ func (s *diskStream) look() (dirty []dirtyFile, err error) {
 	return dirty, nil
 }
 
-// list reads which blocks the stream has, and reports whether there are new ones.
-func (s *diskStream) list() (fresh bool, err error) {
+// swapped opens the folder of messages anew if it is another: the server puts a new one
+// in its place when all messages are purged.
+func (s *diskStream) swapped() error {
+	same, err := s.msgs.same()
+	if err != nil || same {
+		return err
+	}
+	msgs, err := openFolder(s.msgs.path)
+	if err != nil {
+		return err
+	}
+	_ = s.msgs.file.Close() // only read and synced
+	s.msgs, s.fresh = msgs, true
+	return nil
+}
+
+// list reads which blocks the stream has.
+func (s *diskStream) list() error {
 	entries, err := os.ReadDir(s.msgs.path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	there := map[int]bool{}
 	for _, e := range entries {
@@ -368,7 +404,7 @@ func (s *diskStream) list() (fresh bool, err error) {
 			continue // it went meanwhile
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 		there[n] = true
 		old := s.blocks[n]
@@ -381,14 +417,13 @@ func (s *diskStream) list() (fresh bool, err error) {
 			continue
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 		if old != nil { // written anew
 			s.drop(old)
 		}
 		s.blocks[n] = b
-		s.last = max(s.last, n)
-		fresh = true
+		s.fresh = true
 	}
 	for n, b := range s.blocks {
 		if !there[n] {
@@ -396,7 +431,15 @@ func (s *diskStream) list() (fresh bool, err error) {
 			delete(s.blocks, n)
 		}
 	}
-	return fresh, nil
+	// A server that starts may remove the last one, and go on with the one before.
+	s.last = 0
+	for n := range s.blocks {
+		s.last = max(s.last, n)
+	}
+	if b := s.blocks[s.last]; b != nil && b.file == nil {
+		b.file, err = os.OpenFile(b.link, os.O_RDWR, 0)
+	}
+	return err
 }
 
 // drop lets a block go once the next flush is done.

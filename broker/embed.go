@@ -36,7 +36,9 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 	e := &embedded{lock: lock}
 	err = restoreHeld(cfg.Dir, cfg.Logger)
 	if err == nil && cfg.Durability == Disk {
-		err = makeFolders(cfg.Dir)
+		if err = makeFolders(cfg.Dir); err == nil {
+			err = mendStreams(cfg.Dir)
+		}
 	}
 	if err == nil && grouped {
 		err = beginHeld(cfg.Dir)

@@ -33,6 +33,33 @@ func makeFolders(dir string) error {
 	}
 }
 
+// mendStreams takes away the configurations of streams that loss of power has left empty.
+// The server would neither use nor ever replace one, and find the stream anew at each
+// start, without its consumers and made at another time; of one that is not there it
+// makes another, with the messages that the stream has.
+func mendStreams(dir string) error {
+	root := streamsRoot(dir)
+	streams, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("look at the configurations of streams: %w", err)
+	}
+	for _, s := range streams {
+		config := filepath.Join(root, s.Name(), metaFile)
+		info, err := os.Stat(config)
+		if err != nil {
+			continue // it has none
+		}
+		sum, err := os.Stat(filepath.Join(root, s.Name(), metaSumFile))
+		if err == nil && info.Size() > 0 && sum.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(config); err != nil {
+			return fmt.Errorf("remove the configuration of stream %s, which is not whole: %w", s.Name(), err)
+		}
+	}
+	return nil
+}
+
 func syncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

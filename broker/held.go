@@ -99,7 +99,7 @@ func restoreFiles(dir, held string, log *slog.Logger) error {
 			continue
 		}
 		stream := filepath.Join(streamsRoot(dir), s.Name())
-		if _, err := os.Stat(filepath.Join(stream, metaFile)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(stream, "msgs")); errors.Is(err, fs.ErrNotExist) {
 			continue // it was deleted, or never was whole
 		} else if err != nil {
 			return err

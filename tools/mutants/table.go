@@ -19,6 +19,9 @@ func contracts(run string) tests { return tests{"./contracts", run} }
 func engine(run string) tests    { return tests{"./runtime", run} }
 func hosts(run string) tests     { return tests{"./actors", run} }
 
+// power is the proof that loss of power takes nothing that was acknowledged.
+var power = []tests{{"./tools/powercut", "TestPowerCut_NothingAcknowledgedIsLost"}}
+
 // memory is the environment of the contracts of Restate in which nothing suspends.
 func memory(contract string) tests { return contracts("TestRestate/waits_in_memory/" + contract) }
 
@@ -135,5 +138,30 @@ var table = []mutant{
 		name: "an older build is the newest", breaks: "new runs are of the build that came last", file: "cluster/builds.go",
 		old: "newest.GetSince() < b.GetSince()", new: "newest.GetSince() > b.GetSince()",
 		by: []tests{{"./cluster", "TestBuilds"}, hosts("TestLend_RunsStay")},
+	},
+	{
+		name: "block not fsynced", breaks: "at durability disk an acknowledged message is on disk", file: "broker/disk.go",
+		old: "			dirty = append(dirty, dirtyFile{path: b.link, file: b.file, block: b, size: info.Size()})", new: "			b.size = info.Size()",
+		by: power,
+	},
+	{
+		name: "folder not fsynced", breaks: "the file of an acknowledged message has its name on disk", file: "broker/disk.go",
+		old: "		if fresh {\n", new: "		if fresh && s.last < 0 {\n",
+		by: power,
+	},
+	{
+		name: "folders above not fsynced", breaks: "the folder of streams is on disk before anything in it is acknowledged", file: "broker/embed.go",
+		old: "err = makeFolders(cfg.Dir)", new: "err = nil",
+		by: power,
+	},
+	{
+		name: "what was held not restored", breaks: "a file goes once what took the place of its messages is on disk", file: "broker/held.go",
+		old: "err = restoreFiles(dir, held, log)", new: "err = nil",
+		by: power,
+	},
+	{
+		name: "held from the first message only", breaks: "what the server writes anew as it starts is held", file: "broker/embed.go",
+		old: "err = e.disk.holdAll()", new: "err = nil",
+		by: power,
 	},
 }

@@ -21,9 +21,9 @@ type Disk struct {
 	Late bool
 	// Delay is how long a sync takes. What is written meanwhile is not part of it.
 	Delay time.Duration
-	// Trip is asked before and after each operation whether power goes at this
-	// moment. It may be nil.
-	Trip func(op, name string, after bool) bool
+	// Trip is asked before and after each operation on a path whether power goes at
+	// this moment. It may be nil.
+	Trip func(op, path string, after bool) bool
 
 	dark chan struct{} // closed when there is no power
 	dead chan struct{} // closed when nobody is left who could see what comes
@@ -37,7 +37,7 @@ type Disk struct {
 // A node is a file or a folder; its names are in folders.
 type node struct {
 	id    uint64
-	name  string // the first it had
+	path  string // the first it had
 	mode  uint32
 	links uint32
 	known uint64 // how often the kernel was told of it
@@ -95,13 +95,13 @@ func (n *node) isDir() bool { return n.mode&syscall.S_IFMT == syscall.S_IFDIR }
 func (n *node) touch() { n.mtime = time.Now().Truncate(mtimeStep) }
 
 // do does one operation. One at which power goes never returns to a living caller.
-func (d *Disk) do(op, name string, f func() syscall.Errno) syscall.Errno {
+func (d *Disk) do(op, path string, f func() syscall.Errno) syscall.Errno {
 	d.mu.Lock()
-	d.trip(op, name, false)
+	d.trip(op, path, false)
 	errno := syscall.EIO
 	if !closed(d.dark) {
 		errno = f()
-		d.trip(op, name, true)
+		d.trip(op, path, true)
 	}
 	dark := closed(d.dark)
 	d.mu.Unlock()
@@ -112,8 +112,8 @@ func (d *Disk) do(op, name string, f func() syscall.Errno) syscall.Errno {
 	return errno
 }
 
-func (d *Disk) trip(op, name string, after bool) {
-	if d.Trip != nil && !closed(d.dark) && d.Trip(op, name, after) {
+func (d *Disk) trip(op, path string, after bool) {
+	if d.Trip != nil && !closed(d.dark) && d.Trip(op, path, after) {
 		close(d.dark)
 	}
 }
@@ -154,8 +154,8 @@ func (d *Disk) change(edits ...edit) {
 		if e.to != nil {
 			e.to.links++
 			e.dir.names[e.name] = e.to
-			if e.to.name == "" {
-				e.to.name = e.name
+			if e.to.path == "" {
+				e.to.path = e.dir.path + "/" + e.name
 			}
 		} else {
 			delete(e.dir.names, e.name)
@@ -228,7 +228,7 @@ func (d *Disk) sync(n *node) syscall.Errno {
 		low, size int
 		log       []*change
 	)
-	errno := d.do("sync", n.name, func() syscall.Errno {
+	errno := d.do("sync", n.path, func() syscall.Errno {
 		began, low, size, log = len(n.dirty), n.low, len(n.data), n.log
 		n.low = size
 		for _, e := range n.dirty {
@@ -244,7 +244,7 @@ func (d *Disk) sync(n *node) syscall.Errno {
 	case <-time.After(d.Delay):
 	case <-d.dark:
 	}
-	return d.do("synced", n.name, func() syscall.Errno {
+	return d.do("synced", n.path, func() syscall.Errno {
 		if n.isDir() {
 			if len(log) > 0 {
 				log[len(log)-1].apply()

@@ -33,9 +33,6 @@ func Load(from string) (*Disk, error) {
 			case n != nil:
 			case e.IsDir():
 				n = d.make(syscall.S_IFDIR | uint32(info.Mode().Perm()))
-				if err := fill(n, path); err != nil {
-					return err
-				}
 			case info.Mode().IsRegular():
 				n = d.make(syscall.S_IFREG | uint32(info.Mode().Perm()))
 				if n.data, err = os.ReadFile(path); err != nil {
@@ -47,6 +44,11 @@ func Load(from string) (*Disk, error) {
 				return fmt.Errorf("%s is neither a file nor a folder", path)
 			}
 			d.change(edit{dir, e.Name(), n})
+			if e.IsDir() {
+				if err := fill(n, path); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	}

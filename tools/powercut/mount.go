@@ -59,13 +59,17 @@ func (m *mount) at(fh uint64) *handle {
 
 // in does an operation on what the kernel knows by a number.
 func (m *mount) in(op, name string, id uint64, f func(n *node) syscall.Errno) fuse.Status {
-	return fuse.Status(m.disk.do(op, name, func() syscall.Errno {
-		n := m.disk.nodes[id]
-		if n == nil {
-			return syscall.ESTALE
-		}
-		return f(n)
-	}))
+	m.disk.mu.Lock()
+	n := m.disk.nodes[id]
+	m.disk.mu.Unlock()
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	path := n.path
+	if name != "" {
+		path += "/" + name
+	}
+	return fuse.Status(m.disk.do(op, path, func() syscall.Errno { return f(n) }))
 }
 
 func attr(n *node, out *fuse.Attr) {
@@ -238,7 +242,7 @@ func (m *mount) opened(n *node, flags uint32, out *fuse.OpenOut) {
 func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	n := m.at(in.Fh).node
 	var got []byte
-	errno := m.disk.do("read", n.name, func() syscall.Errno {
+	errno := m.disk.do("read", n.path, func() syscall.Errno {
 		got = buf[:copy(buf, n.data[min(int(in.Offset), len(n.data)):])]
 		return 0
 	})
@@ -247,7 +251,7 @@ func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadR
 
 func (m *mount) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	h := m.at(in.Fh)
-	errno := m.disk.do("write", h.node.name, func() syscall.Errno {
+	errno := m.disk.do("write", h.node.path, func() syscall.Errno {
 		h.node.write(data, int(in.Offset))
 		return 0
 	})
@@ -287,7 +291,7 @@ func (m *mount) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) f
 
 func (m *mount) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	h := m.at(in.Fh)
-	return fuse.Status(m.disk.do("readdir", h.node.name, func() syscall.Errno {
+	return fuse.Status(m.disk.do("readdir", h.node.path, func() syscall.Errno {
 		if in.Offset == 0 {
 			h.listing = nil
 			for _, name := range slices.Sorted(maps.Keys(h.node.names)) {

@@ -1,6 +1,7 @@
 package powercut
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -157,6 +158,23 @@ func (p *proof) cut() {
 	var ready bool // guarded by the disk
 	d.Late = p.rand.IntN(2) == 0
 	trip, limit := p.trip(&ready)
+	if keep := os.Getenv(keepEnv); keep != "" {
+		f, err := os.Create(filepath.Join(p.home, fmt.Sprintf("%d.ops", p.cuts)))
+		must(t, err)
+		defer f.Close()
+		w := bufio.NewWriter(f)
+		defer w.Flush()
+		inner := trip
+		trip = func(op, path string, after bool) bool {
+			cut := inner != nil && inner(op, path, after)
+			switch op {
+			case "lookup", "getattr", "read", "opendir", "readdir", "open":
+			default:
+				fmt.Fprintln(w, time.Now().Format("05.000000"), op, path, after, cut)
+			}
+			return cut
+		}
+	}
 	d.Trip = trip
 	began := time.Now()
 	at, err := os.MkdirTemp("", "powercut") // on which nothing may be left mounted
