@@ -98,11 +98,12 @@ type diskStream struct {
 	blocks map[int]*block
 	last   int      // number of the block that is appended to
 	fresh  bool     // folders have names that may not be on disk
-	gone   []string // second names of files that went since the last flush
+	gone   []*block // that went since the last flush
 }
 
 // A block is a file of messages.
 type block struct {
+	n    int    // its number
 	link string // its second name
 	info fs.FileInfo
 	file *os.File // nil once nothing is appended to it any more
@@ -294,9 +295,29 @@ func (s *diskStream) flush() error {
 			b.finish()
 		}
 	}
-	for _, link := range s.gone {
-		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.disk.log.Warn("a file that is needed no more could not be removed", "file", link, "error", err)
+	return s.letGo()
+}
+
+// letGo removes the second names of files that went before a flush. Where another file
+// has the number of one, that must be on disk before anything more is in the other, or
+// the first would come back in its place.
+func (s *diskStream) letGo() error {
+	again := false
+	for _, b := range s.gone {
+		other := s.blocks[b.n] != nil
+		again = again || other
+		err := os.Remove(b.link)
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case other:
+			return fmt.Errorf("remove the second name of a file that was written anew: %w", err)
+		default:
+			s.disk.log.Warn("a file that is needed no more could not be removed", "file", b.link, "error", err)
+		}
+	}
+	if again {
+		if err := syncAll([]dirtyFile{{path: s.held}}, s.disk.fsync); err != nil {
+			return fmt.Errorf("%w: %w", ErrDisk, err)
 		}
 	}
 	s.gone = s.gone[:0]
@@ -437,6 +458,7 @@ func (s *diskStream) list() error {
 		s.last = max(s.last, n)
 	}
 	if b := s.blocks[s.last]; b != nil && b.file == nil {
+		b.size = -1
 		b.file, err = os.OpenFile(b.link, os.O_RDWR, 0)
 	}
 	return err
@@ -445,13 +467,13 @@ func (s *diskStream) list() error {
 // drop lets a block go once the next flush is done.
 func (s *diskStream) drop(b *block) {
 	b.finish()
-	s.gone = append(s.gone, b.link)
+	s.gone = append(s.gone, b)
 }
 
 // hold gives a block its second name. The error matches errProof where a file cannot
 // have two.
 func (s *diskStream) hold(n int) (*block, error) {
-	b := &block{link: filepath.Join(s.held, fmt.Sprintf("%d.%d", n, s.disk.links.Add(1))), size: -1}
+	b := &block{n: n, link: filepath.Join(s.held, fmt.Sprintf("%d.%d", n, s.disk.links.Add(1))), size: -1}
 	err := s.disk.link(filepath.Join(s.msgs.path, strconv.Itoa(n)+blockSuffix), b.link)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrPermission):

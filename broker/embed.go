@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -172,7 +171,7 @@ func (e *embedded) shutdown() error {
 	if err := syncTree(d.root); err != nil {
 		return fmt.Errorf("make what the server wrote last durable: %w", err) // the next start looks at what is held
 	}
-	return os.RemoveAll(d.held)
+	return removeHeld(d.held)
 }
 
 // stop shuts the server down, and releases the directory.

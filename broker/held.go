@@ -31,21 +31,34 @@ const bootName = "boot"
 func restoreHeld(dir string, log *slog.Logger) error {
 	held := filepath.Join(dir, heldDir)
 	then, err := os.ReadFile(filepath.Join(held, bootName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the last process closed it, or never had one
-	}
-	if err != nil {
+	switch now := bootID(); {
+	case errors.Is(err, fs.ErrNotExist): // there is none, or it was not needed any more
+		return removeHeld(held)
+	case err != nil:
 		return fmt.Errorf("read what is held: %w", err)
-	}
-	if now := bootID(); len(now) > 0 && bytes.Equal(now, then) {
+	case len(now) > 0 && bytes.Equal(now, then):
 		err = syncTree(streamsRoot(dir))
-	} else {
+	default:
 		err = restoreFiles(dir, held, log)
 	}
 	if err != nil {
 		return fmt.Errorf("restore what is held: %w", err)
 	}
-	if err := os.RemoveAll(held); err != nil {
+	return removeHeld(held)
+}
+
+// removeHeld removes what is held no more, and the note of its boot first: of what may
+// be left after loss of power nothing is restored, as a part of it would be too late a
+// state.
+func removeHeld(held string) error {
+	err := os.Remove(filepath.Join(held, bootName))
+	if err == nil {
+		err = syncFolder(held)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.RemoveAll(held)
+	}
+	if err != nil {
 		return fmt.Errorf("remove what is held no more: %w", err)
 	}
 	return nil
