@@ -131,6 +131,7 @@ func (w *workshop) overlay(texts map[string][]byte) (string, error) {
 func (w *workshop) goTool(args ...string) ([]byte, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = w.root
+	cmd.Env = append(os.Environ(), "PERDURE_POWERCUT=40") // a cut may have to come at a bad moment
 	return cmd.CombinedOutput()
 }
 
@@ -169,7 +170,7 @@ func (w *workshop) kill(m mutant) (string, error) {
 func (by tests) args(overlay string) []string {
 	flags := []string{"-overlay", overlay, "-count=1", "-json", "-run", by.run}
 	if strings.HasPrefix(by.pkg, "./tools/") { // a module of its own
-		return slices.Concat([]string{"-C", by.pkg, "test", "-timeout=5m"}, flags, []string{"."})
+		return slices.Concat([]string{"-C", by.pkg, "test", "-timeout=10m"}, flags, []string{"."})
 	}
 	return slices.Concat([]string{"test", "-timeout=100s"}, flags, []string{by.pkg, "-args", "-rapid.nofailfile"})
 }

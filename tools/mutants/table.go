@@ -146,7 +146,7 @@ var table = []mutant{
 	},
 	{
 		name: "folder not fsynced", breaks: "the file of an acknowledged message has its name on disk", file: "broker/disk.go",
-		old: "		if fresh {\n", new: "		if fresh && s.last < 0 {\n",
+		old: "	if s.fresh {\n", new: "	if s.fresh && s.last < 0 {\n",
 		by: power,
 	},
 	{
@@ -162,6 +162,11 @@ var table = []mutant{
 	{
 		name: "held from the first message only", breaks: "what the server writes anew as it starts is held", file: "broker/embed.go",
 		old: "err = e.disk.holdAll()", new: "err = nil",
+		by: power,
+	},
+	{
+		name: "an older file comes back", breaks: "a second name that is needed no more is off the disk before its number counts", file: "broker/disk.go",
+		old: "		again = again || other\n", new: "",
 		by: power,
 	},
 }
