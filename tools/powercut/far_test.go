@@ -43,13 +43,14 @@ const (
 type farSide struct {
 	URL string
 
-	mu    sync.Mutex
-	boot  int
-	jobs  []*job
-	fresh bool // new jobs are made
-	wrong []string
-	steps int
-	poke  chan struct{} // closed, and made anew, when something is wrong or a job is over
+	mu     sync.Mutex
+	boot   int
+	jobs   []*job
+	fresh  bool // new jobs are made
+	checks int  // of results that were returned, in this boot
+	wrong  []string
+	steps  int
+	poke   chan struct{} // closed, and made anew, when something is wrong or a job is over
 }
 
 // newFarSide answers the nodes at:
@@ -112,7 +113,7 @@ func (f *farSide) next(fresh bool) (p past) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.boot++
-	f.fresh = fresh
+	f.fresh, f.checks = fresh, 0
 	for _, j := range f.jobs {
 		if j.Nonce != "" {
 			p.tallied[j.N%tallies]++
@@ -144,13 +145,12 @@ func (f *farSide) told() string {
 // take returns a job that nobody has in this boot: one that is not over, or, now and
 // then, one whose result was returned.
 func (f *farSide) take() *job {
-	checks := 0
 	for _, j := range f.jobs {
-		if j.taken == f.boot || j.late && f.fresh && checks > recheck {
+		if j.taken == f.boot || j.late && f.fresh && f.checks == recheck {
 			continue
 		}
 		if j.late {
-			checks++
+			f.checks++
 		}
 		j.taken = f.boot
 		return j

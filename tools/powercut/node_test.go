@@ -65,7 +65,6 @@ func nodeMain(config string) error {
 // A nodeProc is a node as its test sees it.
 type nodeProc struct {
 	cmd    *exec.Cmd
-	url    string
 	exited chan struct{} // closed when it has been waited for
 
 	mu  sync.Mutex
