@@ -71,6 +71,12 @@ type share struct {
 // room waits until the host may take another message.
 func (s *share) room(ctx context.Context) {
 	h := s.of
+	h.mu.Lock()
+	full := h.full()
+	h.mu.Unlock()
+	if !full {
+		return
+	}
 	t := time.NewTimer(h.stillness)
 	defer t.Stop()
 	for seen := s.moves(); ; {

@@ -34,6 +34,7 @@ type puller struct {
 	// to ask again.
 	unheard func(context.Context, *leg) error
 	legs    []*leg
+	timer   *time.Timer // of next, used again; nil before
 }
 
 // A leg is one consumer of a puller. It is pulled by one request at a time: the
@@ -130,7 +131,10 @@ func (p *puller) leg(sub *nats.Subscription) *leg {
 // next returns the next message. The error matches [ErrConsumerGone],
 // [ErrGap], [ErrClosed], or is ctx's.
 func (p *puller) next(ctx context.Context) (pulled, error) {
-	timer := time.NewTimer(p.patience())
+	if p.timer == nil {
+		p.timer = time.NewTimer(p.patience())
+	}
+	timer := p.timer
 	defer timer.Stop()
 	for {
 		if isClosed(p.lost) {

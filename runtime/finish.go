@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perdure/perdure/schemas"
-	"golang.org/x/sync/errgroup"
 )
 
 // finish commits a run whose handler has returned. Result, state and outgoing
@@ -115,13 +114,12 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 	if end := x.stale(); end != nil {
 		return end
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
+	var effects []func(context.Context) error // at the same time
 	var stopped error
 	if rec.GetStateChanged() && x.state.GetSequence() < seq {
 		v := &schemas.State{Value: rec.GetState(), Run: string(ref.ID), Sequence: seq}
-		g.Go(func() error {
-			out, err := x.replaceState(gctx, ref, rec.GetStateRevision(), v)
+		effects = append(effects, func(ctx context.Context) error {
+			out, err := x.replaceState(ctx, ref, rec.GetStateRevision(), v)
 			if err != nil {
 				return fmt.Errorf("write the state of %s: %w", x.id, err)
 			}
@@ -134,16 +132,16 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 		})
 	}
 	if out := rec.GetOutbox(); len(out) > 0 {
-		g.Go(func() error {
-			return inOrder(gctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
+		effects = append(effects, func(ctx context.Context) error {
+			return inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
 				return x.sendOut(ctx, out[i])
 			})
 		})
 	}
 	if rec.GetSuspended() {
-		g.Go(func() error { return x.cfg.Wakes.Cancel(gctx, ref, "") })
+		effects = append(effects, func(ctx context.Context) error { return x.cfg.Wakes.Cancel(ctx, ref, "") })
 	}
-	err := g.Wait()
+	err := inOrder(ctx, len(effects), func(i int) int { return i }, func(ctx context.Context, i int) error { return effects[i](ctx) })
 	switch {
 	case stopped != nil:
 		return ending(Stopped, stopped)

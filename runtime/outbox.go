@@ -44,6 +44,12 @@ func (l *live) send(ctx context.Context, out []*Future) *Ending {
 // inOrder sends n messages: those to one identity one after another, as they
 // were issued, those to different ones at the same time.
 func inOrder[K comparable](ctx context.Context, n int, to func(int) K, send func(ctx context.Context, i int) error) error {
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return send(ctx, 0)
+	}
 	var keys []K
 	by := map[K][]int{}
 	for i := range n {
