@@ -142,6 +142,9 @@ func (w *wait[Out]) look(ctx context.Context) (out Out, ended bool, err error) {
 		end = actors.EndedLongAgo
 	}
 	d, ok, err := end(ctx, w.c.b, w.ref)
+	if err == nil && ok && found { // a result that was told is not another after loss of power
+		err = w.c.b.Journal().Durable(ctx)
+	}
 	if err != nil || !ok {
 		return out, false, err
 	}

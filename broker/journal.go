@@ -170,6 +170,15 @@ func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Store
 	return entries, nil
 }
 
+// Durable returns when the entries that were read are as durable as those that
+// [Journal.Append] has stored: whoever wrote them may still wait for the fsync.
+func (j *Journal) Durable(ctx context.Context) error {
+	if err := j.b.pub.durable(ctx, j.b.runs.stream); err != nil {
+		return fmt.Errorf("wait until what was read of the journals is durable: %w", err)
+	}
+	return nil
+}
+
 // Delete removes the entry at seq (P16); one that is not there is not an
 // error.
 func (j *Journal) Delete(ctx context.Context, seq uint64) error {
