@@ -20,8 +20,12 @@ type Bulk struct {
 	Limit int
 	// MaxErrors is after how many failures no further run is asked; 0: 10.
 	MaxErrors int
-	// DryRun asks none: what would be asked is returned, and which retries would be
-	// refused.
+	// Again retries also runs that were retried before, which are left out otherwise:
+	// those that have a retry which is open or completed, and where all have failed,
+	// all of them but the newest.
+	Again bool
+	// DryRun asks none: what would be asked is returned, which retries would be
+	// refused, and which runs were retried before.
 	DryRun bool
 	// Progress, if set, is called behind every run, by this goroutine.
 	Progress func(done, all int)
@@ -32,6 +36,7 @@ type BulkRun struct {
 	Run    string `json:"run"`
 	Status string `json:"status"`         // before it was asked
 	New    string `json:"new,omitempty"`  // of a retry
+	Left   string `json:"left,omitempty"` // why it was left out: it was retried before
 	Code   string `json:"code,omitempty"` // why it was not done
 	Error  string `json:"error,omitempty"`
 }
@@ -40,6 +45,7 @@ type BulkRun struct {
 type BulkResult struct {
 	Runs    []BulkRun `json:"runs"`              // in the order asked
 	Failed  int       `json:"failed"`            // of them
+	Left    int       `json:"left,omitempty"`    // of them, left out
 	More    bool      `json:"more,omitempty"`    // others are selected, beyond the limit
 	Stopped bool      `json:"stopped,omitempty"` // there were too many failures
 	DryRun  bool      `json:"dry_run,omitempty"`
@@ -57,8 +63,8 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.DryRun {
-		ask = c.foresee(b.Verb)
+	if b.DryRun && b.Verb != "retry" { // what happens to a run meanwhile cannot be foreseen
+		ask = func(context.Context, string) (r BulkRun, err error) { return r, nil }
 	}
 	if b.Limit < 0 || b.MaxErrors < 0 {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "bulk %s: a limit or a number of failures is less than 0", b.Verb)
@@ -78,8 +84,11 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 		return nil, err
 	}
 	for i, s := range selected {
-		r := BulkRun{Run: s.Run, Status: s.Status}
-		if r.New, err = ask(ctx, s.Run); err != nil {
+		r, err := ask(ctx, s.Run)
+		if r.Run, r.Status = s.Run, s.Status; r.Left != "" {
+			res.Left++
+		}
+		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, durable.ErrUnavailable) {
 				return res, err
 			}
@@ -101,16 +110,17 @@ func (c *Client) Bulk(ctx context.Context, b Bulk) (*BulkResult, error) {
 	return res, nil
 }
 
-// foresee returns what says of one run whether it would refuse a verb, and does
-// nothing. Of retries the journal says it; for the other verbs runs are selected by
-// their status, and what happens to them meanwhile cannot be foreseen.
-func (c *Client) foresee(verb string) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, run string) (string, error) {
-		if verb != "retry" {
-			return "", nil
+// bulkRetry returns what retries one run, or says whether it would be: of that the
+// journal tells.
+func (c *Client) bulkRetry(b Bulk) func(context.Context, string) (BulkRun, error) {
+	return func(ctx context.Context, run string) (BulkRun, error) {
+		ask := c.do
+		if b.DryRun {
+			ask = c.read
 		}
 		var answer forkAnswer
-		return "", c.read(ctx, "runs.retry", retryRequest{Run: run, DryRun: true}, &answer)
+		err := ask(ctx, "runs.retry", retryRequest{Run: run, DryRun: b.DryRun, UnlessRetried: !b.Again}, &answer)
+		return BulkRun{New: answer.Run, Left: answer.Left}, err
 	}
 }
 
@@ -139,9 +149,9 @@ func (c *Client) selected(ctx context.Context, b Bulk, res *BulkResult) (all []R
 
 // bulkVerb returns what a verb does to one run, and of which statuses runs are
 // where none is selected.
-func (c *Client) bulkVerb(b Bulk) (ask func(context.Context, string) (string, error), statuses string, err error) {
-	control := func(f func(context.Context, string, Why) error) func(context.Context, string) (string, error) {
-		return func(ctx context.Context, run string) (string, error) { return "", f(ctx, run, b.Why) }
+func (c *Client) bulkVerb(b Bulk) (ask func(context.Context, string) (BulkRun, error), statuses string, err error) {
+	control := func(f func(context.Context, string, Why) error) func(context.Context, string) (BulkRun, error) {
+		return func(ctx context.Context, run string) (r BulkRun, err error) { return r, f(ctx, run, b.Why) }
 	}
 	const open = "queued,running,suspended,paused,stalled,nondeterministic,poisoned"
 	switch b.Verb {
@@ -154,13 +164,7 @@ func (c *Client) bulkVerb(b Bulk) (ask func(context.Context, string) (string, er
 	case "terminate":
 		return control(c.Terminate), open, nil
 	case "retry":
-		return func(ctx context.Context, run string) (string, error) {
-			r, err := c.Retry(ctx, run)
-			if err != nil {
-				return "", err
-			}
-			return r.Ref(), nil
-		}, "failed", nil
+		return c.bulkRetry(b), "failed", nil
 	}
 	return nil, "", durable.Fail(durable.ErrInvalid.Code, "bulk %q: there are cancel, pause, resume, terminate and retry", b.Verb)
 }

@@ -42,8 +42,10 @@ func (c *Client) Resume(ctx context.Context, ref string, why Why) error {
 
 // Terminate ends a run at once, as cancelled with the code of
 // [durable.ErrTerminated]: no code of it runs any more, not even what would undo
-// what it did (durable.OnFailure). Who waits for it is told; runs that it started
-// go on. Steps that run are told to stop, and what they came to is not recorded.
+// what it did (durable.OnFailure). Who waits for it is told; the runs that it has
+// called or started, and whose results it has not got, are terminated with it, but for
+// those that are detached ([durable.Detached]). Steps that run are told to stop, and
+// what they came to is not recorded.
 // It is how a run ends that no code can continue. A run that waits for its turn
 // ends when that comes. Use [Client.Cancel] where the run may clean up. The errors
 // are those of [Client.Pause].

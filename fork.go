@@ -88,6 +88,7 @@ type forkRequest struct {
 type forkAnswer struct {
 	Run  string `json:"run"`
 	Step string `json:"step,omitempty"` // the first that is done anew
+	Left string `json:"left,omitempty"` // why it was left as it is: it was retried before
 }
 
 func (a *api) fork(ctx context.Context, in forkRequest) (any, error) {
@@ -110,10 +111,12 @@ func (a *api) fork(ctx context.Context, in forkRequest) (any, error) {
 	return a.startFork(ctx, ref, entries, f, in.Fork)
 }
 
-// A retryRequest names a run; a dry run only says whether it would be retried.
+// A retryRequest names a run; a dry run only says whether it would be retried, and a
+// run that was retried before may be left as it is.
 type retryRequest struct {
-	Run    string `json:"run"`
-	DryRun bool   `json:"dry_run,omitempty"`
+	Run           string `json:"run"`
+	DryRun        bool   `json:"dry_run,omitempty"`
+	UnlessRetried bool   `json:"unless_retried,omitempty"`
 }
 
 func (a *api) retry(ctx context.Context, in retryRequest) (any, error) {
@@ -131,6 +134,11 @@ func (a *api) retry(ctx context.Context, in retryRequest) (any, error) {
 	case rec.GetStatus() == schemas.Status_COMPLETED:
 		return nil, durable.Fail(durable.ErrConflict.Code, "retry %s: it is completed; fork it from a step to do that again", ref)
 	}
+	if in.UnlessRetried {
+		if why, err := a.retried(ctx, ref, entries[len(entries)-1].Entry.GetRecord()); why != "" || err != nil {
+			return forkAnswer{Left: why}, err
+		}
+	}
 	f, err := runtime.FailedStep(ref, entries)
 	if err != nil {
 		return nil, err
@@ -140,6 +148,47 @@ func (a *api) retry(ctx context.Context, in retryRequest) (any, error) {
 		return forkAnswer{Step: f.GetStep()}, err
 	}
 	return a.startFork(ctx, ref, entries, f, Fork{})
+}
+
+// retried says why a run is not to be retried by who retries many: it has a retry that
+// is open or completed, or one that failed, which is the one to try again. So it is
+// with the others of a run that is a retry itself. Empty: it may be. Who was forked in
+// another way, under an ID that was not chosen, counts as retried.
+func (a *api) retried(ctx context.Context, ref schemas.Ref, rec *schemas.Record) (string, error) {
+	why, err := a.retriedBeside(ctx, ref, ref)
+	if origin, perr := schemas.ParseRef(rec.GetFork().GetRun()); why == "" && err == nil && perr == nil && origin.Identity == ref.Identity {
+		why, err = a.retriedBeside(ctx, origin, ref)
+	}
+	return why, err
+}
+
+// retriedBeside looks at the retries of a run, as one of them that may be the next to
+// be tried again, or as the run itself.
+func (a *api) retriedBeside(ctx context.Context, origin, self schemas.Ref) (string, error) {
+	all, err := a.forks(ctx, origin)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	if origin != self && !slices.Contains(all, self.String()) { // its ID was chosen: it is none of them
+		return "", nil
+	}
+	why, last := "", len(all)-1
+	for i, s := range all {
+		try, err := schemas.ParseRef(s)
+		if err != nil || try == self {
+			continue
+		}
+		_, status, _, err := actors.Look(ctx, a.node.b, try)
+		if err != nil {
+			return "", err
+		}
+		if how := fmt.Sprintf("%s was retried as %s, which is %s", origin, try, actors.StatusName(status)); !actors.IsEnd(status) || status == schemas.Status_COMPLETED {
+			return how, nil
+		} else if i == last {
+			why = how + ": retry that"
+		}
+	}
+	return why, nil
 }
 
 // startFork checks what can be checked of a fork before it is accepted, and
@@ -189,7 +238,7 @@ func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schem
 	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, id, env); err != nil {
 		return nil, err
 	}
-	return forkAnswer{ref.String(), f.GetStep()}, nil
+	return forkAnswer{Run: ref.String(), Step: f.GetStep()}, nil
 }
 
 // forkID is the ID of the n-th fork of a run, from 1, where none is chosen.

@@ -173,7 +173,9 @@ func (c *Client) Count(ctx context.Context, q ListRuns) (*RunCounts, error) {
 // and it ends when its handler has cleaned up. A run that stands still, e.g. as
 // nondeterministic, has no code that could stop: it is cancelled once code that
 // agrees with its journal runs; [Client.Terminate] ends it at once. A paused run
-// goes on, to clean up. reason is for people. The error matches
+// goes on, to clean up. The runs that it has called or started, and whose results it
+// has not got, are asked to stop with it, and so on ([durable.Start] says which are
+// not); it does not wait for them. reason is for people. The error matches
 // durable.ErrConflict if the run has ended.
 func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
 	var answer struct{}

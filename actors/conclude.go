@@ -83,7 +83,7 @@ func (a *activation) conclude(m ended) []*item {
 			a.open, a.asleep = &ref, false // another node's builds came meanwhile
 			break
 		}
-		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.unparks() && (!it.given || it.terminates()) }) {
+		if slices.ContainsFunc(a.items, func(it *item) bool { return it.run == a.parked && it.unparks() && it.anew() }) {
 			ref := a.id.Run(m.run)
 			a.open, a.asleep = &ref, false // it came meanwhile
 			break

@@ -20,6 +20,7 @@ type item struct {
 	d     broker.Delivery // without what was stored, which is kept as Envelope only
 	run   schemas.RunID
 	given bool // to the execution
+	again bool // see anew
 	// light says that the payload is not in memory, because the message waits
 	// or it was stored by reference. Invariant: once true, never false again:
 	// what reads it again passes it on.
@@ -113,6 +114,19 @@ func (it *item) terminates() bool {
 // tries again.
 func (it *item) unparks() bool {
 	return it.terminates() || it.controls() == schemas.Control_RESUME
+}
+
+// anew reports whether a run that stands still is to look at the message: it was not
+// given it, or the message, which ends the run, came as it stopped. Of one that ends
+// the run with its caller it is not known whether it concerns the run: it is looked at
+// once more.
+func (it *item) anew() bool {
+	if !it.given || !it.terminates() || it.d.Envelope.GetReply() == nil {
+		return !it.given || it.terminates()
+	}
+	again := it.again
+	it.again = true
+	return !again
 }
 
 // controls returns what an operator asks by the message, if it is one's.

@@ -194,7 +194,7 @@ func cancelled(op, by string) func(t *testing.T, w *world) {
 		cancel(run.Ref())
 		result(t, run)
 		eventually(t, "the runner has kept that it was cancelled", func() bool { return ask(t, w.c, runnerCancelled.At(key(t)), durable.None{}) })
-		cancel(blocked) // a cancellation does not flow to what was called
+		eventually(t, "what it had called is cancelled with it", func() bool { is, _ := status(t, w.c, blocked); return is == "cancelled" })
 		if !call(t, w.c, blockingFree.At(key(t)), durable.None{}) {
 			t.Error("the blocking key is not free")
 		}
@@ -202,7 +202,7 @@ func cancelled(op, by string) func(t *testing.T, w *world) {
 }
 
 // killed: a run that is terminated ends at once, whatever it waits for, without its
-// code; what it had called goes on, until that is terminated. Both keys are free.
+// code, and so does what it had called. Both keys are free.
 func killed(t *testing.T, w *world) {
 	kill := func(run string) {
 		retried(t, "the termination", func(ctx context.Context) error {
@@ -216,10 +216,7 @@ func killed(t *testing.T, w *world) {
 	if _, err := run.Result(soon(t)); !durable.IsCode(err, durable.ErrTerminated.Code) {
 		t.Errorf("the run ends with %v, want terminated", err)
 	}
-	if is, _ := status(t, w.c, blocked); is == "cancelled" {
-		t.Errorf("what it had called is %s", is)
-	}
-	kill(blocked)
+	eventually(t, "what it had called has ended with it", func() bool { is, _ := status(t, w.c, blocked); return is == "cancelled" })
 	if !call(t, w.c, blockingFree.At(key(t)), durable.None{}) {
 		t.Error("the blocking key is not free")
 	}

@@ -11,12 +11,13 @@ import (
 
 // A CallOption configures a message to another identity: [MessageID],
 // [Attribute], [Priority],
-// [IfBusy], and for a call [Timeout].
+// [IfBusy], for a call [Timeout], and for a run that is called or started [Detached].
 type CallOption interface{ applyCall(*callConfig) }
 
 type callConfig struct {
 	StartConfig
-	timeout time.Duration
+	timeout  time.Duration
+	detached bool
 }
 
 // A StartConfig is what the options of a message say of the run that it starts,
@@ -45,6 +46,15 @@ func (o MessageIDOption) ApplyStart(c *StartConfig) { c.ID = o.id }
 // ID returns the message ID.
 func (o MessageIDOption) ID() string { return o.id }
 
+// A DetachedOption lets a run go on that is called or started.
+type DetachedOption struct{}
+
+// Detached lets a run that is called or started ([Call], [CallAsync], [Start]) go on
+// where its caller is cancelled, or terminated. Otherwise it ends with it; see [Start].
+func Detached() DetachedOption { return DetachedOption{} }
+
+func (DetachedOption) applyCall(c *callConfig) { c.detached = true }
+
 // A PriorityOption sets the priority of a message.
 type PriorityOption struct{ n int32 }
 
@@ -64,7 +74,8 @@ func (o PriorityOption) ApplyStart(c *StartConfig) { c.Priority = o.n }
 // Call sends in to another identity and waits for its result: exactly one run
 // there, however often this one is replayed. The errors of the other side have
 // their codes here. A call back to an identity that waits for this very call
-// fails with [ErrCallCycle].
+// fails with [ErrCallCycle]. Who is cancelled while it waits takes along the run that
+// it waits for; see [Start].
 //
 // What is not seen: two runs that call each other's identities in the same moment,
 // and a run that waits for the result of one it has started ([Start]), which calls
@@ -94,13 +105,28 @@ func Call[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOptio
 	return out, err
 }
 
-// CallAsync is [Call] as a future.
+// CallAsync is [Call] as a future. Its run is cancelled with this one, as a one of [Start] is.
 func CallAsync[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (*Child[Out], error) {
 	return child[In, Out](ctx, (*runtime.Context).Call, to, in, opts)
 }
 
 // Start starts a run of another identity and goes on. The child has its
 // reference and, for who waits, its result.
+//
+// Where this run is cancelled, by whomever, every run that it has called or started
+// and whose result it has not got is asked to cancel, too, and so on down to the last:
+// each cleans up, and undoes what it registered ([OnFailure]). The verbs of this run
+// fail with [ErrCancelled] at once; it does not wait for them. Where this run is
+// terminated, they are terminated. They go on
+//   - where this run completes, or fails, before they end,
+//   - if they are [Detached], or were called or started with [WithoutCancel],
+//   - if something else had started them before, under the same [MessageID] or the same
+//     key of a workflow, or the generation of this run before [ContinueAsNew] did,
+//   - where only a scope ends that they were called in ([WithTimeout], [WithCancel]), or
+//     the time for a call ([Timeout]); a cancellation of the run that comes later
+//     reaches them.
+//
+// What is sent ([Send]) or attached to ([Attach]) goes on in any case.
 func Start[In, Out any](ctx Context, to Target[In, Out], in In, opts ...CallOption) (*Child[Out], error) {
 	return child[In, Out](ctx, (*runtime.Context).Start, to, in, opts)
 }
@@ -143,7 +169,7 @@ func message[In, Out any](ctx Context, send sender, to Target[In, Out], in In, c
 	if err := schemas.ValidAttributes(cfg.Attributes); err != nil {
 		return nil, Fail(ErrInvalid.Code, "message to %s: %v", to.name, err)
 	}
-	target.Attributes, target.Priority, target.Busy = cfg.Attributes, cfg.Priority, cfg.Busy
+	target.Attributes, target.Priority, target.Busy, target.Detached = cfg.Attributes, cfg.Priority, cfg.Busy, cfg.detached
 	p, err := Encode(in)
 	if err != nil {
 		return nil, Fail(ErrInvalid.Code, "input of %s: %v", to.name, err)

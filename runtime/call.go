@@ -20,11 +20,15 @@ type Target struct {
 	Priority int32
 	// Busy is what becomes of it if the identity is busy; unset: as its kind says.
 	Busy schemas.Busy
+	// Detached keeps a run that is called or started going on where this run is
+	// cancelled, or terminated.
+	Detached bool
 }
 
 // Call issues a task to another identity and waits for its result: exactly one
 // run. A call back to an identity that waits for this very call fails with
-// [ErrCallCycle].
+// [ErrCallCycle]. Where this run is cancelled before the result is there, the other one
+// is cancelled, too; see [Target].
 func (c *Context) Call(name string, to Target, input *schemas.Payload) *Future {
 	return c.message(kindCall, name, to, input, true)
 }
@@ -67,7 +71,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	if blocks {
 		env.Chain = append(slices.Clone(r.chain), self)
 	}
-	f.msg.env, f.msg.leaves = env, !blocks
+	f.msg.env, f.msg.leaves, f.msg.detached = env, !blocks, kind == kindCall && (to.Detached || !c.scope.within(r.root))
 	if kind == kindSend {
 		return c.send(f)
 	}

@@ -133,11 +133,18 @@ type asking struct{ cancel, pause, terminate bool }
 // halts reports whether nothing is to begin.
 func (a asking) halts() bool { return a.cancel || a.pause || a.terminate }
 
-// asks returns what operators ask in the messages that wait.
-func (m *Mailbox) asks() (a asking) {
+// asks returns what is asked, by operators and by who has started it, in the messages
+// that wait for a run whose result starter waits for.
+func (m *Mailbox) asks(starter *schemas.Reply) (a asking) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, env := range m.mail {
+		switch env.GetType() {
+		case schemas.Envelope_CANCEL, schemas.Envelope_CONTROL:
+			if !concerns(env, starter) {
+				continue
+			}
+		}
 		switch env.GetType() {
 		case schemas.Envelope_CANCEL:
 			a.cancel = true
@@ -150,13 +157,15 @@ func (m *Mailbox) asks() (a asking) {
 }
 
 // terminate commits a run by what its journal says, and runs no code of it: it is
-// over, whatever it was doing. entries are its journal.
+// over, whatever it was doing, and so are its children. entries are its journal.
 func (x *Executor) terminate(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored) *Ending {
-	return x.end(ctx, ref, mail, entries, schemas.Status_CANCELLED, Errorf(ErrTerminated.Code, "%s", mail.terminated()))
+	text, reason := mail.terminated(startedOf(entries).GetReply())
+	return x.end(ctx, ref, mail, entries, schemas.Status_CANCELLED, Errorf(ErrTerminated.Code, "%s", text), orphans(x.cfg.Namespace, ref, entries, reason)...)
 }
 
-// end commits a run that its code does not end.
-func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored, status schemas.Status, why error) *Ending {
+// end commits a run that its code does not end, with the messages that go out as it
+// ends.
+func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entries []schemas.Stored, status schemas.Status, why error, out ...*schemas.Envelope) *Ending {
 	rec, _ := Timeline(entries)
 	rec.Asked, rec.Progress = nil, nil // of a run that is open
 	started := startedOf(entries)
@@ -184,19 +193,21 @@ func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entr
 			r.joined = append(r.joined, env.GetReply())
 		}
 	}
+	rec.Outbox = append(rec.Outbox, out...)
 	rec.Status, rec.Error, rec.History = status, EncodeError(why), true
 	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...), started.GetHolds())
 }
 
-// terminated says who asks that the run ends, and why.
-func (m *Mailbox) terminated() string {
+// terminated says who asks that a run ends whose result starter waits for, and why;
+// reason is the latter alone.
+func (m *Mailbox) terminated(starter *schemas.Reply) (text, reason string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var s strings.Builder
 	s.WriteString("the run was terminated")
 	for _, env := range m.mail {
 		c := env.GetControl()
-		if c.GetAction() != schemas.Control_TERMINATE {
+		if c.GetAction() != schemas.Control_TERMINATE || !concerns(env, starter) {
 			continue
 		}
 		if c.GetBy() != "" {
@@ -205,9 +216,10 @@ func (m *Mailbox) terminated() string {
 		if c.GetReason() != "" {
 			s.WriteString(": " + c.GetReason())
 		}
+		reason = c.GetReason()
 		break
 	}
-	return s.String()
+	return s.String(), reason
 }
 
 // unstarted returns the journal of a run that ends before it begins: what its

@@ -132,6 +132,11 @@ func copyFor(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*forkCo
 	case len(p.left) > 0:
 		return nil, Errorf(ErrInvalid.Code, "fork %s: step %s has no result to replace before step %s", ref, slices.Sorted(maps.Keys(p.left))[0], f.GetStep())
 	}
+	inherited := uint64(0)
+	for _, s := range started.GetFork().GetSegments() {
+		inherited += s.GetEvents()
+	}
+	p.orphaned(rec, source, inherited)
 	if p.paused {
 		p.add(p.at, &schemas.Event{Kind: &schemas.Event_Resumed{Resumed: &schemas.Resumed{Id: "fork"}}})
 	}

@@ -24,7 +24,7 @@ type Task struct {
 // mail meanwhile. The caller keeps every message of the run until Finished or
 // Suspended.
 func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
-	first, asks, fork := !x.known, mail.asks(), t.Envelope.GetFork()
+	first, asks, fork := !x.known, mail.asks(t.Envelope.GetReply()), t.Envelope.GetFork()
 	build, away := x.begins(fork)
 	if first {
 		// A new identity needs no reading: the condition of its first append says
@@ -150,7 +150,7 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 	if rec := last.Entry.GetRecord(); rec != nil {
 		return &Ending{Kind: Finished, Found: true, Record: rec, Hash: rec.GetInputHash()}
 	}
-	if mail.asks().terminate {
+	if mail.asks(startedOf(entries).GetReply()).terminate {
 		return x.terminate(ctx, ref, mail, entries)
 	}
 	if end := x.elsewhere(startedOf(entries).GetBuild()); end != nil {
@@ -258,7 +258,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 		end = x.poison(ctx, ref, e, c)
 	case len(c.claims) >= suspectFrom(x.cfg.MaxCrashes):
 		x.cfg.Log.Warn("a run is executed alone: processes ended while they executed it", "run", ref.String(), "times", len(c.claims))
-		leave, err := x.cfg.quarantine.enter(ctx, x.lease.Draining(), c.pause(x.cfg.MaxCrashes), mail)
+		leave, err := x.cfg.quarantine.enter(ctx, x.lease.Draining(), c.pause(x.cfg.MaxCrashes), mail, startedOf(entries).GetReply())
 		switch {
 		case errors.Is(err, errTerminated):
 			return nil, q, x.terminate(ctx, ref, mail, entries)
@@ -329,6 +329,11 @@ func (r *run) confirm(entries []schemas.Stored) {
 		follows := !onlyClaims(entries[max(i, last)+1:])
 		if !copied && !follows {
 			return
+		}
+		for _, f := range r.issued {
+			if f.kind == kindCancel && f.msg.asked == s.Seq {
+				f.msg.confirmed = follows
+			}
 		}
 		for _, e := range s.Entry.GetEvents() {
 			for _, path := range []string{e.GetCalled().GetPath(), e.GetSent().GetPath()} {

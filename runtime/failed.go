@@ -30,7 +30,10 @@ func FailedStep(ref schemas.Ref, source []schemas.Stored) (*schemas.Fork, error)
 	case rec.GetStatus() == schemas.Status_CANCELLED && cut >= 0:
 		f.Uncancelled = true
 	default:
-		if cut = failedEvent(events, rec.GetError()); cut < 0 {
+		if cut = failedEvent(events, rec.GetError()); cut < 0 { // its code has ended it
+			if err := undid(ref, compensated(rec)); err != nil {
+				return nil, err
+			}
 			return f, nil
 		}
 		f.Step = pathOf(events[cut])
@@ -44,10 +47,29 @@ func FailedStep(ref schemas.Ref, source []schemas.Stored) (*schemas.Fork, error)
 			after = append(after, fmt.Sprintf("%s %q", s.GetPath(), s.GetName()))
 		}
 	}
-	if len(after) > 0 {
-		return nil, Errorf(ErrConflict.Code, "retry %s: after it failed it has done %s, which may have undone what came before; fork it from the step that you choose", ref, strings.Join(after, ", "))
+	if err := undid(ref, after); err != nil {
+		return nil, err
 	}
 	return f, nil
+}
+
+// undid is the error of a retry where the run has done something after its failure,
+// nil where it has done nothing.
+func undid(ref schemas.Ref, after []string) error {
+	if len(after) == 0 {
+		return nil
+	}
+	return Errorf(ErrConflict.Code, "retry %s: after it failed it has done %s, which may have undone what came before; fork it from the step that you choose", ref, strings.Join(after, ", "))
+}
+
+// compensated lists the compensations of a run that have done what they should.
+func compensated(rec *schemas.Record) (list []string) {
+	for _, s := range rec.GetSteps() {
+		if s.GetKind() == kindUndo && s.GetError() == "" {
+			list = append(list, fmt.Sprintf("%s %q", s.GetPath(), s.GetName()))
+		}
+	}
+	return list
 }
 
 // failedEvent is the index of the failure that a run ended with: the last that the

@@ -292,6 +292,38 @@ func TestFailedRunThatUndidIsNotRetried(t *testing.T) {
 	})
 }
 
+// TestFailedRunWhoseCodeEndedItAndUndidIsNotRetried either: where no step has failed,
+// but the handler's own decision, or a timeout.
+func TestFailedRunWhoseCodeEndedItAndUndidIsNotRetried(t *testing.T) {
+	for name, undoes := range map[string]bool{"undoes": true, "has nothing to undo": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+					if _, err := step(c, "book", give("booked")); err != nil {
+						return "", err
+					}
+					if undoes {
+						c.Compensate("cancel", give(""), runtime.StepOptions{})
+					}
+					d, cancel := c.WithTimeout(time.Hour)
+					defer cancel()
+					return result(d, d.Await("approval"))
+				}))
+				r := ref("w", "a", "1")
+				w.Task(r, "", nil)
+				expect(t, w, r, "error timeout")
+				f, err := runtime.FailedStep(r, journalOf(t, w, r))
+				switch {
+				case undoes && (code(err) != "conflict" || !strings.Contains(err.Error(), `"cancel"`)):
+					t.Errorf("it is retried by %v, %v", f, err)
+				case !undoes && (err != nil || f.GetStep() != ""):
+					t.Errorf("it is retried by %v, %v; want all that it has recorded", f, err)
+				}
+			})
+		})
+	}
+}
+
 // TestCrashesAroundAFork dies before and after every write of a fork whose source
 // it copies in several entries.
 func TestCrashesAroundAFork(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	kindCall   futureKind = "call"
 	kindAttach futureKind = "attach"
 	kindSend   futureKind = "send"
+	kindCancel futureKind = "cancel" // of a child, see takeAlong; nothing is recorded of it
 	kindBranch futureKind = "branch"
 	kindSignal futureKind = "signal"
 	kindAsk    futureKind = "question"
@@ -67,6 +68,7 @@ type step struct {
 	opts     StepOptions
 	cancel   context.CancelFunc // while it runs
 	told     bool               // it is to stop
+	undoes   bool               // it is a compensation
 	progress *schemas.Payload   // recorded last
 }
 
@@ -78,6 +80,10 @@ type message struct {
 	leaves bool
 	// confirmed is set where the journal shows that it was accepted before.
 	confirmed bool
+	detached  bool    // kindCall: its run is not cancelled with this one
+	answered  bool    // kindCall: the journal has its result
+	cancel    *Future // kindCall: what cancels its run; nil: nothing does
+	asked     uint64  // kindCancel: the entry that asks for it
 }
 
 // Done reports whether the result is there.

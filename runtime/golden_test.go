@@ -77,6 +77,12 @@ var laterHandlers = map[string]Handler{
 	"elsewhere-attached": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		return sequence(c, func() *Future { return c.Attach("order", warehouse.Run("order-18")) })
 	},
+	// parent starts a child that is its own, and one that is not, and waits for both.
+	"parent": func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
+		own := c.Start("own", Target{Identity: warehouse}, in)
+		c.Start("detached", Target{Identity: warehouse, Detached: true}, in)
+		return sequence(c, func() *Future { return own })
+	},
 	// pays pays once.
 	"pays": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		return sequence(c, func() *Future { return c.Step("pay", nil, StepOptions{Once: true}) })

@@ -54,7 +54,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 				now = due // due times are the broker's: its clock says that it is time
 			}
 		case schemas.Envelope_CANCEL:
-			if !l.r.cancelled[env.GetId()] {
+			if !l.r.cancelled[env.GetId()] && concerns(env, l.r.started.GetReply()) {
 				l.r.cancelled[env.GetId()], l.paused = true, false
 				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env)}}})
 			}
@@ -75,6 +75,9 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 				events = append(events, &schemas.Event{Kind: &schemas.Event_SignalReceived{SignalReceived: &schemas.SignalReceived{Id: env.GetId(), Name: env.GetMethod(), Value: env.GetPayload()}}})
 			}
 		case schemas.Envelope_CONTROL:
+			if !concerns(env, l.r.started.GetReply()) {
+				continue
+			}
 			if env.GetControl().GetAction() == schemas.Control_TERMINATE { // it came since the mail was looked at
 				l.mail.putBefore(mail[i:])
 				return events

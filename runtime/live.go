@@ -75,7 +75,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		if end := l.refuse(ctx); end != nil {
 			return end
 		}
-		asks := mail.asks() // a run that was cancelled, or paused, while it waited begins nothing
+		asks := mail.asks(r.started.GetReply()) // a run that was cancelled, or paused, while it waited begins nothing
 		begin := !draining && !asks.halts() && !l.pausing()
 		if end := l.dispatch(ctx, stepCtx, begin); end != nil {
 			return end

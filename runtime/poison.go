@@ -146,11 +146,11 @@ func (c crashes) pause(maxCrashes int) time.Duration {
 	return min(time.Second<<min(len(c.claims)-suspectFrom(maxCrashes), 6), time.Minute)
 }
 
-var errTerminated = errors.New("an operator ended the run while it waited")
+var errTerminated = errors.New("somebody ended the run while it waited")
 
 // enter waits for a pause and then for the place, and returns how to leave it, which
 // may be called more than once.
-func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}, pause time.Duration, mail *Mailbox) (leave func(), err error) {
+func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}, pause time.Duration, mail *Mailbox, starter *schemas.Reply) (leave func(), err error) {
 	q.once.Do(func() { q.place = make(chan struct{}, 1) })
 	defer mail.again()
 	t := time.NewTimer(pause)
@@ -163,7 +163,7 @@ func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}, pause 
 		case place <- struct{}{}:
 			return sync.OnceFunc(func() { <-q.place }), nil
 		case <-mail.notify:
-			if mail.asks().terminate {
+			if mail.asks(starter).terminate {
 				return nil, errTerminated
 			}
 		case <-ctx.Done():

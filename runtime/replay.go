@@ -45,7 +45,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_StepCompleted:
 		s := k.StepCompleted
 		err = r.expect(kindStep, s.GetPath(), s.GetName(), func(f *Future) {
-			r.timeline.step(s, at)
+			r.timeline.step(s, at, f.step.undoes)
 			f.complete(r, s.GetResult(), DecodeError(s.GetError()))
 		})
 	case *schemas.Event_TimerCreated:
@@ -58,11 +58,13 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		})
 	case *schemas.Event_Called:
 		m := k.Called
-		if m.GetAttach() {
+		if attaches(m) {
 			err = r.expectAttach(m)
 			break
 		}
-		err = r.expectMessage(kindCall, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash())
+		if err = r.expectMessage(kindCall, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash()); err == nil {
+			r.called(seq, m)
+		}
 	case *schemas.Event_Sent:
 		m := k.Sent
 		if err = r.expectMessage(kindSend, m.GetPath(), m.GetName(), m.GetTo(), m.GetMethod(), m.GetInputHash()); err == nil {
@@ -71,8 +73,10 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 	case *schemas.Event_CallReturned:
 		c := k.CallReturned
 		kind := kindCall
-		if f := r.futures[c.GetPath()]; f != nil && f.kind == kindAttach {
-			kind = kindAttach
+		if f := r.futures[c.GetPath()]; f != nil {
+			if f.msg.answered = true; f.kind == kindAttach {
+				kind = kindAttach
+			}
 		}
 		err = r.expect(kind, c.GetPath(), "", func(f *Future) {
 			if !f.done {
@@ -83,6 +87,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		})
 	case *schemas.Event_CancelRequested:
 		r.cancel(k.CancelRequested)
+		r.takeAlong(seq, k.CancelRequested.GetReason())
 	case *schemas.Event_SignalReceived:
 		r.signal(k.SignalReceived, at)
 	case *schemas.Event_UpdateAccepted:

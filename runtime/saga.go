@@ -41,6 +41,7 @@ func (c *Context) handle(h Handler, in *schemas.Payload) (*schemas.Payload, erro
 	failed := *AsError(err)
 	for _, u := range slices.Backward(c.run.undo) {
 		f := d.Step(u.name, u.fn, u.opts)
+		f.step.undoes = true
 		if _, werr := d.Wait(f); werr != nil {
 			return nil, werr
 		}

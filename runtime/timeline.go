@@ -73,9 +73,17 @@ func (t *timeline) add(s *schemas.TimelineStep) {
 	}
 }
 
-func (t *timeline) step(s *schemas.StepCompleted, at int64) {
+// kindUndo is what a record's timeline calls a step that has undone something. A
+// journal does not tell it from others.
+const kindUndo = "compensation"
+
+func (t *timeline) step(s *schemas.StepCompleted, at int64, undoes bool) {
+	kind := string(kindStep)
+	if undoes {
+		kind = kindUndo
+	}
 	t.add(&schemas.TimelineStep{
-		Path: s.GetPath(), Name: s.GetName(), Kind: string(kindStep), At: at, Took: s.GetTook(),
+		Path: s.GetPath(), Name: s.GetName(), Kind: kind, At: at, Took: s.GetTook(),
 		Attempts: s.GetAttempts(), Error: s.GetError().GetCode(), Attributes: s.GetAttributes(),
 	})
 }
@@ -125,7 +133,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				rec.Progress = append(rec.Progress, p)
 			case *schemas.Event_StepCompleted:
 				rec.Progress = slices.DeleteFunc(rec.Progress, func(o *schemas.StepProgress) bool { return o.GetPath() == k.StepCompleted.GetPath() })
-				t.step(k.StepCompleted, at)
+				t.step(k.StepCompleted, at, false)
 			case *schemas.Event_TimerCreated:
 				kinds[k.TimerCreated.GetPath()] = &Future{kind: kindTimer, path: k.TimerCreated.GetPath(), name: k.TimerCreated.GetName()}
 			case *schemas.Event_TimerFired:

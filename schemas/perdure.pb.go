@@ -534,7 +534,7 @@ type Envelope struct {
 	Error         *Error                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                                                                                      // RESULT: the failure, instead of a payload
 	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                                                                                          // all but TASK: the run of the identity that it is for
 	Path          string                 `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`                                                                                        // RESULT: the step that made the call; WAKE: the timer's ID
-	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK, ATTACH: who waits for the result
+	Reply         *Reply                 `protobuf:"bytes,8,opt,name=reply,proto3" json:"reply,omitempty"`                                                                                      // TASK, ATTACH: who waits for the result; CANCEL, CONTROL: who ends with its caller, which must have started it
 	Chain         []string               `protobuf:"bytes,9,rep,name=chain,proto3" json:"chain,omitempty"`                                                                                      // TASK: identities that wait for this call, outermost first
 	Trace         map[string]string      `protobuf:"bytes,10,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`           // W3C trace context
 	Parent        string                 `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`                                                                                   // TASK: reference of the run that sent it
@@ -2578,7 +2578,7 @@ type Called struct {
 	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"` // reference kind/key/id of the run
 	Method        string                 `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
 	InputHash     []byte                 `protobuf:"bytes,5,opt,name=input_hash,json=inputHash,proto3" json:"input_hash,omitempty"`
-	Attach        bool                   `protobuf:"varint,60,opt,name=attach,proto3" json:"attach,omitempty"` // it starts nothing: the run exists
+	Attach        bool                   `protobuf:"varint,60,opt,name=attach,proto3" json:"attach,omitempty"` // it starts nothing: the run exists; with an input_hash, it does start one, which is detached: it goes on where this run is cancelled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4397,7 +4397,7 @@ type TimelineStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`  // step, timer, call, send
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`  // step, compensation (a step that undid something), timer, call, send
 	At            int64                  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`     // when it was recorded, Unix nanoseconds
 	Took          int64                  `protobuf:"varint,5,opt,name=took,proto3" json:"took,omitempty"` // nanoseconds
 	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`

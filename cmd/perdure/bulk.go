@@ -22,7 +22,10 @@ func bulkCommand() *cobra.Command {
 first. Without --yes it does nothing, and says what it would do, and which retries
 would be refused. A run that refuses is reported, and the next one asked, until
 --max-errors have. Runs that have ended are left out, and of retry those that have
-not failed, unless --status says which. If a run refused, the exit code is 1.`,
+not failed, unless --status says which. A run that was retried is not retried once
+more: it is reported as left out if a retry of it is open or completed, and if all
+have failed only the newest is retried; --again retries them all. If a run refused,
+the exit code is 1.`,
 		Example: `  perdure bulk pause --kind counter --key-prefix c --reason 'the shelves are locked'
   perdure bulk retry --kind hello --since 24h --limit 1000 --yes`,
 		Args: exactly(1, "one of cancel, pause, resume, terminate and retry"),
@@ -57,6 +60,7 @@ not failed, unless --status says which. If a run refused, the exit code is 1.`,
 	f.StringVar(&b.Why.Reason, "reason", "", "why, for people")
 	f.StringVar(&b.Why.By, "by", "", "who asks, for people (default $USER)")
 	f.BoolVar(&b.DryRun, "dry-run", false, "say what would be done, and do nothing, also with --yes")
+	f.BoolVar(&b.Again, "again", false, "retry also runs that were retried before")
 	f.BoolVar(&yes, "yes", false, "do it")
 	f.IntVar(&b.Limit, "limit", 100, "at most so many runs")
 	f.IntVar(&b.MaxErrors, "max-errors", 10, "ask no more runs after so many have refused")
@@ -72,6 +76,8 @@ func printBulk(w io.Writer, c *connection, verb string, res *perdure.BulkResult)
 		switch {
 		case r.Error != "":
 			fmt.Fprintf(w, "%s: %s\n", r.Run, r.Error)
+		case r.Left != "":
+			fmt.Fprintf(w, "left out %s: %s\n", r.Run, r.Left)
 		case r.New != "":
 			fmt.Fprintf(w, "%s %s as %s\n", verb, r.Run, r.New)
 		default:
@@ -79,11 +85,14 @@ func printBulk(w io.Writer, c *connection, verb string, res *perdure.BulkResult)
 		}
 	}
 	note := ""
+	if res.Left > 0 {
+		note = fmt.Sprintf(", %d left out: --again retries them", res.Left)
+	}
 	switch {
 	case res.DryRun:
-		note = "; nothing was done: --yes does it"
+		note += "; nothing was done: --yes does it"
 	case res.Stopped:
-		note = "; stopped: too many refused"
+		note += "; stopped: too many refused"
 	}
 	if res.More {
 		note += "; more are selected, beyond --limit"

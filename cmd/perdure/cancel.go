@@ -14,8 +14,9 @@ func cancelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel REF",
 		Short: "Ask a run to stop",
-		Long: `Ask a run to stop. It ends as cancelled once its code has cleaned up. A run that
-stands still, e.g. as nondeterministic, has no code that could stop: it is
+		Long: `Ask a run to stop. It ends as cancelled once its code has cleaned up. The runs that
+it has called or started, and whose results it has not got, are asked to stop, too,
+and so on; those that are detached go on. A run that stands still, e.g. as nondeterministic, has no code that could stop: it is
 cancelled once code that agrees with its journal runs, and 'perdure terminate'
 ends it at once.`,
 		Example: `  perdure cancel counter/c/long --reason 'closed today'`,

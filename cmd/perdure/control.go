@@ -24,9 +24,10 @@ A poisoned run is executed again.`,
 
 func terminateCommand() *cobra.Command {
 	return controlCommand("terminate", "End a run at once; no code of it runs any more", `End a run at once, as cancelled with the code 'terminated': no code of it runs any
-more, not even what would undo what it did. Who waits for it is told; runs that it
-started go on. It is how a run ends that no deployed code can continue. Where the
-run may clean up, use 'perdure cancel'.`, "the shelf is gone", "is to end", (*perdure.Client).Terminate)
+more, not even what would undo what it did. Who waits for it is told; the runs that
+it has called or started, and whose results it has not got, are terminated with it,
+and so on; those that are detached go on. It is how a run ends that no deployed code
+can continue. Where the run may clean up, use 'perdure cancel'.`, "the shelf is gone", "is to end", (*perdure.Client).Terminate)
 }
 
 // controlCommand is the command of a request that names a run and says why.

@@ -133,3 +133,49 @@ func TestPlay_ThirtyDaysTakeMilliseconds(t *testing.T) {
 		t.Errorf("thirty days took %s", took)
 	}
 }
+
+// A run that is cancelled takes along what it has started, which undoes what it did, but
+// for what is detached.
+func TestRun_IsCancelledWithItsChildren(t *testing.T) {
+	parent := durable.DeclareWorkflow[durable.None, durable.None]("trip")
+	for name, want := range map[string]string{"own": "undone", "detached": "slept"} {
+		t.Run(name, func(t *testing.T) {
+			came := map[string]string{}
+			durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
+				run, err := durabletest.Start(w, parent.At("a"), durable.None{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(time.Minute)
+				run.Cancel()
+				if _, err := run.Result(); !errors.Is(err, durable.ErrCancelled) {
+					t.Errorf("it ends with %v", err)
+				}
+				<-time.After(2 * time.Hour)
+				if came["child"] != want {
+					t.Errorf("the child %q, want %q", came["child"], want)
+				}
+				delete(came, "child")
+			}, durable.Workflow(parent, func(ctx durable.Context, _ durable.None) (durable.None, error) {
+				var opts []durable.CallOption
+				if name == "detached" {
+					opts = append(opts, durable.Detached())
+				}
+				if _, err := durable.Start(ctx, Nightly.At("b"), durable.None{}, opts...); err != nil {
+					return durable.None{}, err
+				}
+				return durable.None{}, durable.Sleep(ctx, 5*time.Hour)
+			}), durable.Workflow(Nightly, func(ctx durable.Context, _ durable.None) (string, error) {
+				durable.OnFailure(ctx, "undo", func(context.Context) error {
+					came["child"] = "undone"
+					return nil
+				})
+				err := durable.Sleep(ctx, time.Hour)
+				if err == nil {
+					came["child"] = "slept"
+				}
+				return "", err
+			}))
+		})
+	}
+}

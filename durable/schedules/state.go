@@ -136,7 +136,7 @@ func (s *schedule) launch(a *action) (err error) {
 		return err
 	}
 	s.verbs++
-	a.child, err = durable.Start(s.ctx, a.start.target, a.start.input, durable.MessageID(a.ID))
+	a.child, err = durable.Start(s.ctx, a.start.target, a.start.input, durable.MessageID(a.ID), durable.Detached())
 	return err
 }
 
