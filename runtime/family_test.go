@@ -67,10 +67,8 @@ func ended(w *runtimetest.World) map[string]string {
 	for _, s := range w.Journal.All() {
 		rec := s.Entry.GetRecord()
 		how := strings.ToLower(rec.GetStatus().String()) + " " + rec.GetError().GetCode()
-		for _, s := range rec.GetSteps() {
-			if s.GetName() == "undo" {
-				how += ", undone"
-			}
+		if slices.ContainsFunc(rec.GetSteps(), func(s *schemas.TimelineStep) bool { return s.GetName() == "undo" }) {
+			how += ", undone"
 		}
 		all[s.Ref.Identity.String()] = how
 	}
@@ -169,15 +167,25 @@ func TestFamily_StartedInTheEntryOfTheCancellation(t *testing.T) {
 					return result(c, c.After("sleep", time.Hour))
 				}
 				if undoes {
-					top = undoing(top)
+					first := top
+					top = func(c *runtime.Context, in string) (string, error) {
+						c.Compensate("undo", func(context.Context) (*schemas.Payload, error) { <-time.After(time.Hour); return nil, nil }, runtime.StepOptions{})
+						return first(c, in)
+					}
 				}
 				w = runtimetest.NewWorld(append(family()[1:], kind("top", top))...)
 				w.AutoRestart = true
 				w.OnPoint = func(string) { <-time.After(700 * time.Millisecond) }
 				w.Start()
 				w.Task(r, "", nil)
+				began := time.Now()
 				expect(t, w, r, "error cancelled")
 				settle(t, w)
+				for _, s := range w.Journal.All() {
+					if took := time.Unix(0, s.Entry.GetAt()).Sub(began); s.Ref.Kind == "leaf" && s.Entry.GetRecord() != nil && took > time.Minute {
+						t.Errorf("the child ended after %v", took)
+					}
+				}
 				entries := events(w, r)
 				if at := slices.IndexFunc(entries, func(s string) bool { return strings.Contains(s, "cancel") }); at < 0 || !strings.Contains(entries[at], "step:2") || strings.Contains(strings.Join(entries[:at+1], " "), "called") {
 					t.Errorf("it was not cancelled in the entry that lets it start: %q", entries)

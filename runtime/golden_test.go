@@ -83,6 +83,11 @@ var laterHandlers = map[string]Handler{
 		c.Start("detached", Target{Identity: warehouse, Detached: true}, in)
 		return sequence(c, func() *Future { return own })
 	},
+	// freeing starts a child that a cancellation does not reach, and waits for an hour.
+	"freeing": func(c *Context, in *schemas.Payload) (*schemas.Payload, error) {
+		c.WithoutCancel().Start("kept", Target{Identity: warehouse}, in)
+		return sequence(c, func() *Future { return c.After("sleep", time.Hour) })
+	},
 	// pays pays once.
 	"pays": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		return sequence(c, func() *Future { return c.Step("pay", nil, StepOptions{Once: true}) })
