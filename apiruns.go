@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/durable/schedules"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -117,6 +118,11 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 		return nil, err
 	}
 	rec, status := found.Record, found.Status
+	if found.Reason == "" && (status == schemas.Status_QUEUED || status == schemas.Status_SUSPENDED) && !schedules.IsKind(ref.Kind) {
+		if found.Reason, err = actors.Unhosted(ctx, a.node.b, ref.Identity); err != nil {
+			return nil, err
+		}
+	}
 	info := RunInfo{Done: actors.Done{Run: ref.String(), Status: actors.StatusName(status)}, Reason: found.Reason, Archived: found.Archived}
 	if actors.IsEnd(status) {
 		info.Done = actors.DoneOf(ref, rec)
@@ -149,6 +155,11 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 			Path: s.GetPath(), Name: s.GetName(), Kind: s.GetKind(), At: unix(s.GetAt()), TookMS: float64(s.GetTook()) / 1e6,
 			Attempts: s.GetAttempts(), Claim: s.GetClaim(), Error: s.GetError(), Attributes: s.GetAttributes(),
 		})
+	}
+	if in.Results {
+		if err := a.addResults(ctx, ref, &info); err != nil {
+			return nil, err
+		}
 	}
 	if data, err := json.Marshal(info); err == nil && int64(len(data)) > a.node.b.MaxMessage() {
 		info.Result, info.CustomStatus, info.Truncated = nil, nil, true // a result, or an error, that is larger than a message

@@ -439,7 +439,7 @@ func TestBadInput_OfWhoOpensANode(t *testing.T) {
 		"quorum, embedded":   {open(host, perdure.Dir(t.TempDir()), perdure.WithDurability(perdure.Quorum)), nil, []string{"holds 1 replica, and 3 are asked for, as many as durability quorum needs; connect to a NATS cluster (perdure.Connect), or use disk or process"}},
 		"bad kinds":          {open(perdure.Dir(t.TempDir()), perdure.Host(bad, unbound), perdure.Retention(time.Minute)), nil, []string{`"no good"`, `"unbound"`, "retention of 1m0s: it is at least 2h0m0s"}},
 		"no runs at once":    {open(host, perdure.Dir(t.TempDir()), perdure.MaxRuns(0)), nil, []string{"at most 0 runs at once: it is at least 1"}},
-		"kind taken":         {connect(used.URL(), host, perdure.Pool("other")), broker.ErrKindTaken, []string{"start this node in the pool that has the kind, or rename the kind"}},
+		"kind taken":         {connect(used.URL(), host, perdure.Pool("other")), broker.ErrKindTaken, []string{`kind "greet" is of pool "default"`, "a kind stays in the pool", "start this node in the pool that has the kind"}},
 	} {
 		if tt.err == nil || tt.is != nil && !errors.Is(tt.err, tt.is) {
 			t.Errorf("%s: the error is %v, want %v", name, tt.err, tt.is)

@@ -80,8 +80,10 @@ func Namespace(name string) Option {
 }
 
 // Pool names the group of nodes that this node belongs to: they host the same
-// kinds, and take over from each other. A kind belongs to one pool. The default
-// is "default"; programs with different kinds on one NATS need different pools.
+// kinds, and take over from each other. The default is "default"; programs with
+// different kinds on one NATS need different pools, or what is sent to a kind waits
+// while a node without it owns its partition. A kind stays in the pool whose node
+// hosted it first: a node that hosts it in another one does not open.
 func Pool(name string) Option {
 	return func(o *options) error { o.broker.Pool = name; return nil }
 }

@@ -109,6 +109,9 @@ type RunInfo struct {
 	Claims    []Claim    `json:"claims,omitempty"`
 	Steps     []Step     `json:"steps,omitempty"`
 	StepCount uint64     `json:"step_count"`
+	// NoResults says for people why [Client.GetResults] has no results of steps, if
+	// it has none.
+	NoResults string `json:"no_results,omitempty"`
 	// Generation is how often the run continued as new; Steps are of the last.
 	Generation uint32 `json:"generation,omitempty"`
 }
@@ -138,12 +141,31 @@ type Step struct {
 	Claim      uint32            `json:"claim"` // index of the claim that ran it
 	Error      string            `json:"error,omitempty"`
 	Attributes map[string]string `json:"attributes,omitempty"`
+	// Result is what a step or a call came to, for [Client.GetResults]; in the form of
+	// Done.Result, ResultCodec its codec where that is not JSON. Of one that is larger
+	// than 4 KiB, or than what is left of the answer, Cut is the beginning as text, and
+	// ResultBytes its size.
+	Result      json.RawMessage `json:"result,omitempty"`
+	ResultCodec string          `json:"result_codec,omitempty"`
+	Cut         string          `json:"cut,omitempty"`
+	ResultBytes int             `json:"result_bytes,omitempty"`
 }
 
 // Get returns what is known of a run by its reference kind/key/id.
 func (c *Client) Get(ctx context.Context, ref string) (*RunInfo, error) {
 	var info RunInfo
 	if err := c.read(ctx, "runs.get", runRequest{Run: ref}, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
+// GetResults is [Client.Get] with the results of the steps and calls of a run that
+// is open, or whose journal is kept: see [Step.Result]. Where it has none of a run,
+// [RunInfo.NoResults] says why.
+func (c *Client) GetResults(ctx context.Context, ref string) (*RunInfo, error) {
+	var info RunInfo
+	if err := c.read(ctx, "runs.get", runRequest{Run: ref, Results: true}, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil
@@ -212,7 +234,8 @@ func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, in
 }
 
 type runRequest struct {
-	Run string `json:"run"`
+	Run     string `json:"run"`
+	Results bool   `json:"results,omitempty"` // of steps, too
 }
 
 type cancelRequest struct {

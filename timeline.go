@@ -29,7 +29,7 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	for _, f := range info.Forks {
 		fmt.Fprintf(out, "forked as %s\n", f)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.StripEscape)
 	next := 0
 	for i, c := range info.Claims {
 		fmt.Fprintf(w, "%s  node %s %s\n", clock(c.At), c.Node, claimNote(i, c))
@@ -46,6 +46,9 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	}
 	if n := info.StepCount; n > uint64(len(info.Steps)) {
 		fmt.Fprintf(out, "... and %d more\n", n-uint64(len(info.Steps)))
+	}
+	if info.NoResults != "" {
+		fmt.Fprintf(out, "no results of steps: %s\n", info.NoResults)
 	}
 	if info.Generation > 0 {
 		fmt.Fprintf(out, "continued as new: %d times\n", info.Generation)
@@ -129,6 +132,15 @@ func writeStep(w io.Writer, s Step) {
 		number = s.Kind
 	}
 	fmt.Fprintf(w, "%s    %s %s\t%s\t%s\n", clock(s.At), number, s.Name, took, strings.Join(notes, ", "))
+	switch {
+	case s.ResultBytes > 0:
+		fmt.Fprintf(w, "%s\n", escaped(fmt.Sprintf("                  = %s ... (cut: it has %d bytes)", s.Cut, s.ResultBytes)))
+	case len(s.Result) > 0:
+		fmt.Fprintf(w, "%s\n", escaped(fmt.Sprintf("                  = %s", s.Result)))
+	}
 }
+
+// escaped is text in which a tabwriter finds no cell.
+func escaped(s string) string { return "\xff" + s + "\xff" }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }

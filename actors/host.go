@@ -211,6 +211,10 @@ func (h *Host) Join(ctx context.Context) error {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
 	h.member = m
+	if other := differs(m.View().Members(), h.cfg.Node, names); len(other) > 0 {
+		h.cfg.Log.Warn("live nodes of this pool host other kinds; what is sent to a kind waits while the node that owns its partition does not host it: unless this is a deployment under way, "+ownPool,
+			append([]any{"node", h.cfg.Node, "pool", b.Pool()}, other...)...)
+	}
 	return nil
 }
 

@@ -78,8 +78,24 @@ func (p *provisioner) kindsTaken(ctx context.Context, names Names, added []schem
 	_, undo := p.changeKinds(ctx, names, func(have []schemas.Kind) []schemas.Kind {
 		return slices.DeleteFunc(have, func(k schemas.Kind) bool { return slices.Contains(added, k) })
 	})
-	return errors.Join(fmt.Errorf("open namespace %s in pool %s: %w: one of %v; start this node in the pool that has the kind, or rename the kind: %w",
-		names.ns, names.pool, ErrKindTaken, added, err), undo)
+	taken, lerr := p.taken(ctx, names)
+	return errors.Join(fmt.Errorf("open namespace %s in pool %s: %w: %s; a kind stays in the pool whose node hosted it first: start this node in the pool that has the kind, beside nodes that host the same kinds, or rename the kind, or use another namespace: %w",
+		names.ns, names.pool, ErrKindTaken, taken, err), lerr, undo)
+}
+
+// taken says which kinds of this node other pools have.
+func (p *provisioner) taken(ctx context.Context, names Names) (string, error) {
+	var taken []string
+	for _, k := range p.cfg.Kinds {
+		stream, err := p.streamOf(ctx, names, names.TaskSubject(schemas.LocalDomain, schemas.Identity{Kind: k, Key: "k"}))
+		if err != nil && !errors.Is(err, ErrUnknownKind) {
+			return fmt.Sprintf("one of %v", p.cfg.Kinds), err
+		}
+		if pool, ok := strings.CutPrefix(stream, names.ns+"_INBOX_"); ok && pool != names.pool {
+			taken = append(taken, fmt.Sprintf("kind %q is of pool %q", string(k), pool))
+		}
+	}
+	return strings.Join(taken, ", "), nil
 }
 
 // changeKinds changes the record of the pool's kinds, and returns those that
@@ -234,14 +250,18 @@ func (b *Broker) inboxOf(ctx context.Context, kind schemas.Kind) (*reader, error
 
 // streamOf returns the stream that takes a subject; [ErrUnknownKind] if none does.
 func (b *Broker) streamOf(ctx context.Context, subject string) (string, error) {
+	return b.pub.streamOf(ctx, b.names, subject)
+}
+
+func (p *publisher) streamOf(ctx context.Context, names Names, subject string) (string, error) {
 	var answer struct {
 		Streams []string `json:"streams"`
 	}
-	if err := b.pub.request(ctx, "$JS.API.STREAM.NAMES", map[string]any{"subject": subject}, &answer); err != nil {
+	if err := p.request(ctx, "$JS.API.STREAM.NAMES", map[string]any{"subject": subject}, &answer); err != nil {
 		return "", fmt.Errorf("look up the inbox of %s: %w", subject, err)
 	}
 	if len(answer.Streams) == 0 {
-		return "", fmt.Errorf("%w: no node of namespace %s has ever hosted the kind of %s; start one that does, or correct the name", ErrUnknownKind, b.names.ns, subject)
+		return "", fmt.Errorf("%w: no node of namespace %s has ever hosted the kind of %s; start one that does, or correct the name", ErrUnknownKind, names.ns, subject)
 	}
 	return answer.Streams[0], nil
 }

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,7 +111,10 @@ func TestServer_PoolsShareANamespace(t *testing.T) {
 		t.Errorf("the inbox of pool gpu has %+v, %v", d, err)
 	}
 	err := openFails(t, broker.Config{URL: srv.URL(), Pool: "gpu", Kinds: []schemas.Kind{"other", "wf"}}, broker.ErrKindTaken)
-	mentions(t, err, "wf", "gpu", "rename the kind")
+	mentions(t, err, `in pool gpu`, `kind "wf" is of pool "default"`, "rename the kind")
+	if strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("the error names a kind that nobody has: %v", err)
+	}
 	brokertest.Connect(t, srv.URL(), brokertest.Kinds("vision"), inPool) // the refused kind left no trace
 	_, err = one.b.Inbox().Publish(one.ctx, "local", identity("other", "k"), task("1"))
 	if !errors.Is(err, broker.ErrUnknownKind) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -33,4 +34,23 @@ func Members(ctx context.Context, b *broker.Broker) ([]PoolMember, error) {
 		all = append(all, PoolMember{pool, m})
 	}
 	return all, nil
+}
+
+// OwnerOf returns the live member that owns a partition of a pool, empty for none,
+// among members that [Members] returned. It needs no membership.
+func OwnerOf(ctx context.Context, b *broker.Broker, members []PoolMember, pool string, p schemas.Partition) (string, error) {
+	value, _, _, err := b.Leases().Get(ctx, keysOf(pool).owner(p))
+	if err != nil {
+		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
+	}
+	owner := &schemas.Owner{}
+	if err := unmarshal(value, owner); err != nil {
+		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
+	}
+	for _, m := range members {
+		if m.Pool == pool && m.Member.GetId() == owner.GetNode() && bytes.Equal(m.Member.GetNonce(), owner.GetNonce()) {
+			return owner.GetNode(), nil
+		}
+	}
+	return "", nil
 }

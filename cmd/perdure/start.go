@@ -29,8 +29,9 @@ func startCommand() *cobra.Command {
 		Use:   "start KIND/KEY INPUT",
 		Short: "Start a run; INPUT is JSON",
 		Long: `Start a run; INPUT is JSON. With --wait its result is printed, however long that
-takes; if no code that is deployed can continue it, standard error says so, and
-why, and it is waited on. The wait may be interrupted: that stops no run.`,
+takes; if it is paused, waits for a permit of a limit, or no code that is deployed
+can continue it, standard error says so, and why, and it is waited on. The wait
+may be interrupted: that stops no run.`,
 		Example: `  perdure start hello/world '"world"' --wait
   perdure start stock/sku-1 '{"count":5}' --method receive --id delivery-1 --wait
   perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17
@@ -149,9 +150,10 @@ const (
 )
 
 // warnOfStandstill says once that a run cannot go on for now, why, and what lets
-// it; it looks first after a pause. It returns when ctx ends at the latest.
+// it; and once before what it waits for, as a permit of a limit, where it only waits.
+// It looks first after a pause, and returns when ctx ends at the latest.
 func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Client, ref string, pause time.Duration) {
-	for ; ; pause = standstillAgain {
+	for said := false; ; pause = standstillAgain {
 		select {
 		case <-ctx.Done():
 			return
@@ -164,6 +166,10 @@ func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Cli
 				fmt.Fprintf(stderr, "  hint: what is waited for comes once it is resumed: perdure resume %s\n", ref)
 			}
 			return
+		}
+		if err == nil && info.Reason != "" && !said {
+			said = true
+			fmt.Fprintf(stderr, "perdure: %s is %s: %s\n", ref, info.Status, info.Reason)
 		}
 	}
 }

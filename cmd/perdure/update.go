@@ -20,10 +20,10 @@ func updateCommand() *cobra.Command {
 		Use:   "update REF NAME [INPUT]",
 		Short: "Change a run that goes on, and print its answer; INPUT is JSON",
 		Long: `Change a run that goes on, and print its answer; INPUT is JSON. The answer is
-waited for, however long it takes; if the run is paused, or no code that is
-deployed can continue it, standard error says so. The wait may be interrupted:
-the update may still be carried out, and asked again with the same --id it is the
-same one.`,
+waited for, however long it takes; if the run is paused, waits for a permit of a
+limit, or no code that is deployed can continue it, standard error says so. The
+wait may be interrupted: the update may still be carried out, and asked again with
+the same --id it is the same one.`,
 		Example: `  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"'
   perdure update fulfil/order-17/order-17 set_address '"Main Street 1"' --id form-9`,
 		Args: between(2, 3, "a reference kind/key/id, an update's name and at most one input"),

@@ -28,7 +28,8 @@ func KindOf(pool string) schemas.Kind {
 	return schemas.Kind(kindName + "-" + pool)
 }
 
-func isKind(k schemas.Kind) bool {
+// IsKind reports whether a kind runs the schedules of a pool.
+func IsKind(k schemas.Kind) bool {
 	return k == kindName || strings.HasPrefix(string(k), kindName+"-")
 }
 

@@ -112,7 +112,7 @@ func replaceValues(data []byte, values map[string]string) (out []byte, err error
 //	name, at, ok := schedules.FiredAt(ctx.Info())
 func FiredAt(run durable.Info) (name string, at time.Time, ok bool) {
 	parent, err := schemas.ParseRef(run.Parent)
-	if err != nil || !isKind(parent.Kind) {
+	if err != nil || !IsKind(parent.Kind) {
 		return "", time.Time{}, false
 	}
 	rest, found := strings.CutPrefix(run.ID, parent.Key+"-")
