@@ -39,6 +39,8 @@ type activation struct {
 	first    schemas.RunID     // the run that the identity's last record says is next
 	sought   bool              // first is known to be in the inbox
 	restarts int               // in a row
+	idles    int               // generations in a row that did nothing beside continuing as new
+	woken    chan struct{}     // closed by what comes during a pause between two of them, nil outside
 	due      []expired         // records to remove between two runs
 	builds   *cluster.Builds   // of the other nodes, when the last execution began
 	lent     *lent             // while busy with what another node executes; nil for none
@@ -88,6 +90,10 @@ func (a *activation) receive(msg any) {
 		a.exec.Received()
 		a.remember()
 		a.accept(m)
+		if a.woken != nil {
+			close(a.woken)
+			a.woken = nil
+		}
 	case ended:
 		a.busy, a.mail = false, nil
 		m.over <- a.conclude(m)
@@ -96,7 +102,7 @@ func (a *activation) receive(msg any) {
 	case refused:
 		a.refused(m)
 	case again:
-		a.busy = false
+		a.busy, a.woken = false, nil
 	case repaid:
 		a.repaid(m)
 	case done:

@@ -18,6 +18,9 @@ func (a *activation) conclude(m ended) []*item {
 	if m.end.Kind != runtime.Restart && m.end.Kind != runtime.Elsewhere {
 		a.restarts = 0
 	}
+	if m.end.Kind != runtime.Continued || !m.end.Idle {
+		a.idles = 0
+	}
 	if a.pressed {
 		for _, it := range a.items {
 			if it.press != nil {
@@ -46,7 +49,11 @@ func (a *activation) conclude(m ended) []*item {
 		ref := a.id.Run(m.run)
 		a.open, a.asleep = &ref, false
 		carrier := a.carrier(m.run)
-		return a.take(func(it *item) bool { return it.run == m.run && it.given && it != carrier })
+		taken := a.take(func(it *item) bool { return it.run == m.run && it.given && it != carrier })
+		if m.end.Idle {
+			a.idled(m.run, len(taken) > 0 || slices.ContainsFunc(a.items, func(it *item) bool { return it.run == m.run && it != carrier }))
+		}
+		return taken
 	case runtime.Behind:
 		if m.end.Next {
 			a.comesNext(m.end)
@@ -100,6 +107,44 @@ func (a *activation) conclude(m ended) []*item {
 		a.pump.lose(m.end.Err)
 	}
 	return nil
+}
+
+// How many generations in a row may do nothing but continue as new before each
+// waits, for how long at most, and after how many more it is said again.
+const (
+	maxIdles   = 10
+	idlePause  = 5 * time.Second
+	idlesAgain = 100
+)
+
+// idled counts a generation that ran no step, sent nothing and waited for nothing.
+// Many in a row are a loop that would fill the journal's stream and a processor: they
+// are slowed down, until something comes for the identity, or has come for the run
+// meanwhile.
+func (a *activation) idled(run schemas.RunID, came bool) {
+	u := a.pump
+	if a.idles++; a.idles <= maxIdles || came || u.draining() || u.ctx.Err() != nil {
+		return
+	}
+	over := a.idles - maxIdles
+	if over%idlesAgain == 1 {
+		u.host.cfg.Log.Warn("a run continues as new again and again, and in between runs no step, sends nothing and waits for nothing; it is slowed down: let its code await a signal, an update or a timer before durable.ContinueAsNew, or return a result",
+			"run", a.id.Run(run).String(), "in_a_row", a.idles)
+	}
+	pause := min(time.Duration(1<<min(over, 12))*5*time.Millisecond, idlePause)
+	woken := make(chan struct{})
+	a.woken = woken
+	a.busy = u.work.begin(func() {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-woken:
+		case <-u.ctx.Done():
+		case <-u.lease.Draining():
+		}
+		a.self.tell(again{})
+	})
 }
 
 // carrier returns the message that brings a run back which continues as new,

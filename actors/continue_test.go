@@ -3,6 +3,7 @@ package actors_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,4 +163,37 @@ func TestP18_MessagesOfEarlierGenerationsGo(t *testing.T) {
 	}
 	s.idle(r.Identity)
 	stop()
+}
+
+// TestALoopThatWaitsForNothingIsSlowedDown, and said; what comes for it ends its
+// pause, and is told to it.
+func TestALoopThatWaitsForNothingIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	spin := durable.DeclareWorkflow[int, int]("spin")
+	var generation atomic.Int64
+	s := setup(t, durable.Workflow(spin, func(ctx durable.Context, n int) (int, error) {
+		generation.Store(int64(n))
+		return n, durable.ContinueAsNew(ctx, n+1)
+	}))
+	s.start()
+	r := ref("spin", "s", "s")
+	s.send(r, "", 0)
+	began := time.Now()
+	s.until("it is said", func() bool {
+		return strings.Contains(s.log.String(), "continues as new again and again") && strings.Contains(s.log.String(), "run=spin/s/s in_a_row=11")
+	})
+	s.until("its pauses are longer than a second", func() bool { return generation.Load() >= 19 })
+	if got, passed := generation.Load(), time.Since(began); passed < time.Second || got > 40 {
+		t.Errorf("generation %d was reached in %s", got, passed)
+	}
+	asked := time.Now()
+	s.publish(r.Identity, &schemas.Envelope{Type: schemas.Envelope_CONTROL, Id: "c", Run: "s", Control: &schemas.Control{Action: schemas.Control_TERMINATE}})
+	s.fails(r, "terminated")
+	if passed := time.Since(asked); passed > 2*time.Second {
+		t.Errorf("it was terminated after %s, want that the message ends the pause of 5 s", passed)
+	}
+	if n := strings.Count(s.log.String(), "continues as new again and again"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	s.idle(r.Identity)
 }

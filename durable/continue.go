@@ -17,6 +17,11 @@ package durable
 //	}
 //	return Total{}, durable.ContinueAsNew(ctx, next)
 //
+// A generation that runs no step, sends nothing and waits for nothing, neither a
+// timer nor a signal, an update or a result, comes back at once and does the same.
+// After ten of them in a row each waits before it begins, up to five seconds or until
+// a message comes, and the log warns.
+//
 // Wrong: to drop the error, or to wrap it in a new one without %w: the run then
 // ends. A method of a virtual actor cannot continue as new: each of its messages
 // is a run of its own, so that its journal is short already.
@@ -34,5 +39,8 @@ const longRun = 2000
 
 // ShouldContinue reports whether the run has used so many verbs since it began,
 // or last continued as new, that it should continue as new at the next good
-// place. It is the same on every replay.
+// place. It is the same on every replay, also in the condition of [Until], which may
+// ask it:
+//
+//	err := durable.Until(ctx, func() bool { return full || durable.ShouldContinue(ctx) })
 func ShouldContinue(ctx Context) bool { return ctx.engine().Issued() >= longRun }

@@ -99,13 +99,13 @@ func FinishUpdates(ctx Context) error { return ctx.engine().FinishUpdates() }
 
 // Until waits until a condition holds that updates and branches of the run bring
 // about. It is looked at whenever something has happened to the run, and must only
-// read what the run knows. With [Timeout] the error is [ErrTimeout] once that has
+// read what the run knows, and [ShouldContinue]. With [Timeout] the error is [ErrTimeout] once that has
 // passed.
 //
 //	err := durable.Until(ctx, func() bool { return paid && packed }, durable.Timeout(48*time.Hour))
 //
 // Wrong: a condition that asks the clock or the world: nothing looks again when
-// they change.
+// they change. Or one that calls a verb: it fails with the code panic.
 func Until(ctx Context, condition func() bool, opts ...AwaitOption) error {
 	cfg, limited, cancel := awaitConfig(ctx, opts)
 	defer cancel()

@@ -87,6 +87,7 @@ func (c *Context) send(f *Future) *Future {
 		r.completions++
 		f.done, f.order = true, r.completions
 		delete(f.scope.futures, f)
+		c.run.gen.moved = true
 	}
 	return f
 }

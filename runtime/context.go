@@ -208,6 +208,9 @@ func (c *Context) check() {
 	if c.run.sched.unwinding {
 		goruntime.Goexit() // a deferred call of a handler that is being unwound
 	}
+	if c.run.sched.current != c.co && c.run.looking {
+		panic("perdure: a durable verb was called in the condition of Until, which is looked at outside of the run's code; let it only read variables of the run, and ShouldContinue, and call the verb before or after Until")
+	}
 	if c.run.sched.current != c.co {
 		panic("perdure: a durable verb was called outside its own handler or branch; inside a step or a goroutine use plain Go, and in a branch the context that the branch was given")
 	}

@@ -98,6 +98,7 @@ type Ending struct {
 	Open   schemas.Ref     // Behind: the run that goes first
 	Asleep bool            // Behind: it is suspended, and waits for a message
 	Next   bool            // Behind: it has not begun, and interrupted the last one
+	Idle   bool            // Continued: its code ran no step, sent nothing and waited for nothing
 	Build  string          // Elsewhere, and Parked for want of it: which
 	Hash   []byte          // Finished, Suspended, Continued: of the run's input
 	Err    error           // why, for people; nil for Finished, Suspended and Continued

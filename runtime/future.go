@@ -114,6 +114,7 @@ func (f *Future) complete(r *run, p *schemas.Payload, err error) {
 	}
 	r.completions++
 	f.done, f.order, f.payload, f.err = true, r.completions, p, err
+	r.gen.moved = r.gen.moved || f.moves()
 	delete(f.scope.futures, f)
 	for _, co := range f.waiters {
 		co.wake()
@@ -125,6 +126,18 @@ func (f *Future) complete(r *run, p *schemas.Payload, err error) {
 	if f.onDone != nil {
 		f.onDone()
 	}
+}
+
+// moves reports whether the end of the future shows that the run does, or waits for,
+// something beside its own code.
+func (f *Future) moves() bool {
+	switch f.kind {
+	case kindBranch, kindUntil:
+		return false
+	case kindTimer, kindSignal, kindAsk:
+		return f.err == nil // not given up
+	}
+	return true
 }
 
 // cancel is how a future of a cancelled scope ends.

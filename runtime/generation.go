@@ -48,9 +48,12 @@ func (c *Context) ContinueAsNew(input *schemas.Payload) error {
 }
 
 // Issued returns how many verbs the run has issued since it began, or last
-// continued as new: the same on every replay.
+// continued as new: the same on every replay. The condition of [Context.Until] may
+// ask it: it is looked at when nothing else of the run's code goes on.
 func (c *Context) Issued() int {
-	c.check()
+	if !c.run.looking {
+		c.check()
+	}
 	return c.run.issues - c.run.before
 }
 
@@ -66,6 +69,7 @@ type generation struct {
 	mail   []*schemas.Envelope // received by it, and not taken
 	steps  uint64
 	begun  time.Time // when the first one began
+	moved  bool      // it has done, or waited for, something beside its own code
 }
 
 // ended looks at what the handler returned.
@@ -255,7 +259,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	l.open = r.ref
 	l.tell(l.r)
 	r.finishSpan(nil)
-	return &Ending{Kind: Continued, Hash: r.started.GetInputHash()}
+	return &Ending{Kind: Continued, Idle: !r.gen.moved, Hash: r.started.GetInputHash()}
 }
 
 // failNext ends a run that cannot continue as new: who would have waited for its next

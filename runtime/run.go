@@ -58,6 +58,7 @@ type run struct {
 	aside       []*schemas.Event // that follow from what the code did, and are to be recorded
 	updates     updates
 	conditions  []*Future       // waited for, in the order issued
+	looking     bool            // one of them is looked at
 	withdrawn   map[string]bool // questions, by path; in the journal
 	shown       shown
 	attrs       attributes

@@ -4,7 +4,7 @@ import "runtime/debug"
 
 // Until issues a wait for a condition of what the run's code knows, which branches
 // and updates change. It is looked at whenever something has happened to the run,
-// and must only read: no verb, no clock.
+// and must only read: no verb, no clock. [Context.Issued] may be asked.
 func (c *Context) Until(name string, condition func() bool) *Future {
 	c.check()
 	f := c.issue(&Future{kind: kindUntil, path: c.next(), name: name, condition: condition})
@@ -35,6 +35,8 @@ func (f *Future) holds() (yes bool, err error) {
 			err = &Error{Code: e.Code, Message: e.Message, Final: true} // a stack differs each time
 		}
 	}()
+	f.run.looking = true
+	defer func() { f.run.looking = false }()
 	return f.condition(), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,4 +129,82 @@ func TestContinueAsNew_NamesAreOfTheirGeneration(t *testing.T) {
 		}
 		return 0, durable.ContinueAsNew(ctx, n+1)
 	}))
+}
+
+// TestContinueAsNew_ALoopThatWaitsForNothingFails, and does not hang: one that does
+// nothing at all, and one whose condition holds from the start.
+func TestContinueAsNew_ALoopThatWaitsForNothingFails(t *testing.T) {
+	spin := durable.DeclareWorkflow[int, int]("spin")
+	for name, code := range map[string]func(durable.Context, int) (int, error){
+		"nothing": func(ctx durable.Context, n int) (int, error) { return 0, durable.ContinueAsNew(ctx, n+1) },
+		"a condition": func(ctx durable.Context, n int) (int, error) {
+			full := durable.Go(ctx, "full", func(ctx durable.Context) (bool, error) {
+				return true, durable.Until(ctx, func() bool { return true }, durable.Timeout(time.Hour))
+			})
+			if _, err := full.Result(ctx); err != nil {
+				return 0, err
+			}
+			return 0, durable.ContinueAsNew(ctx, n+1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
+				run, err := durabletest.Start(w, spin.At("s"), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := run.Result(); err == nil || !strings.Contains(err.Error(), "has continued as new 1000 times in a row, and in between run no step, sent nothing and waited for nothing: let its code await") {
+					t.Errorf("the result is %v", err)
+				}
+				run.Terminate()
+			}, durable.Workflow(spin, code))
+		})
+	}
+}
+
+// TestShouldContinue_MayBeAskedByACondition, also when it is looked at for the second
+// time; a verb may not, and the error says so.
+func TestShouldContinue_MayBeAskedByACondition(t *testing.T) {
+	type in struct {
+		Verb bool
+		From int
+	}
+	busy := durable.DeclareWorkflow[in, int]("busy")
+	code := func(ctx durable.Context, in in) (int, error) {
+		if in.From > 0 {
+			return in.From, nil
+		}
+		n := 0
+		work := durable.Go(ctx, "work", func(ctx durable.Context) (int, error) {
+			for {
+				if err := durable.Sleep(ctx, time.Minute); err != nil {
+					return n, err
+				}
+				n++
+				for range 400 { // verbs of which nothing is recorded
+					durable.Go(ctx, "nothing", func(durable.Context) (int, error) { return 0, nil })
+				}
+			}
+		})
+		err := durable.Until(ctx, func() bool {
+			if in.Verb && n > 0 {
+				_ = durable.Sleep(ctx, time.Second)
+			}
+			return durable.ShouldContinue(ctx)
+		})
+		if err != nil {
+			return n, err
+		}
+		_ = work
+		in.From = n
+		return n, durable.ContinueAsNew(ctx, in)
+	}
+	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
+		if got, err := durabletest.Call(w, busy.At("a"), in{}); err != nil || got != 5 {
+			t.Errorf("it continued after %d times 400 verbs, %v, want 5", got, err)
+		}
+		if _, err := durabletest.Call(w, busy.At("b"), in{Verb: true}); err == nil || !strings.Contains(err.Error(), "a durable verb was called in the condition of Until") {
+			t.Errorf("a condition that sleeps: %v", err)
+		}
+	}, durable.Workflow(busy, code))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,7 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 	var open schemas.Ref  // not the zero value: the run that goes first
 	var asleep bool       // it waits for a message
 	var first schemas.Ref // the run that has interrupted the last one
+	var loop loop
 	if msgs := a.held(); a.first(msgs) == nil || len(msgs) > 1 {
 		switch end := x.Open(a.p.ctx); {
 		case end == nil:
@@ -145,6 +147,9 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 			}
 		case runtime.Continued:
 			open, asleep = ref, false
+			if err := loop.turned(end); err != nil {
+				return a.ended(&runtime.Ending{Kind: runtime.Parked, Err: fmt.Errorf("%s %w", ref, err)}, ref)
+			}
 			if err := a.settled(ref, end); err != nil || a.p.w.Passivate {
 				return true
 			}
