@@ -59,10 +59,20 @@ func (c *checker) branchCaptures(lit *ast.FuncLit) {
 	})
 }
 
-// conditionCaptures reports the run's context in a condition.
+// conditionCaptures reports the run's context in a condition. ShouldContinue may be
+// asked there.
 func (c *checker) conditionCaptures(lit *ast.FuncLit) {
+	asks := map[ast.Expr]bool{}
+	ast.Inspect(lit.Body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) == 1 {
+			if fn, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok && fn.Sel.Name == "ShouldContinue" {
+				asks[ast.Unparen(call.Args[0])] = true
+			}
+		}
+		return true
+	})
 	c.outer(lit, func(e ast.Expr, v *types.Var) {
-		if isDurable(v.Type()) {
+		if isDurable(v.Type()) && !asks[e] {
 			c.say(e.Pos(), string(captured), "%s, the run's context, is used in a condition: it is asked again and again, and only reads; do what takes a verb before, or in a branch that changes what is read", types.ExprString(e))
 		}
 	})

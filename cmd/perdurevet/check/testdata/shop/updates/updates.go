@@ -36,6 +36,9 @@ func basket(ctx durable.Context, sum int) (int, error) {
 	if err := durable.Until(ctx, random); err != nil {
 		return 0, err
 	}
+	if err := durable.Until(ctx, func() bool { return !open || durable.ShouldContinue(ctx) }); err != nil {
+		return 0, err
+	}
 	return sum, durable.Until(ctx, func() bool {
 		return durable.Sleep(ctx, 1) == nil || open // want `^ctx, the run's context, is used in a condition: .* a branch`
 	})
