@@ -36,7 +36,10 @@ func Concurrency(n int, opts ...LimitOption) KindOption {
 // in the order in which they came. With [Burst] more may begin at once after a
 // quiet time. A run that waits for its turn is a run that sleeps: it leaves memory.
 // A rate counts when runs begin, not when they end, and no priority moves them:
-// bound those with [Concurrency].
+// bound those with [Concurrency]. A run that missed its time by more than per/n, and
+// by more than half a second, because no node was there, asks for another, behind
+// those that have one: as many as fit into the longer of the two may begin at once
+// after an outage, and the order is lost.
 //
 //	durable.Workflow(Mail, mail, durable.Rate(100, time.Minute, durable.Burst(10)))
 func Rate(n int, per time.Duration, opts ...LimitOption) KindOption {

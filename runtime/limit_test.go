@@ -488,3 +488,41 @@ func TestLimit_ARunThatContinuesAsNewKeepsItsPermit(t *testing.T) {
 		nobody(t, w, "pack")
 	})
 }
+
+// TestLimit_ARateHoldsAfterAnOutage: runs whose times went by while no process was
+// there do not begin all at once; they ask for other times.
+func TestLimit_ARateHoldsAfterAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var at []time.Duration
+		h := func(c *runtime.Context, in string) (string, error) {
+			return step(c, "begin", func(context.Context) (*schemas.Payload, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				at = append(at, time.Since(began).Round(time.Second))
+				return nil, nil
+			})
+		}
+		w := world(t, limited(kind("mail", h), runtime.Limit{Rule: schemas.Hold_RATE, Interval: time.Minute, Burst: 1}))
+		for i := range 8 {
+			w.Task(ref("mail", fmt.Sprint(i), "1"), "", text(""))
+			synctest.Wait()
+		}
+		<-time.After(90 * time.Second)
+		w.AutoRestart = false
+		w.Processes()[0].Kill()
+		<-time.After(4 * time.Minute)
+		w.Start()
+		settle(t, w)
+		if len(at) != 8 {
+			t.Fatalf("%d runs began, want 8", len(at))
+		}
+		for i := 2; i < len(at); i++ {
+			if at[i]-at[i-2] < time.Minute {
+				t.Errorf("the runs began after %v: three within a minute", at)
+				break
+			}
+		}
+	})
+}

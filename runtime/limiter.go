@@ -61,7 +61,9 @@ func runsOf(ws []*schemas.Waiter) string {
 }
 
 // A limiter grants permits. Its messages are idempotent by the run that they are
-// of: who asks twice has one permit, and gives one back.
+// of: who asks twice has one permit, and gives one back. A time of a rate is no such
+// permit, and is not remembered: who asks twice is given two, and one of them is
+// lost.
 type limiter struct{}
 
 // Apply takes in what runs ask for and give back.

@@ -43,18 +43,9 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 	if hold.GetError() != nil {
 		return nil, DecodeError(hold.GetError())
 	}
-	permit, err := c.permit("acquire", hold)
+	permit, err := c.turn(hold)
 	if err != nil {
 		return nil, err
-	}
-	if at := time.Unix(0, permit.GetAt()); permit.GetAt() != 0 && at.After(c.Now()) {
-		f := c.After(limitName(hold.GetLimit()), at.Sub(c.Now()))
-		if _, err := c.Wait(f); err != nil {
-			return nil, err
-		}
-		if _, err := f.Outcome(); err != nil { // cancelled meanwhile
-			return nil, err
-		}
 	}
 	if hold.GetRule() == schemas.Hold_DEBOUNCE {
 		if permit, err = c.permit("confirm", hold); err != nil {
@@ -76,6 +67,39 @@ func (c *Context) take(hold *schemas.Hold) (instead *schemas.Payload, err error)
 		return &schemas.Payload{}, nil
 	}
 	return permit.GetResult(), nil
+}
+
+// rateLate is by how much a run may at least miss its time of a rate: so late are
+// wake-ups of a day on which nothing is wrong.
+const rateLate = 500 * time.Millisecond
+
+// askedAgain names the change by which a run that missed its time asks again.
+const askedAgain = "perdure: a missed time of a rate"
+
+// turn asks a limit for a permit, and waits until the time that it is for. Those who
+// missed their times of a rate while no node was there would all begin at once: they
+// ask for another. Each time it may be missed by twice as much, so that whoever is
+// always late begins all the same.
+func (c *Context) turn(hold *schemas.Hold) (*schemas.Permit, error) {
+	for late := max(time.Duration(hold.GetInterval()), rateLate); ; late *= 2 {
+		permit, err := c.permit("acquire", hold)
+		if err != nil || permit.GetAt() == 0 {
+			return permit, err
+		}
+		at := time.Unix(0, permit.GetAt())
+		if at.After(c.Now()) {
+			f := c.After(limitName(hold.GetLimit()), at.Sub(c.Now()))
+			if _, err := c.Wait(f); err != nil {
+				return nil, err
+			}
+			if _, err := f.Outcome(); err != nil { // cancelled meanwhile
+				return nil, err
+			}
+		}
+		if hold.GetRule() != schemas.Hold_RATE || c.Now().Sub(at) <= late || c.Version(askedAgain, 0, 1) == 0 {
+			return permit, nil
+		}
+	}
 }
 
 // permit sends a message to a limit and waits for the permit.
