@@ -176,7 +176,8 @@ func Grace(d time.Duration) Option {
 // MaxRuns is how many runs that clients started the node executes at once; more
 // wait, in order, and the log says so. Runs that other runs started are not
 // counted: what waits for them has its place already. A run that is suspended,
-// or waits behind another one of its key, has none. The default is 4,096.
+// or waits behind another one of its key, has none, and takes one when it wakes up.
+// The default is 4,096.
 func MaxRuns(n int) Option {
 	return func(o *options) error {
 		if n < 1 {

@@ -287,9 +287,10 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	}
 	a.open, a.asleep = nil, false
 	a.mail = mail
-	// A client's run takes a place. One that has to wait for it needs no payload.
+	// A client's run takes a place, a new one here. One that has to wait for it needs
+	// no payload.
 	bound := task != nil && task.d.Envelope.GetParent() == ""
-	placed := bound && u.host.slots.try()
+	placed := bound && u.host.slots.Try()
 	if bound && !placed {
 		task.given = false
 		u.lighten(task)
@@ -297,17 +298,17 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	}
 	begun := a.begin(ref.ID, func(ctx context.Context) *runtime.Ending {
 		if bound && !placed {
-			if err := u.host.slots.wait(ctx, u.lease.Draining()); err != nil {
+			if err := u.host.slots.Wait(ctx, u.lease.Draining()); err != nil {
 				return &runtime.Ending{Kind: runtime.Restart, Err: err}
 			}
 		}
 		if bound {
-			defer u.host.slots.free()
+			defer u.host.slots.Free()
 		}
 		return a.run(ctx, ref, task, light, mail)
 	})
 	if !begun && placed {
-		u.host.slots.free()
+		u.host.slots.Free()
 	}
 	if begun {
 		a.press()

@@ -26,7 +26,7 @@ func newHostJournal(b *broker.Broker, log *slog.Logger) *hostJournal {
 	return &hostJournal{journal: journal{b, b.Journal()}, log: log, none: map[schemas.Ref]uint64{}}
 }
 
-func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error) {
 	e, err := j.rest(ctx, ref, e)
 	if err != nil {
 		return schemas.Outcome{}, err
@@ -48,7 +48,7 @@ func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64,
 			return schemas.Outcome{}, err
 		}
 	}
-	out, err := j.Journal.Append(ctx, ref, after, small)
+	out, err := j.Journal.Append(ctx, ref, after, small, before...)
 	if err != nil || out.Fenced {
 		return out, spillError(err)
 	}

@@ -9,7 +9,8 @@ import (
 
 // slots are the places for runs that clients started and that execute. A run
 // that another run started takes none: the one that waits for it has its own,
-// and all of them waiting for each other would be a deadlock.
+// and all of them would wait for each other. A run that waits for anything else
+// while it has a place gives it back when it is suspended.
 type slots struct {
 	taken   chan struct{}
 	log     *slog.Logger
@@ -27,8 +28,8 @@ func newSlots(n int, log *slog.Logger) *slots {
 	return s
 }
 
-// try takes a place if one is free.
-func (s *slots) try() bool {
+// Try takes a place if one is free.
+func (s *slots) Try() bool {
 	select {
 	case s.taken <- struct{}{}:
 		return true
@@ -37,9 +38,9 @@ func (s *slots) try() bool {
 	}
 }
 
-// wait takes a place once one is free, and returns nil; it gives up when ctx
+// Wait takes a place once one is free, and returns nil; it gives up when ctx
 // or the lease ends.
-func (s *slots) wait(ctx context.Context, draining <-chan struct{}) error {
+func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
 	n := s.waiting.Add(1)
 	defer s.waiting.Add(-1)
 	s.say(n)
@@ -53,7 +54,8 @@ func (s *slots) wait(ctx context.Context, draining <-chan struct{}) error {
 	}
 }
 
-func (s *slots) free() { <-s.taken }
+// Free gives a place back.
+func (s *slots) Free() { <-s.taken }
 
 // say tells, not too often, that runs wait for a place.
 func (s *slots) say(waiting int64) {

@@ -23,6 +23,7 @@ type Broker struct {
 	pub      *publisher
 	notices  notices
 	served   servedRounds
+	remains  remains
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -106,6 +107,7 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 		}
 		(*r).direct = info.Config.Replicas == 1
 	}
+	b.runs.places = make(chan struct{}, readsAtOnce)
 	if !grouped {
 		return nil
 	}
@@ -130,6 +132,7 @@ func (b *Broker) close() error {
 			b.pub.commits.stop()
 		}
 		b.served.close()
+		b.remains.workers.Wait()
 		b.notices.close()
 		if b.mux != nil {
 			b.mux.close()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -40,7 +41,8 @@ var rollupSubject = []string{"sub"}
 // Append stores e as the next entry of the run, if the last entry of its
 // identity has sequence after (0: the identity has none). An
 // entry that replaces those before it, such as a record, does so in the same
-// write.
+// write. before are the sequences of those entries of the run, where the caller
+// knows them: they are removed behind it where that is cheaper.
 //
 // An unknown outcome is resolved here (P04): the same bytes are sent again
 // until they are acknowledged or refused, and a refusal is compared with the
@@ -48,7 +50,7 @@ var rollupSubject = []string{"sub"}
 // nothing more may be appended on what the caller knew. An error means that
 // ctx ended, with the outcome unknown, or that the entry cannot be stored.
 // The caller appends one entry of an identity at a time.
-func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error) {
 	data, err := proto.Marshal(refusedForm(e))
 	if err != nil {
 		return schemas.Outcome{}, fmt.Errorf("encode entry of %v: %w", ref, err)
@@ -60,7 +62,8 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	if e.Record != nil {
 		op = opCommit
 	}
-	if e.Replaces() {
+	apart := e.Replaces() && b.remains.apart(before)
+	if e.Replaces() && !apart {
 		m.msg.Header[hdrRollup] = rollupSubject
 	}
 	defer func() {
@@ -74,7 +77,11 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 		return out, fmt.Errorf("append entry %d to %v after %d: %w", e.Counter, ref, after, err)
 	}
 	if !out.Fenced {
+		b.remains.seen(out.Seq)
 		b.after(op, m.msg.Subject)
+		if apart {
+			b.remains.remove(ctx, b, slices.Clone(before))
+		}
 	}
 	return out, nil
 }
@@ -153,7 +160,14 @@ func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, 
 // included. It begins at the last entry that replaces those before it: what a
 // roll-up has not yet removed below it does not count (P19).
 func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
-	var entries []schemas.Stored
+	entries, ok, err := j.chain(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("load %v: %w", ref, err)
+	}
+	if ok {
+		return entries, nil
+	}
+	entries = nil
 	for m, err := range j.b.runs.scan(ctx, j.b.names.RunSubject(ref), 0) {
 		var s schemas.Stored
 		if err == nil {

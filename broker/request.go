@@ -129,6 +129,35 @@ type reader struct {
 	// good as an answer of the leader, and faster. With more, a direct get
 	// may be answered by a follower that is behind.
 	direct bool
+	// places bounds the messages that are asked for at once; nil: no bound. The
+	// server answers direct gets in the loop that reads from this connection, before
+	// it looks at what came after them: thousands of runs that are resumed at once
+	// would keep the member's lease waiting.
+	places chan struct{}
+}
+
+// readsAtOnce is how many messages of the journals are asked for at once.
+const readsAtOnce = 64
+
+// enter takes one of the reader's places, which leave gives back.
+func (r *reader) enter(ctx context.Context) error {
+	if r.places == nil {
+		return nil
+	}
+	select {
+	case r.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.link.closed:
+		return ErrClosed
+	}
+}
+
+func (r *reader) leave() {
+	if r.places != nil {
+		<-r.places
+	}
 }
 
 // get returns the message that q selects, as the stream's leader has it; ok
@@ -146,7 +175,11 @@ func (r *reader) get(ctx context.Context, q query) (m message, ok bool, err erro
 			Time    time.Time `json:"time"`
 		} `json:"message"`
 	}
+	if err := r.enter(ctx); err != nil {
+		return message{}, false, err
+	}
 	err = r.request(ctx, "$JS.API.STREAM.MSG.GET."+r.stream, q, &answer)
+	r.leave()
 	if e := refused(err); e != nil && e.Code == codeMessageNotFound {
 		return message{}, false, nil
 	}
@@ -168,7 +201,11 @@ func (r *reader) getDirect(ctx context.Context, q query) (message, bool, error) 
 	if err != nil {
 		return message{}, false, fmt.Errorf("encode direct get: %w", err)
 	}
+	if err := r.enter(ctx); err != nil {
+		return message{}, false, err
+	}
 	answer, err := r.ask(ctx, "$JS.API.DIRECT.GET."+r.stream, body)
+	r.leave()
 	if err != nil {
 		return message{}, false, err
 	}

@@ -24,7 +24,7 @@ func (*nowhere) Last(context.Context, schemas.Ref) (schemas.Stored, bool, error)
 }
 func (*nowhere) Load(context.Context, schemas.Ref) ([]schemas.Stored, error)    { return nil, nil }
 func (*nowhere) Entries(context.Context, schemas.Ref) ([]schemas.Stored, error) { return nil, nil }
-func (n *nowhere) Append(context.Context, schemas.Ref, uint64, *schemas.Entry) (schemas.Outcome, error) {
+func (n *nowhere) Append(context.Context, schemas.Ref, uint64, *schemas.Entry, ...uint64) (schemas.Outcome, error) {
 	n.seq++
 	return schemas.Outcome{Seq: n.seq}, nil
 }

@@ -44,7 +44,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		if end := x.Find(ctx, t.Ref); end != nil {
 			if end.Kind == Behind {
 				mail.Put(t.Envelope) // who sent it again may wait for the result
-				return x.Resume(ctx, t.Ref, mail)
+				return x.resume(ctx, t.Ref, mail, nil)
 			}
 			return end
 		}
@@ -117,7 +117,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	}
 	x.known, x.claimed, x.open = true, true, t.Ref
 	if fork != nil {
-		return x.Resume(ctx, t.Ref, mail)
+		return x.resume(ctx, t.Ref, mail, nil)
 	}
 	r := x.newRun(t.Ref)
 	x.trace(ctx, r, started)
@@ -125,17 +125,23 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 }
 
 // Resume loads an open run, claims it if this lease has not yet, and executes
-// it from where its journal ends.
+// it from where its journal ends. A run that a client started takes a place: it had
+// one before it was suspended, and gave it back.
 func (x *Executor) Resume(ctx context.Context, ref schemas.Ref, mail *Mailbox) *Ending {
-	end := x.resume(ctx, ref, mail, false)
+	return x.resume(ctx, ref, mail, x.cfg.Places)
+}
+
+// resume is Resume with places; nil is for who has one.
+func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, places Places) *Ending {
+	end := x.goOn(ctx, ref, mail, places, false)
 	if end.Kind == admittedFork {
-		end = x.resume(ctx, ref, mail, true)
+		end = x.goOn(ctx, ref, mail, places, true)
 	}
 	return end
 }
 
-// resume is Resume of a run that may be a fork which has its permits.
-func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, admitted bool) *Ending {
+// goOn is resume of a run that may be a fork which has its permits.
+func (x *Executor) goOn(ctx context.Context, ref schemas.Ref, mail *Mailbox, places Places, admitted bool) *Ending {
 	entries, err := x.cfg.Journal.Load(ctx, ref)
 	if err != nil {
 		return ending(Restart, fmt.Errorf("load %s: %w", ref, err))
@@ -143,6 +149,7 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 	if len(entries) == 0 {
 		return ending(Restart, Errorf(ErrFenced.Code, "the journal of %s is gone", ref))
 	}
+	x.stored.load(ref, entries)
 	last := entries[len(entries)-1]
 	if !x.isLast(last.Seq) { // also where it has a record by now: that may not be settled (P16)
 		return ending(Restart, Errorf(ErrFenced.Code, "%s ends at %d, its identity at %d", ref, last.Seq, x.head))
@@ -155,6 +162,17 @@ func (x *Executor) resume(ctx context.Context, ref schemas.Ref, mail *Mailbox, a
 	}
 	if end := x.elsewhere(startedOf(entries).GetBuild()); end != nil {
 		return end
+	}
+	if places != nil && startedOf(entries).GetParent() == "" {
+		if !places.Try() { // what waits keeps no journal in memory
+			entries = nil
+			if err := places.Wait(ctx, x.lease.Draining()); err != nil {
+				return ending(Restart, err)
+			}
+			defer places.Free()
+			return x.goOn(ctx, ref, mail, nil, admitted)
+		}
+		defer places.Free()
 	}
 	events := last.Entry.GetEvents()
 	e, q, end := x.reclaim(ctx, ref, entries, mail)

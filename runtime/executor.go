@@ -23,6 +23,7 @@ type Config struct {
 	Outbox    Outbox
 	Wakes     Wakes
 	Tracer    Tracer // nil: off
+	Places    Places // for runs that are resumed; whoever begins one has its place. nil: no bound
 	Log       *slog.Logger
 	Limits    schemas.Kind // of this process's pool; empty: that of the default pool
 	// Retention is how long the record of a finished run is kept. Whoever has
@@ -125,6 +126,7 @@ type Executor struct {
 	open    schemas.Ref // the identity's open run, the zero value for none
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
+	stored  stored
 	state   *schemas.State
 	rev     uint64
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed
@@ -247,7 +249,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 		return end
 	}
 	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.cfg.entries.Add(1)
-	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e)
+	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e, x.stored.of(ref)...)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		return ending(Stopped, err)
@@ -258,7 +260,38 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 	}
 	x.Received()
 	x.head, x.aside = out.Seq, false
+	x.stored.add(ref, out.Seq, e)
 	return nil
+}
+
+// stored are the entries of the run that was loaded, or appended to, last: what an
+// entry of it that replaces others takes the place of.
+type stored struct {
+	ref schemas.Ref
+	seq []uint64
+}
+
+// load takes in a run's journal.
+func (s *stored) load(ref schemas.Ref, entries []schemas.Stored) {
+	s.ref, s.seq = ref, s.seq[:0]
+	for _, e := range entries {
+		s.seq = append(s.seq, e.Seq)
+	}
+}
+
+// of returns the entries of a run, none if it is not known which there are.
+func (s *stored) of(ref schemas.Ref) []uint64 {
+	if s.ref != ref {
+		return nil
+	}
+	return s.seq
+}
+
+func (s *stored) add(ref schemas.Ref, seq uint64, e *schemas.Entry) {
+	if s.ref != ref || e.Replaces() {
+		s.ref, s.seq = ref, s.seq[:0]
+	}
+	s.seq = append(s.seq, seq)
 }
 
 // fenced is the ending where the head is not the entry that this executor

@@ -22,9 +22,11 @@ type Journal interface {
 	Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
 	// Append stores e as the next entry of a run if the last sequence of its
 	// whole identity is after (0: nothing). An entry that [schemas.Entry.Replaces]
-	// those before it of its run does so in the same write. An unknown outcome is resolved inside: an error means
-	// that ctx ended or that e cannot be stored, and whether it was is unknown.
-	Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error)
+	// those before it of its run does so in the same write; before are their
+	// sequences, where they are known. An unknown outcome is resolved inside: an
+	// error means that ctx ended or that e cannot be stored, and whether it was is
+	// unknown.
+	Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error)
 }
 
 // States is what the engine needs of the store of identities' state.
@@ -60,6 +62,17 @@ type Lease interface {
 	// Draining is closed when the partition is about to be given up: runs stop
 	// where they next wait, once their steps in flight have ended.
 	Draining() <-chan struct{}
+}
+
+// Places are what bounds how many runs that clients started execute at once.
+type Places interface {
+	// Try takes a place if one is free.
+	Try() bool
+	// Wait takes a place once one is free. It gives up when ctx ends, or draining is
+	// closed.
+	Wait(ctx context.Context, draining <-chan struct{}) error
+	// Free gives a place back.
+	Free()
 }
 
 // Tracer emits one trace through runs and steps. A nil Tracer costs nothing.

@@ -109,7 +109,7 @@ func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Store
 }
 
 // Append stores e behind the identity's entry after.
-func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, _ ...uint64) (schemas.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return schemas.Outcome{}, err
 	}

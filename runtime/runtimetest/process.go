@@ -206,13 +206,13 @@ func (j processJournal) Entries(ctx context.Context, ref schemas.Ref) (es []sche
 	return es, err
 }
 
-func (j processJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry) (out schemas.Outcome, err error) {
+func (j processJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (out schemas.Outcome, err error) {
 	what := "append "
 	if e.GetRecord() != nil {
 		what = "commit "
 	}
 	err = j.p.pointOf(ref.Identity, what+ref.String(), kindsOfEntry(e), func() (err error) {
-		out, err = j.p.w.Journal.Append(ctx, ref, after, e)
+		out, err = j.p.w.Journal.Append(ctx, ref, after, e, before...)
 		j.p.w.happens(e)
 		return err
 	})

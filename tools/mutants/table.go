@@ -44,6 +44,16 @@ var table = []mutant{
 		by: []tests{memory("unblocked_before_it_waits")},
 	},
 	{
+		name: "a missed time of a rate is taken", breaks: "a rate holds after an outage", file: "runtime/permit.go",
+		old: "c.Now().Sub(at) <= late ||", new: "true ||",
+		by: []tests{engine("TestLimit_ARateHoldsAfterAnOutage")},
+	},
+	{
+		name: "runs that wake up take no place", breaks: "MaxRuns bounds what executes", file: "runtime/execute.go",
+		old: `if places != nil && startedOf(entries).GetParent() == "" {`, new: `if places != nil && places == nil {`,
+		by: []tests{hosts("TestRunsThatWakeUpWaitForAPlace")},
+	},
+	{
 		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/dispatch.go",
 		old: "Due: now.Add(f.wait).UnixNano()", new: "Due: now.Add(f.wait / 2).UnixNano()",
 		by: []tests{memory("sleep_lasts|sleeps_together|delayed")},
