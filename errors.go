@@ -5,18 +5,24 @@ import (
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
 )
 
-// unavailable is an error that matches [durable.ErrUnavailable] and keeps its
-// text.
-type unavailable struct{ error }
+// A coded error matches an error with a code, too, and keeps its text.
+type coded struct {
+	error
+	code error
+}
 
-func (e unavailable) Unwrap() []error { return []error{durable.ErrUnavailable, e.error} }
+func (e coded) Unwrap() []error { return []error{e.code, e.error} }
 
 // opened makes what opening a broker failed with match the durable sentinels.
 func opened(err error) error {
-	if errors.Is(err, broker.ErrUnreachable) || errors.Is(err, broker.ErrNoNamespace) {
-		return unavailable{err}
+	switch {
+	case errors.Is(err, schemas.ErrInvalidName):
+		return coded{err, durable.ErrInvalid}
+	case errors.Is(err, broker.ErrUnreachable), errors.Is(err, broker.ErrNoNamespace):
+		return coded{err, durable.ErrUnavailable}
 	}
 	return err
 }

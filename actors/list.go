@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -298,12 +299,12 @@ func (f Filter) compile() (*selection, error) {
 		q.status |= 1 << s
 	}
 	for i, span := range [2][2]time.Time{{f.StartedFrom, f.StartedUntil}, {f.UpdatedFrom, f.UpdatedUntil}} {
-		q.from[i], q.till[i] = -1<<63, 1<<63-1
+		q.from[i], q.till[i] = math.MinInt64, math.MaxInt64
 		if !span[0].IsZero() {
-			q.from[i] = span[0].UnixNano()
+			q.from[i] = nanos(span[0])
 		}
 		if !span[1].IsZero() {
-			q.till[i] = span[1].UnixNano()
+			q.till[i] = nanos(span[1])
 		}
 	}
 	for _, s := range f.Where {
@@ -314,6 +315,19 @@ func (f Filter) compile() (*selection, error) {
 		q.conditions = append(q.conditions, c)
 	}
 	return q, nil
+}
+
+// nanos returns a time in Unix nanoseconds; one outside of the years 1678 to 2261, in
+// which no run is, as the first or the last of them, so that it is still before, or
+// behind, all runs.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 func statusOf(name string) (schemas.Status, bool) {

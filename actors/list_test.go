@@ -199,6 +199,11 @@ func (s *story) filter() Filter {
 	if rapid.Bool().Draw(s.rt, "from") {
 		f.StartedFrom = time.Unix(0, s.at-int64(rapid.IntRange(0, 20).Draw(s.rt, "ago")))
 	}
+	if rapid.IntRange(0, 3).Draw(s.rt, "far") == 0 { // more than fits into nanoseconds
+		years := []int{2, 1600, 2300, 9999}
+		f.StartedFrom = time.Date(rapid.SampledFrom(years).Draw(s.rt, "from year"), 1, 1, 0, 0, 0, 0, time.UTC)
+		f.StartedUntil = time.Date(rapid.SampledFrom(years).Draw(s.rt, "until year"), 1, 1, 0, 0, 0, 0, time.UTC)
+	}
 	return f
 }
 

@@ -129,7 +129,7 @@ func (m *moment) Set(s string) error {
 		return nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	if err != nil || t.IsZero() { // which stands for none
 		return fmt.Errorf("%q is neither a time as 2026-11-26T10:00:00Z nor a duration as 24h", s)
 	}
 	*m = moment(t)

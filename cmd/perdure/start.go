@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ may be interrupted: that stops no run.`,
 			policy, err := broker.ParseBusy(busy)
 			if err != nil {
 				return usageError{fmt.Errorf("--busy %w", err)}
+			}
+			if priority != int(int32(priority)) {
+				return usageError{fmt.Errorf("--priority %d is out of range; use a number from %d to %d", priority, math.MinInt32, math.MaxInt32)}
 			}
 			opts = append(opts, perdure.Priority(priority))
 			if busy != "" {
