@@ -34,14 +34,26 @@ type api struct {
 	end     context.CancelFunc
 	index   *actors.Index
 	service micro.Service
-	places  chan struct{} // one is taken by each request, and all of them by stop
+	short   places // of requests that are soon answered
+	updates places // of those that wait for a run
+	queries places // of those that wait for what others have written
 }
+
+// places bounds how many requests of a sort are answered at once. Each takes one, and
+// stop takes all of them.
+type places struct {
+	of    string // what the requests are, for people
+	taken chan struct{}
+}
+
+func placesOf(what string) places { return places{what, make(chan struct{}, apiPlaces)} }
 
 const (
 	// apiTimeout bounds one request.
 	apiTimeout = 20 * time.Second
-	// apiPlaces is how many requests a node answers at once. One over it is refused
-	// and does not wait: some ask further requests of the API.
+	// apiPlaces is how many requests of a sort a node answers at once, so that those
+	// that wait keep no other from being answered. One over it is refused and does not
+	// wait: some ask further requests of the API.
 	apiPlaces = 1024
 	// apiWindUp is how long requests that were told to end may take.
 	apiWindUp = 6 * time.Second
@@ -49,7 +61,7 @@ const (
 
 func serveAPI(ctx context.Context, n *Node) (*api, error) {
 	ctx, end := context.WithCancel(ctx)
-	a := &api{node: n, ctx: ctx, end: end, index: actors.NewIndex(ctx, n.b, n.log), places: make(chan struct{}, apiPlaces)}
+	a := &api{node: n, ctx: ctx, end: end, index: actors.NewIndex(ctx, n.b, n.log), short: placesOf("requests"), updates: placesOf("updates"), queries: placesOf("queries")}
 	var err error
 	a.service, err = micro.AddService(n.b.Conn(), micro.Config{
 		Name: "perdure", Version: "0.1.0", Description: "Durable agents, namespace " + n.b.Namespace(),
@@ -91,7 +103,7 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		endpoints["kinds."+string(kind)+".info"] = decoded(func(context.Context, struct{}) (any, error) { return kindInfoOf(n.host.Kinds()[kind]), nil })
 	}
 	for name, fn := range endpoints {
-		if err := a.service.AddEndpoint(strings.ReplaceAll(name, ".", "-"), a.handler(fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
+		if err := a.service.AddEndpoint(strings.ReplaceAll(name, ".", "-"), a.handler(a.placesFor(name), fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
 			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.stop())
 		}
 	}
@@ -105,34 +117,55 @@ func (a *api) stop() error {
 	err := a.service.Stop()
 	late := time.NewTimer(apiWindUp)
 	defer late.Stop()
-	for taken := range apiPlaces {
-		select {
-		case a.places <- struct{}{}:
-			continue
-		case <-late.C:
-			a.node.log.Error("requests of the API do not return; they are left behind: a query does not return", "requests", apiPlaces-taken, "after", apiWindUp)
+	for _, p := range []places{a.short, a.updates, a.queries} {
+		if left := p.takeAll(late.C); left > 0 {
+			a.node.log.Error("requests of the API do not return; they are left behind: a query does not return", p.of, left, "after", apiWindUp)
+			break // the time is over for the others, too
 		}
-		break
 	}
 	a.index.Close()
 	return err
+}
+
+// takeAll waits until no request has a place, but not longer than late, and returns
+// how many have one then.
+func (p places) takeAll(late <-chan time.Time) (left int) {
+	for taken := range apiPlaces {
+		select {
+		case p.taken <- struct{}{}:
+		case <-late:
+			return apiPlaces - taken
+		}
+	}
+	return 0
+}
+
+// placesFor returns the places of the requests to an endpoint.
+func (a *api) placesFor(endpoint string) places {
+	switch {
+	case endpoint == "runs.update":
+		return a.updates
+	case strings.HasSuffix(endpoint, ".query"):
+		return a.queries
+	}
+	return a.short
 }
 
 // handler answers each request on a goroutine of its own, so that a slow one
 // holds no other up; it ends with the request's timeout, or when the API stops,
 // which waits for it. It answers by the connection: a micro.Request is used by the
 // service again once its handler has returned.
-func (a *api) handler(fn func(context.Context, []byte) (any, error)) micro.Handler {
+func (a *api) handler(in places, fn func(context.Context, []byte) (any, error)) micro.Handler {
 	return micro.HandlerFunc(func(req micro.Request) {
 		reply, body := req.Reply(), req.Data()
 		select {
-		case a.places <- struct{}{}:
+		case in.taken <- struct{}{}:
 		default:
-			a.answer(reply, nil, durable.Fail(durable.ErrUnavailable.Code, "this node answers %d requests already, as many as it does at once; nothing was done: ask again in a moment", apiPlaces))
+			a.answer(reply, nil, durable.Fail(durable.ErrUnavailable.Code, "this node answers %d %s already, as many as it does at once; nothing was done: ask again in a moment", apiPlaces, in.of))
 			return
 		}
 		go func() {
-			defer func() { <-a.places }()
+			defer func() { <-in.taken }()
 			ctx, cancel := context.WithTimeout(a.ctx, apiTimeout)
 			defer cancel()
 			out, err := fn(ctx, body)

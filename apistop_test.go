@@ -136,9 +136,10 @@ func TestAPI_RequestsOverTheBoundAreRefused(t *testing.T) {
 	p := newPonderer()
 	nc := plain(t, running(t, "", perdure.Host(p.kind())))
 	answers := p.ask(t, nc, perdure.APIPlaces)
-	if _, e := api[struct{}](t, nc, "nodes.list", ``); e.Code != "unavailable" || !strings.Contains(e.Message, "1024 requests") {
-		t.Errorf("a request over the bound is %+v, want unavailable", e)
+	if _, e := api[struct{}](t, nc, "actors.query", ponderBody); e.Code != "unavailable" || !strings.Contains(e.Message, "1024 queries") {
+		t.Errorf("a query over the bound is %+v, want unavailable", e)
 	}
+	answered[struct{}](t, nc, "nodes.list", ``)
 	close(p.open)
 	for range perdure.APIPlaces {
 		m, err := answers.NextMsgWithContext(testContext(t))
@@ -150,13 +151,53 @@ func TestAPI_RequestsOverTheBoundAreRefused(t *testing.T) {
 		}
 	}
 	for end := time.Now().Add(testWait); ; { // each gives its place back after its answer
-		_, e := api[struct{}](t, nc, "nodes.list", ``)
+		_, e := api[struct{}](t, nc, "actors.query", ponderBody)
 		if e.Code == "" {
 			break
 		}
 		if time.Now().After(end) {
 			t.Fatalf("a request after the others have ended is %+v", e)
 		}
+	}
+}
+
+// TestAPI_UpdatesThatWaitHoldNobodyUp: while as many wait as can, a run is looked at,
+// and told to go on.
+func TestAPI_UpdatesThatWaitHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(bundleKind(nil)))
+	ctx, nc, c := testContext(t), plain(t, node), node.Client()
+	run, err := perdure.Start(ctx, c, bundle.At("p"), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Pause(ctx, run.Ref(), perdure.Why{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the run is paused", func() bool {
+		info, err := c.Get(ctx, run.Ref())
+		return err == nil && info.Status == "paused"
+	})
+	answers, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range perdure.APIPlaces + 1 {
+		if err := nc.PublishRequest("perdure.api.runs.update", answers.Subject, []byte(`{"run":"bundle/p/p","update":"set_address","input":"y","id":"u"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := answers.NextMsgWithContext(ctx); err != nil || !strings.Contains(string(m.Data), "1024 updates already") {
+		t.Fatalf("an update over the bound is answered by %s, %v", m.Data, err)
+	}
+	if info, err := c.Get(ctx, run.Ref()); err != nil || info.Status != "paused" {
+		t.Errorf("the run is %+v, %v", info, err)
+	}
+	if err := c.Resume(ctx, run.Ref(), perdure.Why{}); err != nil {
+		t.Error(err)
+	}
+	if m, err := answers.NextMsgWithContext(ctx); err != nil || !strings.Contains(string(m.Data), `"result":"x -\u003e y"`) {
+		t.Errorf("an update that waited is answered by %s, %v", m.Data, err)
 	}
 }
 
