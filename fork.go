@@ -216,29 +216,46 @@ func (a *api) startFork(ctx context.Context, source schemas.Ref, entries []schem
 	if in.Key != "" {
 		id.Key = in.Key
 	}
-	if env.Id == "" {
-		all, err := a.forks(ctx, id.Run(source.ID))
-		if err != nil {
-			return nil, err
+	for n := 0; ; {
+		if in.ID == "" {
+			all, err := a.forks(ctx, id.Run(source.ID))
+			if err != nil {
+				return nil, err
+			}
+			n = max(n, len(all)) + 1
+			env.Id = string(forkID(source.ID, n))
 		}
-		env.Id = string(forkID(source.ID, len(all)+1))
+		ref := id.Run(schemas.RunID(env.Id))
+		taken, err := a.accept(ctx, ref, env)
+		switch {
+		case err != nil:
+			return nil, err
+		case !taken:
+			return forkAnswer{Run: ref.String(), Step: f.GetStep()}, nil
+		case in.ID != "" || n > maxForks:
+			return nil, durable.Fail(durable.ErrConflict.Code, "fork %s: there is a run %s already; use another ID", source, ref)
+		}
 	}
-	if err := a.check(ctx, id, env); err != nil {
-		return nil, err
+}
+
+// accept publishes the task of a fork, unless its reference is taken. Of different
+// forks that come at once under one reference the inbox takes the first, which is told
+// by what is there then.
+func (a *api) accept(ctx context.Context, ref schemas.Ref, env *schemas.Envelope) (taken bool, err error) {
+	if err := a.check(ctx, ref.Identity, env); err != nil {
+		return false, err
 	}
-	ref := id.Run(schemas.RunID(env.Id))
 	if err := ref.Validate(); err != nil {
-		return nil, err
+		return false, err
 	}
-	if _, known, err := actors.Known(ctx, a.node.b, ref); err != nil {
-		return nil, err
-	} else if known {
-		return nil, durable.Fail(durable.ErrConflict.Code, "fork %s: there is a run %s already; use another ID", source, ref)
+	if _, known, err := actors.Known(ctx, a.node.b, ref); err != nil || known {
+		return known, err
 	}
-	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, id, env); err != nil {
-		return nil, err
+	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env); err != nil {
+		return false, err
 	}
-	return forkAnswer{Run: ref.String(), Step: f.GetStep()}, nil
+	hash, known, err := actors.Known(ctx, a.node.b, ref)
+	return known && !actors.SameInput(hash, actors.InputHash(env)), err
 }
 
 // forkID is the ID of the n-th fork of a run, from 1, where none is chosen.

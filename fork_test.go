@@ -108,6 +108,75 @@ func TestFailedRunIsRetried(t *testing.T) {
 	openStore(t, node.URL()).settled()
 }
 
+// TestForksAtOnceAreAllStarted: each of different forks of a run that are asked for at
+// the same time has a reference of its own, or is refused; the same one is one.
+func TestForksAtOnceAreAllStarted(t *testing.T) {
+	t.Parallel()
+	node := running(t, "", perdure.Host(durable.Workflow(compile, func(ctx durable.Context, what string) (string, error) {
+		for i := range 8 {
+			s, err := durable.Step(ctx, "compile", func(context.Context) (string, error) { return what + strconv.Itoa(i), nil })
+			if err != nil {
+				return "", err
+			}
+			what = s
+		}
+		return what, nil
+	}, durable.KeepHistory())))
+	ctx, c := testContext(t), node.Client()
+	run, err := perdure.Start(ctx, c, compile.At("a"), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.Result(ctx); err != nil {
+		t.Fatal(err)
+	}
+	type started struct {
+		step, ref string
+		err       error
+	}
+	all := func(id string) (got []started) {
+		forks := make(chan started, 8)
+		for i := range 8 {
+			go func() {
+				step := strconv.Itoa(i + 1)
+				r, err := c.Fork(ctx, run.Ref(), perdure.Fork{Step: step, ID: id})
+				if err != nil {
+					forks <- started{step, "", err}
+					return
+				}
+				forks <- started{step, r.Ref(), nil}
+			}()
+		}
+		for range 8 {
+			got = append(got, <-forks)
+		}
+		return got
+	}
+	refs := map[string]bool{}
+	for _, f := range all("") {
+		if f.err != nil || refs[f.ref] {
+			t.Errorf("the fork from step %s is %s, %v: want a reference of its own", f.step, f.ref, f.err)
+			continue
+		}
+		refs[f.ref] = true
+		if info, err := c.Get(ctx, f.ref); err != nil || info.ForkedFrom != "" && info.ForkStep != f.step {
+			t.Errorf("the fork from step %s is %+v, %v", f.step, info, err)
+		}
+	}
+	one := 0
+	for _, f := range all("chosen") {
+		if f.err == nil {
+			one++
+		} else if !errors.Is(f.err, durable.ErrConflict) || !strings.Contains(f.err.Error(), "build/a/chosen already; use another ID") {
+			t.Errorf("a fork whose ID is taken: %v, want a conflict", f.err)
+		}
+	}
+	if one != 1 {
+		t.Errorf("%d different forks are build/a/chosen, want one", one)
+	}
+	openStore(t, node.URL()).settled()
+}
+
 var tour = durable.DeclareWorkflow[int, string]("tour")
 
 var postcard = durable.DeclareSignal[string]("postcard")

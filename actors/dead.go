@@ -57,7 +57,7 @@ func LookAhead(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*ru
 		o.Text, o.Bad = "its payload is lost: "+err.Error(), true
 		return o, nil
 	}
-	if !SameInput(hash, InputHash(env)) {
+	if !runtime.SameTask(env, hash) {
 		o.Text, o.Bad = fmt.Sprintf("it would come back: %s was started before with another input; give it that one, or start a run of another ID", o.Run), true
 		return o, nil
 	}

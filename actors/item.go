@@ -27,7 +27,7 @@ type item struct {
 	light bool
 	early bool   // a signal for a run that was never heard of: it may come
 	press *press // of a task that does not wait as others do; nil for most
-	hash  []byte // of the input of a task that became light
+	hashes [][]byte // of a task that became light
 	bytes atomic.Int64
 	// counts says as what it is counted by the host: countsHeld and so on.
 	counts atomic.Int32
@@ -97,7 +97,7 @@ func (u *pump) lighten(it *item) {
 		return
 	}
 	if it.isTask() {
-		it.hash = runtime.HashInput(env)
+		it.hashes = runtime.TaskHashes(env)
 	}
 	env.Payload, it.light = nil, true
 	u.weigh(it, 0)
@@ -137,12 +137,12 @@ func (it *item) controls() schemas.Control_Action {
 	return it.d.Envelope.GetControl().GetAction()
 }
 
-// inputHash returns the hash of a task's input, whether that is in memory or not.
-func (it *item) inputHash() []byte {
-	if it.hash != nil {
-		return it.hash
+// inputHashes returns the hashes of a task, whether its input is in memory or not.
+func (it *item) inputHashes() [][]byte {
+	if it.hashes != nil {
+		return it.hashes
 	}
-	return runtime.HashInput(it.d.Envelope)
+	return runtime.TaskHashes(it.d.Envelope)
 }
 
 // body returns what a message says, its payload read if it is light. It is nil

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/perdure/perdure/runtime"
@@ -28,7 +27,7 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 			continue
 		}
 		env := it.d.Envelope
-		same := end.Hash == nil || bytes.Equal(end.Hash, it.inputHash())
+		same := end.Hash == nil || runtime.HasHash(it.inputHashes(), end.Hash)
 		switch {
 		case !same:
 			if !u.conflict(ref, it) {

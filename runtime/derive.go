@@ -1,10 +1,13 @@
 package runtime
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -36,15 +39,37 @@ func deriveRand(namespace string, ref schemas.Ref, path string) *rand.Rand {
 	return rand.New(rand.NewChaCha8(digest(namespace, string(ref.Kind), ref.Key, string(ref.ID), "rand", path)))
 }
 
-// HashInput returns the hash of what a task asks for: its method and its input.
-// A message ID that comes again with another hash is another task's.
-func HashInput(env *schemas.Envelope) []byte {
-	input := HashPayload(env.GetPayload())
-	if env.GetMethod() == "" {
-		return input
+// HashInput returns the hash of what a task asks for: its method, its input, and
+// what it is a fork of. A message ID that comes again with another hash is another
+// task's.
+func HashInput(env *schemas.Envelope) []byte { return TaskHashes(env)[0] }
+
+// TaskHashes returns [HashInput], and behind it what else the run of a task may have
+// as that: builds before forks were part of the hash recorded it without.
+func TaskHashes(env *schemas.Envelope) [][]byte {
+	hash := HashPayload(env.GetPayload())
+	if env.GetMethod() != "" {
+		d := digest(env.GetMethod(), string(hash))
+		hash = d[:]
 	}
-	d := digest(env.GetMethod(), string(input))
-	return d[:]
+	f := env.GetFork()
+	if f == nil {
+		return [][]byte{hash}
+	}
+	parts := []string{"fork", string(hash), f.GetRun(), f.GetStep(), strconv.FormatBool(f.GetUncancelled()), f.GetBuild(), strconv.FormatUint(uint64(f.GetGeneration()), 10)}
+	for _, r := range f.GetResults() {
+		parts = append(parts, r.GetPath(), string(HashPayload(r.GetResult())))
+	}
+	d := digest(parts...)
+	return [][]byte{d[:], hash}
+}
+
+// SameTask reports whether a task asks for what has this hash.
+func SameTask(env *schemas.Envelope, hash []byte) bool { return HasHash(TaskHashes(env), hash) }
+
+// HasHash reports whether a hash is one of [TaskHashes].
+func HasHash(all [][]byte, hash []byte) bool {
+	return slices.ContainsFunc(all, func(h []byte) bool { return bytes.Equal(h, hash) })
 }
 
 // HashPayload returns the SHA-256 of a payload's bytes, by which an input is

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -126,7 +125,7 @@ func (r *run) joins(env *schemas.Envelope) bool {
 	switch env.GetType() {
 	case schemas.Envelope_ATTACH:
 	case schemas.Envelope_TASK:
-		if !bytes.Equal(HashInput(env), r.started.GetInputHash()) {
+		if !SameTask(env, r.started.GetInputHash()) {
 			return false
 		}
 	default:

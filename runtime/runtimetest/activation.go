@@ -1,7 +1,6 @@
 package runtimetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -320,7 +319,7 @@ func (a *activation) settled(ref schemas.Ref, end *runtime.Ending) error {
 		}
 		answer := end.Record
 		switch {
-		case !bytes.Equal(runtime.HashInput(m.env), end.Hash):
+		case !runtime.SameTask(m.env, end.Hash):
 			answer = &schemas.Record{Error: runtime.EncodeError(runtime.Errorf(runtime.ErrConflict.Code, "%s was started before with another input; use another key, or another message ID (durable.MessageID), or ask for the run that exists", ref))}
 		case answer == nil || m.given && !end.Found:
 			continue
