@@ -229,6 +229,8 @@ func httpCode(code string) string {
 		return "404"
 	case durable.ErrConflict.Code, durable.ErrBusy.Code, durable.ErrSuperseded.Code:
 		return "409"
+	case durable.ErrAnswered.Code:
+		return "410"
 	case durable.ErrTooLarge.Code:
 		return "413"
 	case durable.ErrUnimplemented.Code:

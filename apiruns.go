@@ -27,7 +27,7 @@ func (a *api) start(ctx context.Context, in startRequest) (any, error) {
 	}
 	input, err := broker.CompactJSON(in.Input)
 	if err != nil {
-		return nil, fmt.Errorf("input of %s: %w", id, err)
+		return nil, durable.Fail(durable.ErrInvalid.Code, "input of %s: %v", id, err)
 	}
 	attributes, err := actors.ParseAttributes(in.Attributes)
 	if err != nil {

@@ -95,7 +95,7 @@ func (a *api) signal(ctx context.Context, in signalRequest) (any, error) {
 	if err != nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "value of signal %q: %v", in.Signal, err)
 	}
-	_, status, _, err := actors.Look(ctx, a.node.b, ref)
+	status, err := actors.StatusOf(ctx, a.node.b, ref)
 	early := errors.Is(err, durable.ErrNotFound)
 	if err != nil && !early {
 		return nil, err

@@ -100,15 +100,11 @@ func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payloa
 		break
 	}
 	if err == nil && d.Truncated {
-		var ok bool
-		if d, ok, err = actors.AnswerTo(ctx, c.b, ref, env); err == nil && !ok {
-			var before *actors.Done
-			if _, before, err = actors.Accepted(ctx, c.b, ref, env); before != nil {
-				d, ok = *before, true
-			}
-		}
-		if err == nil && !ok {
-			err = durable.Fail(durable.ErrConflict.Code, "the answer to update %q of %s, which does not fit into a message, is not kept any more", in.Update, ref)
+		var before *actors.Done
+		if _, before, err = actors.LookUpdate(ctx, c.b, ref, env); before != nil {
+			d = *before
+		} else if err == nil {
+			err = durable.Fail(durable.ErrAnswered.Code, "update %q of %s was carried out; its answer, which does not fit into a message, is kept no more: do not send it again", in.Update, ref)
 		}
 	}
 	if err == nil && d.Error != nil {
@@ -135,12 +131,10 @@ type updateRequest struct {
 	Codec  string          `json:"codec,omitempty"`
 }
 
-// An update is sent again when there is no answer for a while: one that is refused
-// is told once, and is not recorded.
-const (
-	updateAsked  = 15 * time.Second // how long one request waits
-	updateResent = 5 * time.Second
-)
+// updateAsked is how long one request waits. Who asked asks again then, and so notices
+// that the node which was asked is gone; and an update that the run does not know is
+// sent again: one that is refused is told once, and is not recorded.
+const updateAsked = 5 * time.Second
 
 // message returns the message that an update is.
 func (in updateRequest) message() (schemas.Ref, *schemas.Envelope, error) {
@@ -194,35 +188,38 @@ func updated(ctx context.Context, b *broker.Broker, from string, ref schemas.Ref
 	ctx, cancel := context.WithTimeout(ctx, updateAsked)
 	defer cancel()
 	for {
-		if d, ok, err := actors.AnswerTo(ctx, b, ref, env); ok || err != nil {
-			return d, err
-		}
-		accepted, before, err := actors.Accepted(ctx, b, ref, env)
-		if before != nil {
-			return *before, err
-		}
-		if err == nil && !accepted {
+		accepted, before, err := actors.LookUpdate(ctx, b, ref, env)
+		switch {
+		case before != nil:
+			return *before, nil
+		case err == nil && forgotten(d): // the journal does not know it either
+			return d, nil
+		case err == nil && !accepted:
 			err = actors.Publish(ctx, b, from, ref.Identity, env)
+		}
+		if err == nil {
+			if d, err = answer(ctx, watch, ref); err == nil && !d.Truncated && !forgotten(d) {
+				return d, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return d, durable.Fail(durable.ErrTimeout.Code, "update %q of %s was sent as %s, and is not answered yet; ask again with this ID", env.GetMethod(), ref, env.GetId())
 		}
 		if err != nil {
 			return d, err
 		}
-		d, err := answer(ctx, watch, ref)
-		switch {
-		case err == nil && !d.Truncated:
-			return d, nil
-		case ctx.Err() != nil:
-			return d, durable.Fail(durable.ErrTimeout.Code, "update %q of %s was accepted as %s, and is not answered yet; ask again with this ID", env.GetMethod(), ref, env.GetId())
-		}
 	}
 }
 
-// answer waits for the notice of an answer, for a while. The end of the run whose ID
-// the update has, and the answer to one of the same ID to another run of the identity,
-// are told in the same place.
+// forgotten reports whether an answer is that there is none any more.
+func forgotten(d actors.Done) bool {
+	return d.Error != nil && d.Error.Code == durable.ErrAnswered.Code
+}
+
+// answer waits for the notice of an answer. The end of the run whose ID the update
+// has, and the answer to one of the same ID to another run of the identity, are told
+// in the same place.
 func answer(ctx context.Context, watch *broker.Watch, ref schemas.Ref) (d actors.Done, err error) {
-	ctx, cancel := context.WithTimeout(ctx, updateResent)
-	defer cancel()
 	for {
 		body, err := watch.Next(ctx)
 		if err != nil {

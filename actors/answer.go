@@ -2,6 +2,9 @@ package actors
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
@@ -31,67 +34,98 @@ func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
 	return rec
 }
 
-// Accepted reports whether a run has accepted an update, so that it need not be sent
-// again, and the answer if the journal has it: [AnswerTo] has the latest alone. One
-// of a generation before this one was answered. The error matches
-// runtime.ErrConflict if its ID was used for another one.
-func Accepted(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (yes bool, answer *Done, err error) {
+// LookUpdate looks up what a run has recorded of an update: whether it was accepted, so
+// that it need not be sent again, and the answer, if it is known. The error matches
+// runtime.ErrNotFound if there is no such run, and runtime.ErrConflict if it ended
+// without an answer that it still knows, or the update's ID was used for another one.
+func LookUpdate(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (accepted bool, answer *Done, err error) {
 	entries, err := b.Journal().Load(ctx, run)
 	if err != nil {
 		return false, nil, err
 	}
-	u, a := accepted(entries, env)
-	if u == nil {
-		return false, nil, nil
+	var rec *schemas.Record
+	if n := len(entries); n > 0 {
+		rec = entries[n-1].Entry.GetRecord()
+	} else {
+		f, err := Find(ctx, b, run)
+		if err != nil || !IsEnd(f.Status) {
+			return false, nil, err
+		}
+		rec = f.Record
 	}
-	if err := runtime.SameUpdate(run, env, runtime.HashUpdate(u)); err != nil {
-		return true, nil, err
-	}
+	hash, accepted, a := updateIn(entries, env.GetId())
 	if a == nil {
-		return true, nil, nil
+		a = answerAmong(rec.GetUpdates(), env.GetId())
 	}
-	// its payload may be stored elsewhere
-	if entries, err = (journal{b, b.Journal()}).Load(ctx, run); err != nil {
+	if a == nil && !accepted && rec == nil {
+		all, err := carriedAnswers(ctx, b, entries)
+		if err != nil {
+			return false, nil, err
+		}
+		a = answerAmong(all, env.GetId())
+	}
+	if hash == nil {
+		hash = a.GetInputHash()
+	}
+	if err := runtime.SameUpdate(run, env, hash); err != nil {
 		return true, nil, err
 	}
-	if _, a = accepted(entries, env); a == nil { // it has continued as new, or ended, since
-		return true, nil, nil
+	switch {
+	case a == nil && rec != nil:
+		return false, nil, runtime.Errorf(runtime.ErrConflict.Code, "update %s: %s is %s, and knows no answer to it", env.GetId(), run, StatusName(rec.GetStatus()))
+	case a == nil:
+		return accepted, nil, nil
+	}
+	if p := a.GetResult(); p.GetBlob() != nil && p.Data == nil {
+		p.Data, err = b.Blobs().Get(ctx, p.Blob)
+		if errors.Is(err, broker.ErrBlob) { // it has continued as new, or ended, since
+			return true, nil, nil
+		} else if err != nil {
+			return true, nil, fmt.Errorf("read the answer to update %s of %s: %w", env.GetId(), run, err)
+		}
 	}
 	d := DoneOf(run, answerRecord(a))
 	return true, &d, nil
 }
 
-// accepted finds the events of an update in a journal.
-func accepted(entries []schemas.Stored, env *schemas.Envelope) (u *schemas.UpdateAccepted, a *schemas.UpdateCompleted) {
+// updateIn finds an update in a journal, with the hash of what it asks for.
+func updateIn(entries []schemas.Stored, id string) (hash []byte, accepted bool, a *schemas.UpdateCompleted) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
-			if k := e.GetUpdateAccepted(); k != nil && k.GetId() == env.GetId() {
-				u = k
+			if k := e.GetUpdateAccepted(); k != nil && k.GetId() == id {
+				hash, accepted = runtime.HashUpdate(k), true
 			}
-			if k := e.GetUpdateCompleted(); k != nil && k.GetId() == env.GetId() {
+			if k := e.GetUpdateCompleted(); k != nil && k.GetId() == id {
 				a = k
 			}
 		}
 	}
-	return u, a
+	return hash, accepted, a
 }
 
-// AnswerTo returns the answer to an update that the run has recorded; ok is false
-// while there is none. The error matches runtime.ErrNotFound if there is no such
-// run, and runtime.ErrConflict if it ended without an answer that it still knows, or
-// the update's ID was used for another one.
-func AnswerTo(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (d Done, ok bool, err error) {
-	rec, status, _, err := Look(ctx, b, run)
-	if err != nil {
-		return d, false, err
+func answerAmong(all []*schemas.UpdateCompleted, id string) *schemas.UpdateCompleted {
+	if i := slices.IndexFunc(all, func(a *schemas.UpdateCompleted) bool { return a.GetId() == id }); i >= 0 {
+		return all[i]
 	}
-	for _, a := range rec.GetUpdates() {
-		if a.GetId() == env.GetId() {
-			return DoneOf(run, answerRecord(a)), true, runtime.SameUpdate(run, env, a.GetInputHash())
+	return nil
+}
+
+// carriedAnswers returns the answers of the generations before that of a journal.
+func carriedAnswers(ctx context.Context, b *broker.Broker, entries []schemas.Stored) ([]*schemas.UpdateCompleted, error) {
+	for _, s := range entries {
+		for _, e := range s.Entry.GetEvents() {
+			c := e.GetContinued()
+			if c == nil {
+				continue
+			}
+			err := Fill(ctx, b, &schemas.Entry{Events: []*schemas.Event{e}})
+			if errors.Is(err, broker.ErrBlob) { // it has continued as new, or ended, since
+				return nil, nil
+			} else if err != nil {
+				return nil, err
+			}
+			return runtime.CarriedAnswers(c), nil
 		}
 	}
-	if IsEnd(status) {
-		return d, false, runtime.Errorf(runtime.ErrConflict.Code, "update %s: %s is %s, and knows no answer to it", env.GetId(), run, StatusName(status))
-	}
-	return d, false, nil
+	return nil, nil
 }

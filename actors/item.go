@@ -24,11 +24,11 @@ type item struct {
 	// light says that the payload is not in memory, because the message waits
 	// or it was stored by reference. Invariant: once true, never false again:
 	// what reads it again passes it on.
-	light bool
-	early bool   // a signal for a run that was never heard of: it may come
-	press *press // of a task that does not wait as others do; nil for most
+	light  bool
+	early  bool     // a signal for a run that was never heard of: it may come
+	press  *press   // of a task that does not wait as others do; nil for most
 	hashes [][]byte // of a task that became light
-	bytes atomic.Int64
+	bytes  atomic.Int64
 	// counts says as what it is counted by the host: countsHeld and so on.
 	counts atomic.Int32
 }

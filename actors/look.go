@@ -48,6 +48,22 @@ func Look(ctx context.Context, b *broker.Broker, ref schemas.Ref) (rec *schemas.
 	return f.Record, f.Status, f.Reason, err
 }
 
+// StatusOf returns how a run ended; of one that has not it says only whether it has
+// begun. The errors are those of [Find].
+func StatusOf(ctx context.Context, b *broker.Broker, ref schemas.Ref) (schemas.Status, error) {
+	last, found, err := b.Journal().Last(ctx, ref)
+	switch {
+	case err != nil:
+		return schemas.Status_STATUS_UNSPECIFIED, err
+	case !found:
+		_, status, _, err := Look(ctx, b, ref)
+		return status, err
+	case last.Entry.GetRecord() != nil:
+		return last.Entry.GetRecord().GetStatus(), nil
+	}
+	return schemas.Status_RUNNING, nil
+}
+
 // Find looks a run up. The error matches runtime.ErrNotFound if there is none.
 func Find(ctx context.Context, b *broker.Broker, ref schemas.Ref) (f Found, err error) {
 	entries, err := journal{b, b.Journal()}.Load(ctx, ref)

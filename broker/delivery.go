@@ -278,6 +278,9 @@ func (b *Broker) foreignSignal(d *Delivery, h nats.Header, header string, t sche
 	if err := readable(h); err != nil {
 		return err
 	}
+	if h.Get(HeaderSignal) != "" && h.Get(HeaderUpdate) != "" {
+		return fmt.Errorf("it has %s and %s; send one message for each", HeaderSignal, HeaderUpdate)
+	}
 	if run == "" {
 		return fmt.Errorf("%s %q names no run; set %s to the run's ID", what, name, HeaderRun)
 	}
@@ -383,8 +386,12 @@ func jsonBody(data []byte) ([]byte, error) {
 
 // CompactJSON returns a JSON value as encoding/json writes one: without white
 // space between its parts and with <, > and & escaped, so that an input that
-// was written by hand compares equal to the same one that a program wrote.
+// was written by hand compares equal to the same one that a program wrote. What is
+// not UTF-8 is not JSON: who reads it would get another text than was sent.
 func CompactJSON(data []byte) ([]byte, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("it is not UTF-8")
+	}
 	var compact, escaped bytes.Buffer
 	if err := json.Compact(&compact, data); err != nil {
 		return nil, err

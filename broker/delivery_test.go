@@ -96,6 +96,8 @@ func TestDelivery_WhatCannotBeReadIsBad(t *testing.T) {
 		"canonical form":      {ns + ".task.local.wf.%41", `1`, nil},
 		"sender's domain":     {ns + ".task.lo/cal.wf.k", `1`, nil},
 		"names no run":        {at, `1`, []string{"Perdure-Signal", "approved"}},
+		"it is not UTF-8":     {at, "\"caf\xe9\"", nil},
+		"send one message":    {at, `1`, []string{"Perdure-Signal", "approved", "Perdure-Update", "set", "Perdure-Run", "1"}},
 		"signal's value":      {at, `x`, []string{"Perdure-Signal", "approved", "Perdure-Run", "1"}},
 		"version \"2\"":       {at, ``, []string{"Perdure-Envelope", "2"}},
 		"is not an envelope":  {at, "\xff", []string{"Perdure-Envelope", "1"}},

@@ -19,6 +19,7 @@ var (
 	ErrFenced           = runtime.ErrFenced           // another node has taken the identity over
 	ErrNotFound         = runtime.ErrNotFound         // no such run, kind or method
 	ErrConflict         = runtime.ErrConflict         // the message ID was used with another input
+	ErrAnswered         = runtime.ErrAnswered         // the update was carried out; its answer is kept no more
 	ErrDenied           = runtime.ErrDenied           // the sender may not do this
 	ErrTooLarge         = runtime.ErrTooLarge         // a payload over the cap
 	ErrStalled          = runtime.ErrStalled          // the build that began the run is not deployed

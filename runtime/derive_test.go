@@ -39,6 +39,32 @@ func TestP22_DerivedIDDiffersWhereAnythingDiffers(t *testing.T) {
 	})
 }
 
+// TestTaskOfAForkDiffersByWhatItForks; and it is the task of a run that an earlier build
+// began, whose hash is that of its input alone.
+func TestTaskOfAForkDiffersByWhatItForks(t *testing.T) {
+	task := func(f *schemas.Fork) *schemas.Envelope {
+		return &schemas.Envelope{Type: schemas.Envelope_TASK, Method: "m", Payload: &schemas.Payload{Data: []byte("1")}, Fork: f}
+	}
+	result := func(s string) []*schemas.ForkResult {
+		return []*schemas.ForkResult{{Path: "1", Result: &schemas.Payload{Data: []byte(s)}}}
+	}
+	all := []*schemas.Fork{
+		{Run: "a/b/c"}, {Run: "a/b/d"}, {Run: "a/b/c", Step: "1"}, {Run: "a/b/c", Step: "2"}, {Run: "a/b/c", Uncancelled: true}, {Run: "a/b/c", Build: "v2"},
+		{Run: "a/b/c", Generation: 1}, {Run: "a/b/c", Results: result("1")}, {Run: "a/b/c", Results: result("2")},
+	}
+	plain := HashInput(task(nil))
+	for i, f := range all {
+		for j, other := range all {
+			if same := SameTask(task(f), HashInput(task(other))); same != (i == j) {
+				t.Errorf("the forks %v and %v: the same %v", f, other, same)
+			}
+		}
+		if !SameTask(task(f), plain) || SameTask(task(nil), HashInput(task(f))) {
+			t.Errorf("the fork %v is not the task of a run that an earlier build began, or a task without a fork is", f)
+		}
+	}
+}
+
 // TestErrorIsTheSameAfterItWasRecorded: code, message, details, finality, and
 // what errors.Is matches.
 func TestErrorIsTheSameAfterItWasRecorded(t *testing.T) {

@@ -57,6 +57,9 @@ var (
 	// ErrConflict is returned for a message ID that was used before with
 	// another input; use another ID, or ask for the run that exists.
 	ErrConflict = &Error{Code: "conflict", Final: true}
+	// ErrAnswered is returned for an update that was carried out before, and whose
+	// answer is kept no more: do not send it again.
+	ErrAnswered = &Error{Code: "answered", Final: true}
 	// ErrDenied is returned when the sender may not do what it asks for.
 	ErrDenied = &Error{Code: "denied", Final: true}
 	// ErrStalled stops a run that was begun by a build of its kind's code that is not

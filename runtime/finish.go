@@ -43,7 +43,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 		Method: s.GetMethod(), InputHash: s.GetInputHash(), From: s.GetFrom(), Parent: s.GetParent(),
 		Published: s.GetPublished(), Started: r.info.Started.UnixNano(),
 		Claims: r.timeline.claims, CustomStatus: r.shown.value, Generation: r.gen.number, Attributes: r.attrs.now,
-		Updates: keepAnswers(r.updates.answered),
+		Updates: r.keptAnswers(keptAnswerBytes),
 	}
 	if r.fork != nil {
 		rec.Started = r.fork.began.UnixNano()

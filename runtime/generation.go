@@ -176,8 +176,8 @@ func carriedToFork(ref schemas.Ref, e *schemas.Continued) (*schemas.Continued, e
 	}, nil
 }
 
-// carriedAnswers are what a generation knows of the updates of those before it.
-func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
+// CarriedAnswers are what a generation knows of the updates of those before it.
+func CarriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
 	var c schemas.Carried
 	if proto.Unmarshal(e.GetCarried().GetData(), &c) != nil {
 		return nil // what is shown is less than there is
@@ -193,7 +193,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	if n, limit := int64(len(r.gen.next.input.GetData())), l.cfg.PayloadCap; limit > 0 && n > limit {
 		return l.fail(ctx, Errorf(ErrTooLarge.Code, "the input that %s continues with has %d bytes; the cap is %d: store it elsewhere and go on with its name", r.ref, n, limit))
 	}
-	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: append(r.signals.left(), later...), Updates: r.updates.answered}
+	c := &schemas.Carried{Joined: r.joined, Outbox: l.unsent(), Mail: append(r.signals.left(), later...), Updates: r.keptAnswers(keptCarried)}
 	for _, env := range l.mail.seal() {
 		switch env.GetType() {
 		case schemas.Envelope_WAKE, schemas.Envelope_RESULT: // of this generation

@@ -119,7 +119,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			case *schemas.Event_Continued:
 				c := k.Continued
 				began, t.count, rec.Generation = c.GetBegan(), c.GetSteps(), c.GetGeneration()
-				rec.Updates = carriedAnswers(c)
+				rec.Updates = CarriedAnswers(c)
 			case *schemas.Event_Started:
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent, rec.Build = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent(), st.GetBuild()
@@ -159,7 +159,6 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				t.done(&Future{kind: kindUpdate, name: k.UpdateAccepted.GetName(), path: fmt.Sprint("u", updates)}, at, nil)
 			case *schemas.Event_UpdateCompleted:
 				rec.Updates = append(rec.Updates, k.UpdateCompleted)
-				rec.Updates = keepAnswers(rec.Updates)
 			case *schemas.Event_SignalReceived:
 				if path, is := strings.CutPrefix(k.SignalReceived.GetName(), AnswerPrefix); is {
 					rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == path })
@@ -174,6 +173,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			}
 		}
 	}
+	rec.Updates = keepAnswers(rec.Updates, len(rec.Updates), 0)
 	rec.Claims, rec.Steps, rec.StepCount = t.claims, t.steps, t.count
 	return rec, stands.status(status)
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
@@ -20,20 +21,42 @@ import (
 // updateKey is what an update is known by, among the messages that a run has taken.
 func updateKey(id string) string { return reserved + "update " + id }
 
-// keptAnswerBytes bounds what of the answers is no payload, which cannot be stored by
-// reference.
-const keptAnswerBytes = 64 << 10
+// What a run keeps of its answers for those who ask again: the latest keptAnswers, and
+// before them those to updates that came, or were asked for again, in the last
+// keptAnswerTime, as long as all together have at most so many bytes. Who asks for one
+// that is not kept is told so, by [ErrAnswered].
+const (
+	keptAnswers     = 100
+	keptAnswerTime  = time.Minute
+	keptAnswerBytes = 64 << 10  // in a record; of the latest only what is no payload, which is stored by reference
+	keptCarried     = 256 << 10 // from one generation to the next
+)
 
-// keepAnswers returns the latest answers, as many as a record keeps.
-func keepAnswers(all []*schemas.UpdateCompleted) []*schemas.UpdateCompleted {
-	first, size := len(all), 0
-	for ; first > 0 && len(all)-first < keptAnswers; first-- {
+// keepAnswers returns the answers that are kept of those up to now, of which the
+// first recent ones are too old to be kept for their time.
+func keepAnswers(all []*schemas.UpdateCompleted, recent, limit int) []*schemas.UpdateCompleted {
+	first, small, size := len(all), 0, 0
+	for ; first > 0; first-- {
 		a := all[first-1]
-		if size += proto.Size(a) - large(a.GetResult()); size > keptAnswerBytes {
+		small += proto.Size(a) - large(a.GetResult())
+		size += proto.Size(a)
+		latest := len(all)-first < keptAnswers && small <= keptAnswerBytes
+		if !latest && (first <= recent || size > limit) {
 			break
 		}
 	}
 	return all[first:]
+}
+
+// keptAnswers returns what the run keeps of its answers now.
+func (r *run) keptAnswers(limit int) []*schemas.UpdateCompleted {
+	all := r.updates.answered
+	since := time.Now().Add(-keptAnswerTime).UnixNano()
+	recent := slices.IndexFunc(all, func(a *schemas.UpdateCompleted) bool { return r.signals.seen[updateKey(a.GetId())] >= since })
+	if recent < 0 {
+		recent = len(all)
+	}
+	return keepAnswers(all, recent, limit)
 }
 
 // An UpdateHandler is what a run does with an update of a name.
@@ -45,18 +68,16 @@ type UpdateHandler struct {
 	Handle Handler
 }
 
-// keptAnswers is how many answers a run keeps for those who ask again.
-const keptAnswers = 100
-
 // updates are those of a run.
 type updates struct {
 	handlers map[string]boundHandler
 	closed   bool                                // none is accepted any more; it only matters live
 	count    int                                 // accepted
 	running  []*Future                           // their branches
-	answered []*schemas.UpdateCompleted          // by the code, the latest keptAnswers
+	answered []*schemas.UpdateCompleted          // by the code: those that are kept, and at most keptAnswers more
 	recorded map[string]bool                     // answers in the journal
 	refused  map[string]*schemas.UpdateCompleted // by this execution: what is told again is the same
+	since    int                                 // how many were answered since it was looked which are kept
 	told     int                                 // of answered, by this execution
 	open     map[string][]byte                   // accepted and not answered, by message ID: the hashes of what they ask for
 }
@@ -140,9 +161,11 @@ func (r *run) update(e *schemas.UpdateAccepted, at int64) error {
 // answer notes what the code answers, to be recorded if it was not.
 func (r *run) answer(a *schemas.UpdateCompleted) {
 	u := &r.updates
-	if u.answered = append(u.answered, a); len(u.answered) > keptAnswers {
-		u.answered = u.answered[1:]
-		u.told = max(u.told-1, 0)
+	u.answered = append(u.answered, a)
+	if u.since++; u.since == keptAnswers {
+		kept := r.keptAnswers(keptCarried)
+		u.told = max(u.told-(len(u.answered)-len(kept)), 0)
+		u.answered, u.since = slices.Clone(kept), 0
 	}
 	if !u.recorded[a.GetId()] {
 		r.aside = append(r.aside, &schemas.Event{Kind: &schemas.Event_UpdateCompleted{UpdateCompleted: a}})
@@ -246,7 +269,7 @@ func (l *live) told(a *schemas.UpdateCompleted) {
 func (u *updates) again(ref schemas.Ref, env *schemas.Envelope) *schemas.UpdateCompleted {
 	i := slices.IndexFunc(u.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
 	if i < 0 {
-		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrConflict.Code, "update %s of %s was answered before, and its answer is not kept any more; use another message ID", env.GetId(), ref))}
+		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrAnswered.Code, "update %s of %s was carried out and answered before, and its answer is kept no more; do not send it again, also not under another ID: see by the run what came of it", env.GetId(), ref))}
 	}
 	if err := SameUpdate(ref, env, u.answered[i].GetInputHash()); err != nil {
 		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)}
