@@ -37,7 +37,8 @@ func answerRecord(a *schemas.UpdateCompleted) *schemas.Record {
 // LookUpdate looks up what a run has recorded of an update: whether it was accepted, so
 // that it need not be sent again, and the answer, if it is known. The error matches
 // runtime.ErrNotFound if there is no such run, and runtime.ErrConflict if it ended
-// without an answer that it still knows, or the update's ID was used for another one.
+// without an answer that it still knows, or the update's ID was used for another one;
+// and runtime.ErrAnswered if it was answered and the answer is kept no more.
 func LookUpdate(ctx context.Context, b *broker.Broker, run schemas.Ref, env *schemas.Envelope) (accepted bool, answer *Done, err error) {
 	entries, err := b.Journal().Load(ctx, run)
 	if err != nil {
@@ -58,11 +59,9 @@ func LookUpdate(ctx context.Context, b *broker.Broker, run schemas.Ref, env *sch
 		a = answerAmong(rec.GetUpdates(), env.GetId())
 	}
 	if a == nil && !accepted && rec == nil {
-		all, err := carriedAnswers(ctx, b, entries)
-		if err != nil {
+		if a, err = carried(ctx, b, run, entries, env.GetId()); err != nil {
 			return false, nil, err
 		}
-		a = answerAmong(all, env.GetId())
 	}
 	if hash == nil {
 		hash = a.GetInputHash()
@@ -110,8 +109,8 @@ func answerAmong(all []*schemas.UpdateCompleted, id string) *schemas.UpdateCompl
 	return nil
 }
 
-// carriedAnswers returns the answers of the generations before that of a journal.
-func carriedAnswers(ctx context.Context, b *broker.Broker, entries []schemas.Stored) ([]*schemas.UpdateCompleted, error) {
+// carried returns the answer to an update of a generation before that of a journal.
+func carried(ctx context.Context, b *broker.Broker, run schemas.Ref, entries []schemas.Stored, id string) (*schemas.UpdateCompleted, error) {
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
 			c := e.GetContinued()
@@ -124,7 +123,7 @@ func carriedAnswers(ctx context.Context, b *broker.Broker, entries []schemas.Sto
 			} else if err != nil {
 				return nil, err
 			}
-			return runtime.CarriedAnswers(c), nil
+			return runtime.CarriedUpdate(run, c, id)
 		}
 	}
 	return nil, nil

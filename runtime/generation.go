@@ -176,13 +176,34 @@ func carriedToFork(ref schemas.Ref, e *schemas.Continued) (*schemas.Continued, e
 	}, nil
 }
 
-// CarriedAnswers are what a generation knows of the updates of those before it.
-func CarriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
+// carriedAnswers are what a generation knows of the updates of those before it.
+func carriedAnswers(e *schemas.Continued) []*schemas.UpdateCompleted {
 	var c schemas.Carried
 	if proto.Unmarshal(e.GetCarried().GetData(), &c) != nil {
 		return nil // what is shown is less than there is
 	}
 	return c.GetUpdates()
+}
+
+// CarriedUpdate returns what a generation knows of an update that one before it may
+// have taken: its answer, nil for none. The error matches [ErrAnswered] for one whose
+// answer is not kept any more.
+func CarriedUpdate(ref schemas.Ref, e *schemas.Continued, id string) (*schemas.UpdateCompleted, error) {
+	var c schemas.Carried
+	if err := proto.Unmarshal(e.GetCarried().GetData(), &c); err != nil {
+		return nil, fmt.Errorf("decode what %s carries on: %w", ref, err)
+	}
+	for _, a := range c.GetUpdates() {
+		if a.GetId() == id {
+			return a, nil
+		}
+	}
+	for _, s := range c.GetSeen() {
+		if s.GetId() == updateKey(id) {
+			return nil, answered(ref, id)
+		}
+	}
+	return nil, nil
 }
 
 // next begins the run's next generation, and ends this execution: whoever hosts

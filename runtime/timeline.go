@@ -119,7 +119,7 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 			case *schemas.Event_Continued:
 				c := k.Continued
 				began, t.count, rec.Generation = c.GetBegan(), c.GetSteps(), c.GetGeneration()
-				rec.Updates = CarriedAnswers(c)
+				rec.Updates = carriedAnswers(c)
 			case *schemas.Event_Started:
 				st := k.Started
 				rec.Method, rec.InputHash, rec.From, rec.Parent, rec.Build = st.GetMethod(), st.GetInputHash(), st.GetFrom(), st.GetParent(), st.GetBuild()

@@ -269,12 +269,17 @@ func (l *live) told(a *schemas.UpdateCompleted) {
 func (u *updates) again(ref schemas.Ref, env *schemas.Envelope) *schemas.UpdateCompleted {
 	i := slices.IndexFunc(u.answered, func(a *schemas.UpdateCompleted) bool { return a.GetId() == env.GetId() })
 	if i < 0 {
-		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(Errorf(ErrAnswered.Code, "update %s of %s was carried out and answered before, and its answer is kept no more; do not send it again, also not under another ID: see by the run what came of it", env.GetId(), ref))}
+		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(answered(ref, env.GetId()))}
 	}
 	if err := SameUpdate(ref, env, u.answered[i].GetInputHash()); err != nil {
 		return &schemas.UpdateCompleted{Id: env.GetId(), Error: EncodeError(err)}
 	}
 	return u.answered[i]
+}
+
+// answered is the error of an update whose answer is not kept any more.
+func answered(ref schemas.Ref, id string) error {
+	return Errorf(ErrAnswered.Code, "update %s of %s was carried out and answered before, and its answer is kept no more; do not send it again, also not under another ID: see by the run what came of it", id, ref)
 }
 
 // HashUpdate is [HashInput] of an update that was accepted.
