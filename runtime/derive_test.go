@@ -49,8 +49,15 @@ func TestTaskOfAForkDiffersByWhatItForks(t *testing.T) {
 		return []*schemas.ForkResult{{Path: "1", Result: &schemas.Payload{Data: []byte(s)}}}
 	}
 	all := []*schemas.Fork{
-		{Run: "a/b/c"}, {Run: "a/b/d"}, {Run: "a/b/c", Step: "1"}, {Run: "a/b/c", Step: "2"}, {Run: "a/b/c", Uncancelled: true}, {Run: "a/b/c", Build: "v2"},
-		{Run: "a/b/c", Generation: 1}, {Run: "a/b/c", Results: result("1")}, {Run: "a/b/c", Results: result("2")},
+		{Run: "a/b/c"},
+		{Run: "a/b/d"},
+		{Run: "a/b/c", Step: "1"},
+		{Run: "a/b/c", Step: "2"},
+		{Run: "a/b/c", Uncancelled: true},
+		{Run: "a/b/c", Build: "v2"},
+		{Run: "a/b/c", Generation: 1},
+		{Run: "a/b/c", Results: result("1")},
+		{Run: "a/b/c", Results: result("2")},
 	}
 	plain := HashInput(task(nil))
 	for i, f := range all {
