@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,10 +207,26 @@ func CarriedUpdate(ref schemas.Ref, e *schemas.Continued, id string) (*schemas.U
 	return nil, nil
 }
 
+// cancelIdle ends a run that was cancelled and whose generation has done nothing but
+// continue as new: there is nothing to clean up.
+func (l *live) cancelIdle(env *schemas.Envelope) {
+	c := &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env)}
+	l.r.cancelled[c.GetId()], l.r.cancelledBy = true, c
+	l.r.interrupts = cmp.Or(c.GetSupersededBy(), l.r.interrupts)
+	l.r.gen.next, l.r.finished, l.r.result = nil, true, nil
+	l.r.err = &Error{Code: ErrCancelled.Code, Message: cancelMessage(c), Final: true}
+}
+
 // next begins the run's next generation, and ends this execution: whoever hosts
 // the run acknowledges what it has taken, and resumes it.
 func (l *live) next(ctx context.Context) *Ending {
 	r := l.r
+	if env := l.mail.cancellation(); env != nil && !r.gen.moved {
+		// Code that continues without a wait never sees that it was cancelled: what it
+		// is told as it begins comes when it has returned.
+		l.cancelIdle(env)
+		return l.finish(ctx)
+	}
 	later := append(l.overtaken(), l.later...)
 	if n, limit := int64(len(r.gen.next.input.GetData())), l.cfg.PayloadCap; limit > 0 && n > limit {
 		return l.fail(ctx, Errorf(ErrTooLarge.Code, "the input that %s continues with has %d bytes; the cap is %d: store it elsewhere and go on with its name", r.ref, n, limit))

@@ -80,6 +80,18 @@ func (m *Mailbox) again() {
 	}
 }
 
+// cancellation returns a message that cancels the run, nil if there is none.
+func (m *Mailbox) cancellation() *schemas.Envelope {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, env := range m.mail {
+		if env.GetType() == schemas.Envelope_CANCEL {
+			return env
+		}
+	}
+	return nil
+}
+
 // many reports whether the host has put at least n messages.
 func (m *Mailbox) many(n int) bool {
 	m.mu.Lock()
