@@ -83,6 +83,9 @@ func LookUpdate(ctx context.Context, b *broker.Broker, run schemas.Ref, env *sch
 			return true, nil, fmt.Errorf("read the answer to update %s of %s: %w", env.GetId(), run, err)
 		}
 	}
+	if err := b.Journal().Durable(ctx); err != nil { // an answer that was told is not another after loss of power
+		return true, nil, err
+	}
 	d := DoneOf(run, answerRecord(a))
 	return true, &d, nil
 }
