@@ -251,7 +251,7 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 	}
 	for endpoint, want := range map[string]string{
 		"runs.list":  `the request has no field "state"; it has "kind", "key", "key_prefix", "status", "build", "asks", "started_from", "started_until", "updated_from", "updated_until", "where", "limit", "after"`,
-		"runs.get":   `the request has no field "state"; it has "run"`,
+		"runs.get":   `the request has no field "state"; it has "run", "results"`,
 		"dead.list":  `the request has no field "state"; it has "seq", "kind", "key", "code", "since", "until", "after", "limit"`,
 		"nodes.list": `the request has no field "state"; it has none`,
 	} {

@@ -106,8 +106,9 @@ func compatLongKinds() []*durable.Kind {
 				n = to
 				return was, compatDo(ctx, fmt.Sprint("set to ", to))
 			})
+			began := n // an update may change n while the step runs
 			if _, err := durable.Step(ctx, "beats", func(ctx context.Context) (int, error) {
-				return n, durable.Heartbeat(ctx, "half way")
+				return began, durable.Heartbeat(ctx, "half way")
 			}); err != nil {
 				return "", err
 			}

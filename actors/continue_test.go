@@ -198,7 +198,9 @@ func TestALoopThatWaitsForNothingIsSlowedDown(t *testing.T) {
 	s.idle(r.Identity)
 	r = ref("spin", "s", "t") // whose code never sees that it was cancelled
 	s.send(r, "", 0)
-	s.until("it goes on", func() bool { return slices.ContainsFunc(s.entries(), func(e schemas.Stored) bool { return e.Ref == r }) })
+	s.until("it goes on", func() bool {
+		return slices.ContainsFunc(s.entries(), func(e schemas.Stored) bool { return e.Ref == r })
+	})
 	s.publish(r.Identity, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c2", Run: "t"})
 	s.fails(r, "cancelled")
 	s.idle(r.Identity)

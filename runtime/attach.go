@@ -58,7 +58,7 @@ func (k futureKind) answered() bool { return k == kindCall || k == kindAttach }
 
 // calledKind is the kind of the future that was recorded.
 func calledKind(c *schemas.Called) futureKind {
-	if attaches(c) {
+	if c.GetAttach() {
 		return kindAttach
 	}
 	return kindCall

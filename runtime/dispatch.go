@@ -31,7 +31,7 @@ func (l *live) creations(begin bool) (events []*schemas.Event) {
 		case kindCall:
 			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{
 				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),
-				Attach: f.msg.detached,
+				Detached: f.msg.detached,
 			}}})
 		case kindAttach:
 			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{

@@ -19,15 +19,10 @@ import (
 // started before, under the same ID, goes on. So does one that is detached, that was
 // attached to, sent, or called in a context that a cancellation does not reach.
 
-// attaches reports whether what was recorded is a wait for a run that exists. A call
-// has an input; one that is detached is marked like an attachment, since its run is
-// not the caller's either.
-func attaches(c *schemas.Called) bool { return c.GetAttach() && len(c.GetInputHash()) == 0 }
-
 // own returns the run that a call has started as a child, ok is false for none.
 func own(c *schemas.Called) (to schemas.Ref, ok bool) {
 	to, err := schemas.ParseRef(c.GetTo())
-	return to, err == nil && !c.GetAttach() && !to.Kind.IsLedger()
+	return to, err == nil && !c.GetAttach() && !c.GetDetached() && !to.Kind.IsLedger()
 }
 
 // takeAlong issues what cancels the children, once the run is cancelled.
@@ -59,7 +54,7 @@ func (r *run) takeAlong(seq uint64, reason string) {
 // stays so, whatever the code says by now.
 func (r *run) called(seq uint64, m *schemas.Called) {
 	f := r.futures[m.GetPath()]
-	f.msg.detached = m.GetAttach()
+	f.msg.detached = m.GetDetached()
 	if c := f.msg.cancel; c != nil { // it was started before the cancellation, and leaves now
 		c.created, c.msg.asked = true, seq
 	}

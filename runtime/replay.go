@@ -58,7 +58,7 @@ func (r *run) apply(seq uint64, at int64, e *schemas.Event) error {
 		})
 	case *schemas.Event_Called:
 		m := k.Called
-		if attaches(m) {
+		if m.GetAttach() {
 			err = r.expectAttach(m)
 			break
 		}

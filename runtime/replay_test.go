@@ -209,7 +209,7 @@ func readEvent(t *testing.T, words string) *schemas.Event {
 	case "fired":
 		return &schemas.Event{Kind: &schemas.Event_TimerFired{TimerFired: &schemas.TimerFired{Path: path}}}
 	case "called":
-		return &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{Path: path, Name: name, To: ref, InputHash: HashPayload(payload("input")), Attach: values["detached"] != ""}}}
+		return &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{Path: path, Name: name, To: ref, InputHash: HashPayload(payload("input")), Detached: values["detached"] != ""}}}
 	case "sent":
 		return &schemas.Event{Kind: &schemas.Event_Sent{Sent: &schemas.Sent{Path: path, Name: name, To: ref, InputHash: HashPayload(payload("input"))}}}
 	case "returned":

@@ -2578,7 +2578,8 @@ type Called struct {
 	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"` // reference kind/key/id of the run
 	Method        string                 `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
 	InputHash     []byte                 `protobuf:"bytes,5,opt,name=input_hash,json=inputHash,proto3" json:"input_hash,omitempty"`
-	Attach        bool                   `protobuf:"varint,60,opt,name=attach,proto3" json:"attach,omitempty"` // it starts nothing: the run exists; with an input_hash, it does start one, which is detached: it goes on where this run is cancelled
+	Attach        bool                   `protobuf:"varint,60,opt,name=attach,proto3" json:"attach,omitempty"`     // it starts nothing: the run exists
+	Detached      bool                   `protobuf:"varint,61,opt,name=detached,proto3" json:"detached,omitempty"` // what it starts goes on where this run is cancelled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2651,6 +2652,13 @@ func (x *Called) GetInputHash() []byte {
 func (x *Called) GetAttach() bool {
 	if x != nil {
 		return x.Attach
+	}
+	return false
+}
+
+func (x *Called) GetDetached() bool {
+	if x != nil {
+		return x.Detached
 	}
 	return false
 }
@@ -5629,7 +5637,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x03due\x18\x03 \x01(\x03R\x03due\" \n" +
 	"\n" +
 	"TimerFired\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"\x8f\x01\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\xab\x01\n" +
 	"\x06Called\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
@@ -5637,7 +5645,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x1d\n" +
 	"\n" +
 	"input_hash\x18\x05 \x01(\fR\tinputHash\x12\x16\n" +
-	"\x06attach\x18< \x01(\bR\x06attach\"x\n" +
+	"\x06attach\x18< \x01(\bR\x06attach\x12\x1a\n" +
+	"\bdetached\x18= \x01(\bR\bdetached\"x\n" +
 	"\fCallReturned\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12+\n" +
 	"\x06result\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x06result\x12'\n" +

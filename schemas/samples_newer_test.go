@@ -27,6 +27,7 @@ func newer() map[string]proto.Message {
 		"envelope_update":        &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: "u-1", Method: "set_address", Payload: payload(`"Main Street 1"`), Run: "order-17"},
 		"envelope_attach":        &schemas.Envelope{Type: schemas.Envelope_ATTACH, Id: "a-1", Run: "order-17", Reply: reply(), Parent: "report/q3/q3"},
 		"called_attach":          &schemas.Called{Path: "3", Name: "fulfil", To: "fulfil/order-17/order-17", Attach: true},
+		"called_detached":        &schemas.Called{Path: "3", Name: "fulfil", To: "fulfil/order-17/order-17", InputHash: hash(), Detached: true},
 		"claimed_quarantine":     &schemas.Claimed{Node: "node-1", Attempt: 3, Quarantine: true},
 		"step_progress":          progress,
 		"update_accepted":        accepted,
