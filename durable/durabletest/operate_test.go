@@ -3,6 +3,7 @@ package durabletest_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,7 +141,7 @@ func TestRun_IsCancelledWithItsChildren(t *testing.T) {
 	parent := durable.DeclareWorkflow[durable.None, durable.None]("trip")
 	for name, want := range map[string]string{"own": "undone", "detached": "slept"} {
 		t.Run(name, func(t *testing.T) {
-			came := map[string]string{}
+			var came atomic.Value // what became of the child, a string
 			durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
 				run, err := durabletest.Start(w, parent.At("a"), durable.None{})
 				if err != nil {
@@ -152,10 +153,9 @@ func TestRun_IsCancelledWithItsChildren(t *testing.T) {
 					t.Errorf("it ends with %v", err)
 				}
 				<-time.After(2 * time.Hour)
-				if came["child"] != want {
-					t.Errorf("the child %q, want %q", came["child"], want)
+				if got := came.Swap(""); got != want {
+					t.Errorf("the child %q, want %q", got, want)
 				}
-				delete(came, "child")
 			}, durable.Workflow(parent, func(ctx durable.Context, _ durable.None) (durable.None, error) {
 				var opts []durable.CallOption
 				if name == "detached" {
@@ -167,12 +167,12 @@ func TestRun_IsCancelledWithItsChildren(t *testing.T) {
 				return durable.None{}, durable.Sleep(ctx, 5*time.Hour)
 			}), durable.Workflow(Nightly, func(ctx durable.Context, _ durable.None) (string, error) {
 				durable.OnFailure(ctx, "undo", func(context.Context) error {
-					came["child"] = "undone"
+					came.Store("undone")
 					return nil
 				})
 				err := durable.Sleep(ctx, time.Hour)
 				if err == nil {
-					came["child"] = "slept"
+					came.Store("slept")
 				}
 				return "", err
 			}))

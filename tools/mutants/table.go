@@ -164,19 +164,4 @@ var table = []mutant{
 		old: "err = makeFolders(cfg.Dir)", new: "err = nil",
 		by: power,
 	},
-	{
-		name: "what was held not restored", breaks: "a file goes once what took the place of its messages is on disk", file: "broker/held.go",
-		old: "err = restoreFiles(dir, held, log)", new: "err = nil",
-		by: power,
-	},
-	{
-		name: "held from the first message only", breaks: "what the server writes anew as it starts is held", file: "broker/embed.go",
-		old: "err = e.disk.holdAll()", new: "err = nil",
-		by: power,
-	},
-	{
-		name: "an older file comes back", breaks: "a second name that is needed no more is off the disk before its number counts", file: "broker/disk.go",
-		old: "		again = again || other\n", new: "",
-		by: power,
-	},
 }
