@@ -61,7 +61,8 @@ const (
 
 func serveAPI(ctx context.Context, n *Node) (*api, error) {
 	ctx, end := context.WithCancel(ctx)
-	a := &api{node: n, ctx: ctx, end: end, index: actors.NewIndex(ctx, n.b, n.log), short: placesOf("requests"), updates: placesOf("updates"), queries: placesOf("queries")}
+	a := &api{node: n, ctx: ctx, end: end, short: placesOf("requests"), updates: placesOf("updates"), queries: placesOf("queries")}
+	a.index = actors.NewIndex(ctx, n.b, n.log, a.oncePerKey)
 	var err error
 	a.service, err = micro.AddService(n.b.Conn(), micro.Config{
 		Name: "perdure", Version: "0.1.0", Description: "Durable agents, namespace " + n.b.Namespace(),

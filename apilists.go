@@ -59,6 +59,25 @@ func kindInfoOf(k *runtime.Kind) kindInfo {
 	}
 }
 
+// oncePerKey reports whether a run without an ID gets that of its key.
+func (k kindInfo) oncePerKey() bool { return k.Type == "workflow" }
+
+// kindInfo returns what is known of a kind, of this node's or from one that has it.
+func (a *api) kindInfo(ctx context.Context, kind schemas.Kind) (info kindInfo, err error) {
+	if k := a.node.host.Kinds()[kind]; k != nil {
+		return kindInfoOf(k), nil
+	}
+	err = a.node.client.read(ctx, "kinds."+string(kind)+".info", struct{}{}, &info)
+	return info, err
+}
+
+// oncePerKey is what the index asks of a kind: where no node that has it answers, the
+// ID of a task without one is its number, until its run begins.
+func (a *api) oncePerKey(ctx context.Context, kind schemas.Kind) bool {
+	info, err := a.kindInfo(ctx, kind)
+	return err == nil && info.oncePerKey()
+}
+
 // kinds lists the kinds of every node.
 func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
 	nodes, err := actors.Nodes(ctx, a.node.b)
@@ -73,12 +92,8 @@ func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
 	}
 	list := []kindInfo{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if k := a.node.host.Kinds()[schemas.Kind(name)]; k != nil {
-			list = append(list, kindInfoOf(k))
-			continue
-		}
-		var info kindInfo
-		if err := a.node.client.read(ctx, "kinds."+name+".info", struct{}{}, &info); err != nil {
+		info, err := a.kindInfo(ctx, schemas.Kind(name))
+		if err != nil {
 			return nil, err
 		}
 		list = append(list, info)

@@ -89,14 +89,13 @@ func (a *api) check(ctx context.Context, id schemas.Identity, env *schemas.Envel
 		if env.Id != "" {
 			return nil
 		}
-		var info kindInfo
-		err = a.node.client.read(ctx, "kinds."+string(id.Kind)+".info", struct{}{}, &info)
+		info, err := a.kindInfo(ctx, id.Kind)
 		if errors.Is(err, durable.ErrUnavailable) {
 			return &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("start %s: no node that hosts the kind %q answers, so it cannot be said which ID the run gets; start one, or name an ID", id, string(id.Kind))}
 		} else if err != nil {
 			return err
 		}
-		once = info.Type == "workflow"
+		once = info.oncePerKey()
 	}
 	switch {
 	case env.Id != "":

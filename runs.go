@@ -24,7 +24,10 @@ type ListRuns struct {
 	Kind      string `json:"kind,omitempty"`
 	Key       string `json:"key,omitempty"`
 	KeyPrefix string `json:"key_prefix,omitempty"`
-	Status    string `json:"status,omitempty"` // one or more, with commas between them
+	// Status is one or more, with commas between them. Runs that are queued are
+	// selected only if it is named: they are read from the inbox, and the error
+	// matches durable.ErrTooLarge where more than 100,000 messages wait there.
+	Status string `json:"status,omitempty"`
 	// Build selects runs of a build of their kind's code (durable.Build). It is looked
 	// up in the journal of each run that the rest selects, at most 1000 for a page: one
 	// may be short, or empty, and have a next. A count does not know it.

@@ -66,7 +66,7 @@ func TestKeep_ByOutcome(t *testing.T) {
 	if err != nil || len(f.Record.GetResult().GetData()) != 2<<20+2 {
 		t.Errorf("the large result is %d bytes, %v", len(f.Record.GetResult().GetData()), err)
 	}
-	x := actors.NewIndex(s.ctx, s.b, slog.New(slog.DiscardHandler))
+	x := actors.NewIndex(s.ctx, s.b, slog.New(slog.DiscardHandler), nil)
 	page, err := x.List(s.ctx, actors.Filter{Where: []string{"in=fail"}}, "", 10)
 	if err != nil || len(page.Runs) != 1 || page.Runs[0].Run != failed.String() || page.Runs[0].Status != "failed" || !page.Runs[0].Archived {
 		t.Errorf("listed %+v, %v; want the archived run", page.Runs, err)
@@ -135,7 +135,7 @@ func TestKeep_CrashBetweenCopyAndRemoval(t *testing.T) {
 	if status, archived := s.find(r); status != "failed" || archived {
 		t.Errorf("with both it is %s, archived %v; want what the journal has", status, archived)
 	}
-	x := actors.NewIndex(s.ctx, s.b, slog.New(slog.DiscardHandler))
+	x := actors.NewIndex(s.ctx, s.b, slog.New(slog.DiscardHandler), nil)
 	if page, err := x.List(s.ctx, actors.Filter{}, "", 10); err != nil || len(page.Runs) != 1 {
 		t.Errorf("listed %+v, %v; want it once", page.Runs, err)
 	}

@@ -22,6 +22,8 @@ type Index struct {
 	log *slog.Logger
 	ctx context.Context // the owner's, until Close
 	end context.CancelFunc
+	// whether a kind has one run for each key, for tasks without an ID
+	once func(context.Context, schemas.Kind) bool
 	// the building of projections. Invariant: added to under mu, and only while ctx
 	// goes on
 	building sync.WaitGroup
@@ -46,10 +48,11 @@ type projection struct {
 }
 
 // NewIndex returns an index that is not built yet; what it builds ends with ctx,
-// and with Close.
-func NewIndex(ctx context.Context, b *broker.Broker, log *slog.Logger) *Index {
+// and with Close. once tells of a kind whether it has one run for each key
+// ([runtime.Kind.OncePerKey]); of one that is not known it says that it has not.
+func NewIndex(ctx context.Context, b *broker.Broker, log *slog.Logger, once func(context.Context, schemas.Kind) bool) *Index {
 	ctx, end := context.WithCancel(ctx)
-	return &Index{b: b, log: log, ctx: ctx, end: end, idle: time.Minute, old: 10 * time.Minute}
+	return &Index{b: b, log: log, ctx: ctx, end: end, once: once, idle: time.Minute, old: 10 * time.Minute}
 }
 
 // Close ends the index, and waits until nothing of it runs any more: what is asked

@@ -24,7 +24,7 @@ type listing struct {
 func newListing(t *testing.T) listing {
 	t.Helper()
 	b := brokertest.Open(t, brokertest.Kinds("wf"))
-	return listing{t, b, NewIndex(t.Context(), b, slog.New(slog.DiscardHandler))}
+	return listing{t, b, NewIndex(t.Context(), b, slog.New(slog.DiscardHandler), nil)}
 }
 
 func runOf(key string) schemas.Ref { return schemas.Identity{Kind: "wf", Key: key}.Run("1") }

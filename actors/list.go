@@ -20,7 +20,7 @@ type RunSummary struct {
 	Run        string     `json:"run"`
 	Status     string     `json:"status"`
 	Method     string     `json:"method,omitempty"`
-	Started    time.Time  `json:"started"`
+	Started    time.Time  `json:"started"` // of one that is queued: when it was accepted
 	Updated    time.Time  `json:"updated"`
 	Steps      uint64     `json:"steps,omitempty"` // of a run that ended
 	Error      string     `json:"error,omitempty"` // the code
@@ -49,7 +49,7 @@ func QuestionsOf(rec *schemas.Record) (qs []Question) {
 type Filter struct {
 	Kind, Key string
 	KeyPrefix string
-	Status    []string // any of them
+	Status    []string // any of them; runs that are queued are listed only if it names that
 	Asks      bool     // only runs that wait for a decision
 	// From, inclusive, and until, exclusive.
 	StartedFrom, StartedUntil time.Time
@@ -65,8 +65,10 @@ type Page struct {
 
 // List returns up to limit of the runs that f selects, the newest first, behind
 // after: the Next of a page, or a run's reference. A run whose record was removed
-// is not among them. The error matches runtime.ErrInvalid for a filter of a wrong
-// form, or if the run after is not known any more.
+// is not among them, and one that is queued only if f names that status. The error
+// matches runtime.ErrInvalid for a filter of a wrong form, or if the run after is not
+// known any more, and runtime.ErrTooLarge if too many messages wait to tell which runs
+// are queued.
 func (x *Index) List(ctx context.Context, f Filter, after string, limit int) (Page, error) {
 	q, err := f.compile()
 	if err != nil {
@@ -76,10 +78,27 @@ func (x *Index) List(ctx context.Context, f Filter, after string, limit int) (Pa
 	if err != nil {
 		return Page{}, err
 	}
-	at, err := x.position(p, after)
+	var queued []*row
+	if q.wantsQueued() {
+		if queued, err = x.queued(ctx, p, q); err != nil {
+			return Page{}, err
+		}
+	}
+	begin, err := x.position(p, queued, after)
 	if err != nil {
 		return Page{}, err
 	}
+	page, err := x.page(ctx, p, q, begin, limit)
+	if err == nil && len(queued) > 0 {
+		x.mu.Lock()
+		page.merge(&p.words, queued, begin, limit)
+		x.mu.Unlock()
+	}
+	return page, err
+}
+
+// page is a page of the runs that have begun.
+func (x *Index) page(ctx context.Context, p *projection, q *selection, at position, limit int) (Page, error) {
 	var page Page
 	for {
 		want := limit + 1 - len(page.Runs)
@@ -111,7 +130,8 @@ type RunCount struct {
 	Runs   int    `json:"runs"`
 }
 
-// Count returns how many runs f selects, by kind and status, in order.
+// Count returns how many runs f selects, by kind and status, in order; those that are
+// queued as [Index.List] has them.
 func (x *Index) Count(ctx context.Context, f Filter) ([]RunCount, error) {
 	q, err := f.compile()
 	if err != nil {
@@ -126,20 +146,32 @@ func (x *Index) Count(ctx context.Context, f Filter) ([]RunCount, error) {
 			return nil, err
 		}
 	}
+	var queued []*row
+	if q.wantsQueued() {
+		if queued, err = x.queued(ctx, p, q); err != nil {
+			return nil, err
+		}
+	}
 	type group struct {
 		kind   string
 		status uint8
 	}
 	n := map[group]int{}
+	add := func(r *row) {
+		kind, _, _ := strings.Cut(r.run, "/")
+		n[group{kind, r.status}]++
+	}
 	x.mu.Lock()
 	q.bind(&p.words)
 	for _, r := range p.runs {
 		if !r.gone && q.selects(r) {
-			kind, _, _ := strings.Cut(r.run, "/")
-			n[group{kind, r.status}]++
+			add(r)
 		}
 	}
 	x.mu.Unlock()
+	for _, r := range queued {
+		add(r)
+	}
 	counts := []RunCount{}
 	for _, g := range slices.SortedFunc(maps.Keys(n), func(a, b group) int {
 		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.status, b.status))
@@ -217,8 +249,8 @@ func (p position) before(o position) bool {
 // of the run. The '@' is in no kind, so that it is told from a reference.
 func (p position) String() string { return strconv.FormatInt(p.started, 36) + "@" + p.run }
 
-// position reads a position, or finds that of a run.
-func (x *Index) position(p *projection, after string) (position, error) {
+// position reads a position, or finds that of a run, which may be queued.
+func (x *Index) position(p *projection, queued []*row, after string) (position, error) {
 	if after == "" {
 		return position{started: 1<<63 - 1}, nil
 	}
@@ -232,6 +264,9 @@ func (x *Index) position(p *projection, after string) (position, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	r := p.runs[after]
+	if n := slices.IndexFunc(queued, func(q *row) bool { return q.run == after }); n >= 0 {
+		r = queued[n]
+	}
 	if r == nil {
 		return position{}, runtime.Errorf(runtime.ErrInvalid.Code, "no run %s is in the list any more; ask for the list from its beginning", after)
 	}
@@ -338,6 +373,9 @@ func statusOf(name string) (schemas.Status, bool) {
 	}
 	return 0, false
 }
+
+// wantsQueued reports whether runs that are queued are named.
+func (q *selection) wantsQueued() bool { return q.status&(1<<schemas.Status_QUEUED) != 0 }
 
 // bind finds the names of attributes among a projection's words.
 func (q *selection) bind(w *words) {

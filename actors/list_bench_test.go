@@ -47,7 +47,7 @@ func BenchmarkIndex(b *testing.B) {
 		return m.HeapAlloc
 	}
 	before, begun := heap(), time.Now()
-	x := NewIndex(b.Context(), br, slog.New(slog.DiscardHandler))
+	x := NewIndex(b.Context(), br, slog.New(slog.DiscardHandler), nil)
 	x.idle, x.old = time.Hour, time.Hour
 	p, err := x.caughtUp(b.Context())
 	if err != nil || len(p.runs) != runs {

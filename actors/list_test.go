@@ -237,7 +237,7 @@ func TestIndex_AgreesWithTheJournals(t *testing.T) {
 		s := &story{listing: l, rt: rt, prefix: fmt.Sprint(n, "/"), at: int64(n) * 1000, runs: map[schemas.Ref]*told{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		middle, after := NewIndex(ctx, l.b, l.x.log), NewIndex(ctx, l.b, l.x.log)
+		middle, after := NewIndex(ctx, l.b, l.x.log, nil), NewIndex(ctx, l.b, l.x.log, nil)
 		events := rapid.IntRange(1, 30).Draw(rt, "events")
 		build := rapid.IntRange(0, events).Draw(rt, "build")
 		for i := range events {

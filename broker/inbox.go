@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -162,4 +163,50 @@ func (i *Inbox) Pending(ctx context.Context, id schemas.Identity, limit int) ([]
 		}
 	}
 	return out, nil
+}
+
+// Waiting yields the messages of all pools, or of the one that a kind belongs to, that
+// are not acknowledged, in the order of each inbox; an empty kind stands for all. What
+// is addressed to no identity is among them, as [Delivery.Bad] says. Wake-ups are not,
+// and nothing is of a kind that no node has ever hosted. With an error it ends.
+func (i *Inbox) Waiting(ctx context.Context, kind schemas.Kind) iter.Seq2[Delivery, error] {
+	return func(yield func(Delivery, error) bool) {
+		inboxes, filter, err := i.inboxes(ctx, kind)
+		if err != nil {
+			yield(Delivery{}, fmt.Errorf("list the waiting messages: %w", err))
+			return
+		}
+		for _, inbox := range inboxes {
+			for m, err := range inbox.scan(ctx, filter, 0) {
+				if err != nil {
+					yield(Delivery{}, fmt.Errorf("list the waiting messages of %s: %w", inbox.stream, err))
+					return
+				}
+				if !yield(i.b.delivery(inbox.stream, m), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// inboxes returns the inboxes that have messages of a kind, or of any, and what these
+// are found by.
+func (i *Inbox) inboxes(ctx context.Context, kind schemas.Kind) (all []*reader, filter string, err error) {
+	if kind != "" {
+		if err := kind.Validate(); err != nil {
+			return nil, "", err
+		}
+		inbox, err := i.b.inboxOf(ctx, kind)
+		if errors.Is(err, ErrUnknownKind) {
+			return nil, "", nil
+		}
+		return []*reader{inbox}, i.b.names.kindFilter(kind), err
+	}
+	pools, err := i.Pools(ctx)
+	for _, pool := range pools {
+		inbox, rerr := i.b.inboxNamed(ctx, i.b.names.ns+"_INBOX_"+pool)
+		all, err = append(all, inbox), errors.Join(err, rerr)
+	}
+	return all, i.b.names.kindFilter("*"), err
 }

@@ -99,6 +99,9 @@ func (n Names) InSubject(from string, id schemas.Identity) string {
 // inFilter matches the stored messages of a partition.
 func (n Names) inFilter(p schemas.Partition) string { return n.ns + ".in." + p.String() + ".>" }
 
+// kindFilter matches the stored messages of a kind, which may be *.
+func (n Names) kindFilter(kind schemas.Kind) string { return n.ns + ".in.*.*." + string(kind) + ".*" }
+
 // WakeSubject is where a schedule of id puts its wake-up when it is due.
 func (n Names) WakeSubject(id schemas.Identity) string {
 	return n.ns + ".wake." + n.Partition(id).String() + "." + string(id.Kind) + "." + schemas.EncodeToken(id.Key)

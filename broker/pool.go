@@ -239,10 +239,18 @@ func (b *Broker) inboxOf(ctx context.Context, kind schemas.Kind) (*reader, error
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{publisher: b.pub, stream: name}
+	return b.inboxNamed(ctx, name)
+}
+
+// inboxNamed returns the inbox that a stream is, in whichever pool.
+func (b *Broker) inboxNamed(ctx context.Context, stream string) (*reader, error) {
+	if stream == b.inbox.stream {
+		return b.inbox, nil
+	}
+	r := &reader{publisher: b.pub, stream: stream}
 	info, err := r.info(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("look up stream %s: %w", name, err)
+		return nil, fmt.Errorf("look up stream %s: %w", stream, err)
 	}
 	r.direct = info.Config.Replicas == 1
 	return r, nil

@@ -46,8 +46,9 @@ func runsCommand() *cobra.Command {
 		Use:     "runs",
 		Aliases: []string{"list"},
 		Short:   "List runs, the newest first, or count them",
-		Long:    "List runs, the newest first, or count them.\n\n" + statusText(),
+		Long:    "List runs, the newest first, or count them. Those that are queued are among them only\nif that status is named, as in --status queued.\n\n" + statusText(),
 		Example: `  perdure runs --kind hello --status failed,cancelled --since 24h
+  perdure runs --status queued
   perdure runs --where customer=c-17 --where 'cents>=4200'
   perdure runs --count`,
 		Args: exactly(0, "no arguments"),
