@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -31,7 +31,7 @@ func TestIndex_RunsThatAreQueuedAreListedIfTheyAreNamed(t *testing.T) {
 	customer, _ := schemas.AttributeOf("c-17")
 	l.task(runOf("a"), map[string]*schemas.Attribute{"customer": customer})
 	l.task(runOf("b"), nil)
-	if err := l.b.Conn().PublishMsg(&nats.Msg{Subject: l.b.Names().TaskSubject(schemas.LocalDomain, runOf("plain").Identity), Data: []byte("1")}); err != nil {
+	if err := brokertest.Foreign(t.Context(), l.b, runOf("plain").Identity, nil, "1"); err != nil {
 		t.Fatal(err)
 	}
 	l.task(runOf("c"), nil)

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/durable/schedules"
 	"github.com/spf13/cobra"
 )
@@ -67,6 +69,7 @@ func (f *specFlags) read() (schedules.Spec, error) {
 		return s, nil
 	}
 	s := f.spec
+	s.Cron = slices.DeleteFunc(s.Cron, func(expr string) bool { return expr == "" })
 	var keyed bool
 	if s.Target.Kind, s.Target.Key, keyed = strings.Cut(f.start, "/"); keyed && s.Target.Key == "" {
 		return s, usageError{fmt.Errorf("%q ends with a slash; name a key, or the kind alone", f.start)}
@@ -82,6 +85,55 @@ func (f *specFlags) read() (schedules.Spec, error) {
 		s.End, err = rfc3339("to", f.to)
 	}
 	return s, err
+}
+
+// change returns the spec of a schedule with what the flags of an update name. Another
+// kind has neither the method nor the input of the one before.
+func (f *specFlags) change(cmd *cobra.Command, i *perdure.ScheduleInfo) (schedules.Spec, error) {
+	named, err := f.read()
+	if err != nil || f.raw != "" {
+		return named, err
+	}
+	if i.Hash == "" {
+		return named, durable.Fail(durable.ErrUnavailable.Code, "schedule %q has not begun, so that its spec is not known: a node of its pool begins it; then update it, or name the whole spec by --spec", i.Name)
+	}
+	s, input := i.Spec, !i.InputOmitted
+	s.Paused = false // it was at its beginning; whether it is now, an update leaves
+	for name, take := range map[string]func(){
+		"cron":             func() { s.Cron = named.Cron },
+		"every":            func() { s.Every = named.Every },
+		"offset":           func() { s.Offset = named.Offset },
+		"time-zone":        func() { s.TimeZone = named.TimeZone },
+		"without":          func() { s.Without = named.Without },
+		"from":             func() { s.Start = named.Start },
+		"to":               func() { s.End = named.End },
+		"jitter":           func() { s.Jitter = named.Jitter },
+		"limit":            func() { s.Limit = named.Limit },
+		"overlap":          func() { s.Overlap = named.Overlap },
+		"catch-up":         func() { s.CatchUp = named.CatchUp },
+		"pause-on-failure": func() { s.PauseOnFailure = named.PauseOnFailure },
+		"paused":           func() { s.Paused = named.Paused },
+		"note":             func() { s.Note = named.Note },
+	} {
+		if cmd.Flags().Changed(name) {
+			take()
+		}
+	}
+	if cmd.Flags().Changed("start") {
+		if s.Target.Key = named.Target.Key; named.Target.Kind != s.Target.Kind {
+			s.Target, input = schedules.Target{Kind: named.Target.Kind, Key: named.Target.Key}, true
+		}
+	}
+	if cmd.Flags().Changed("method") {
+		s.Target.Method = named.Target.Method
+	}
+	if cmd.Flags().Changed("input") {
+		s.Target.Input, input = named.Target.Input, true
+	}
+	if !input {
+		return s, usageError{fmt.Errorf("the input that schedule %q has is too large to be read back: name it by --input", i.Name)}
+	}
+	return s, nil
 }
 
 // rfc3339 reads a time of a flag; empty is none.
@@ -127,16 +179,30 @@ func scheduleUpdateCommand() *cobra.Command {
 	var c connection
 	var f specFlags
 	cmd := &cobra.Command{
-		Use:     "update NAME",
-		Short:   "Give a schedule another spec, as a whole",
-		Example: `  perdure schedule update nightly --cron '0 3 * * *' --start hello --input '"sales"'`,
-		Args:    exactly(1, "one name"),
+		Use:   "update NAME",
+		Short: "Change what is named of a schedule; the rest stays as it is",
+		Long: `Change what is named of a schedule; the rest stays as it is, so that it is taken away
+by an empty value: --cron '' --every 15m makes an interval of a cron expression.
+--start with another kind takes the method and the input along. --spec gives it
+another spec as a whole. Times count from now on.`,
+		Example: `  perdure schedule update nightly --cron '0 3 * * *'
+  perdure schedule update nightly --note 'ask ann first' --input '"sales"'`,
+		Args: exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := f.read()
-			if err != nil {
+			if _, err := f.read(); err != nil { // before anything is asked
 				return err
 			}
-			return c.command(cmd, args[0], "updated", func(ctx context.Context, s perdure.Schedules) error { return s.Update(ctx, args[0], spec) })
+			return c.command(cmd, args[0], "updated", func(ctx context.Context, s perdure.Schedules) error {
+				info, err := s.Get(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				spec, err := f.change(cmd, info)
+				if err != nil {
+					return err
+				}
+				return s.Update(ctx, args[0], spec)
+			})
 		},
 	}
 	c.flags(cmd)
@@ -253,6 +319,15 @@ func (c *connection) schedule(out io.Writer, i *perdure.ScheduleInfo) error {
 	}
 	line("times", "%s, %s", strings.Join(when, ", "), i.Spec.TimeZone)
 	line("starts", "%s", starts(i.Spec.Target))
+	switch {
+	case i.InputOmitted:
+		line("input", "too large to be shown")
+	case len(i.Spec.Target.Input) > 0:
+		line("input", "%s", i.Spec.Target.Input)
+	}
+	if i.Spec.Note != "" {
+		line("note", "%s", i.Spec.Note)
+	}
 	line("overlap", "%s", i.Spec.Overlap)
 	zone, err := time.LoadLocation(i.Spec.TimeZone)
 	if err != nil { // of another build
