@@ -297,7 +297,7 @@ func (a *api) events(ctx context.Context, in struct {
 	return map[string]any{"run": ref.String(), "events": events}, nil
 }
 
-func (a *api) cancel(ctx context.Context, in cancelRequest) (any, error) {
+func (a *api) cancel(ctx context.Context, in controlRequest) (any, error) {
 	ref, err := schemas.ParseRef(in.Run)
 	if err != nil {
 		return nil, err
@@ -312,6 +312,9 @@ func (a *api) cancel(ctx context.Context, in cancelRequest) (any, error) {
 	env := &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: NewMessageID(), Run: string(ref.ID)}
 	if in.Reason != "" {
 		env.Error = &schemas.Error{Message: in.Reason}
+	}
+	if in.By != "" {
+		env.Control = &schemas.Control{By: in.By}
 	}
 	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env); err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func TestBadInput_OfATypedClient(t *testing.T) {
 	says(t, err, "invalid", `the input "\{bad" is not JSON; a text is written '"so"'`)
 	_, err = c.Get(ctx, "greet/none/none")
 	says(t, err, "not_found", `no run greet/none/none: it was never started, or its record is older than the retention time`)
-	says(t, c.Cancel(ctx, "greet/same/same", ""), "conflict", `cancel greet/same/same: it is completed already`)
+	says(t, c.Cancel(ctx, "greet/same/same", perdure.Why{}), "conflict", `cancel greet/same/same: it is completed already`)
 }
 
 // A dead letter, as dead.list answers it.

@@ -156,7 +156,7 @@ func (c *Client) bulkVerb(b Bulk) (ask func(context.Context, string) (BulkRun, e
 	const open = "queued,running,suspended,paused,stalled,nondeterministic,poisoned"
 	switch b.Verb {
 	case "cancel":
-		return control(func(ctx context.Context, run string, why Why) error { return c.Cancel(ctx, run, why.Reason) }), open, nil
+		return control(c.Cancel), open, nil
 	case "pause":
 		return control(c.Pause), "queued,running,suspended", nil
 	case "resume":

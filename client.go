@@ -188,7 +188,7 @@ func Attach[In, Out any](c *Client, name durable.Name[In, Out], ref string) (*Ru
 }
 
 // Cancel asks the run to stop, as [Client.Cancel] does.
-func (r *Run[Out]) Cancel(ctx context.Context) error { return r.c.Cancel(ctx, r.Ref(), "") }
+func (r *Run[Out]) Cancel(ctx context.Context) error { return r.c.Cancel(ctx, r.Ref(), Why{}) }
 
 // Ask asks a virtual actor a query. It reads the state as it was last stored,
 // starts no run and wakes nothing.

@@ -127,7 +127,7 @@ var frozenFirstRuns = []frozenRun{
 	{
 		file: "cancelled", ref: "compat-cancelled/frozen/frozen", begin: begin(compatCancel.At("frozen"), 1),
 		steer: func(ctx context.Context, c *perdure.Client) error {
-			return c.Cancel(ctx, "compat-cancelled/frozen/frozen", "it is frozen")
+			return c.Cancel(ctx, "compat-cancelled/frozen/frozen", perdure.Why{Reason: "it is frozen"})
 		},
 		has: []string{"timer_created", "", "cancel_requested", `step_completed "clean up"`},
 	},

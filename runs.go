@@ -200,11 +200,10 @@ func (c *Client) Count(ctx context.Context, q ListRuns) (*RunCounts, error) {
 // agrees with its journal runs; [Client.Terminate] ends it at once. A paused run
 // goes on, to clean up. The runs that it has called or started, and whose results it
 // has not got, are asked to stop with it, and so on ([durable.Start] says which are
-// not); it does not wait for them. reason is for people. The error matches
-// durable.ErrConflict if the run has ended.
-func (c *Client) Cancel(ctx context.Context, ref, reason string) error {
-	var answer struct{}
-	return c.do(ctx, "runs.cancel", cancelRequest{Run: ref, Reason: reason}, &answer)
+// not); it does not wait for them. What why says is in the error that its code gets and
+// that it ends with. The error matches durable.ErrConflict if the run has ended.
+func (c *Client) Cancel(ctx context.Context, ref string, why Why) error {
+	return c.control(ctx, "runs.cancel", ref, why)
 }
 
 // StartJSON starts a run by names, for callers without types: input is JSON. An
@@ -239,11 +238,6 @@ func (c *Client) StartJSON(ctx context.Context, kind, key, method, id string, in
 type runRequest struct {
 	Run     string `json:"run"`
 	Results bool   `json:"results,omitempty"` // of steps, too
-}
-
-type cancelRequest struct {
-	Run    string `json:"run"`
-	Reason string `json:"reason,omitempty"`
 }
 
 type startRequest struct {

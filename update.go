@@ -19,7 +19,8 @@ import (
 // sent twice is one, and the answer is that of the first. The error is what the
 // handler returned or why the run refused; it matches durable.ErrNotFound for a run
 // or an update that does not exist, and durable.ErrConflict for a run that is over.
-// If ctx ends first the update may still be executed: ask again with the same ID.
+// If ctx ends first the update may still be executed: ask again with the same ID,
+// which the error names.
 func Update[In, Out any](ctx context.Context, c *Client, run string, update durable.UpdateName[In, Out], in In, opts ...SignalOption) (Out, error) {
 	var zero Out
 	if err := update.Err(); err != nil {
@@ -98,6 +99,9 @@ func (c *Client) update(ctx context.Context, in updateRequest, p *schemas.Payloa
 			err = &durable.Error{Code: durable.ErrUnavailable.Code, Message: fmt.Sprintf("update %q of %s: no node has answered for %s; it may be executed still: ask again as %s", in.Update, ref, requestWait, in.ID)}
 		}
 		break
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("update %q of %s: %w; it may be carried out still: asked again with the ID %s it is the same one", in.Update, ref, ctx.Err(), in.ID)
 	}
 	if err == nil && d.Truncated {
 		var before *actors.Done

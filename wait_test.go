@@ -101,7 +101,7 @@ func TestCancel_OfARunThatStandsStillTakesEffectWithCodeThatAgrees(t *testing.T)
 		node := running(t, "", perdure.Dir(dir), chargeKind("bill", time.Hour))
 		nc := plain(t, node)
 		reaches(t, nc, "charge/a/a", "nondeterministic")
-		if err := node.Client().Cancel(testContext(t), "charge/a/a", "closed today"); err != nil {
+		if err := node.Client().Cancel(testContext(t), "charge/a/a", perdure.Why{Reason: "closed today"}); err != nil {
 			t.Fatal(err)
 		}
 		if info := reaches(t, nc, "charge/a/a", "nondeterministic"); !strings.Contains(info.Reason, `step "bill"`) {

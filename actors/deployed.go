@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
@@ -30,7 +31,14 @@ func (h *Host) HasBuild(kind schemas.Kind, build string) error {
 	if h.kinds[kind] == nil || len(all.Nodes(kind, build)) > 0 {
 		return nil
 	}
-	return durable.Fail(durable.ErrNotFound.Code, "no node has the build %q of %q; there are %q", build, string(kind), all.Names(kind))
+	names := all.Names(kind)
+	if len(names) == 0 { // no node names one
+		names = []string{""}
+	}
+	for i, name := range names {
+		names[i] = runtime.BuildName(name)
+	}
+	return durable.Fail(durable.ErrNotFound.Code, "no node has the build %q of %q; there are %s", build, string(kind), strings.Join(names, ", "))
 }
 
 // rebuilt looks again at what waits for a build, and at what is lent.

@@ -251,7 +251,7 @@ func pausedAndResumed(t *testing.T, w *world) {
 func (w *world) cancel(t *testing.T, run string) {
 	t.Helper()
 	retried(t, "the cancellation", func(ctx context.Context) error {
-		err := w.c.Cancel(ctx, run, "the contract")
+		err := w.c.Cancel(ctx, run, perdure.Why{Reason: "the contract"})
 		if durable.IsCode(err, durable.ErrConflict.Code) {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/perdure/perdure/schemas"
@@ -62,17 +63,25 @@ func (k *Kind) build(name string) (*Kind, error) {
 	if name == k.Build {
 		return k, nil
 	}
-	has := []string{fmt.Sprintf("%q", k.Build)}
+	has := []string{BuildName(k.Build)}
 	for _, o := range k.Older {
 		if o.Build == name {
 			return o, nil
 		}
-		has = append(has, fmt.Sprintf("%q", o.Build))
+		has = append(has, BuildName(o.Build))
 	}
 	if name == "" {
 		return k, nil
 	}
 	return nil, Errorf(ErrStalled.Code, "the run was begun by the build %q of %s %q, and this node has %s; deploy that build beside them, and the run goes on", name, k.Type, string(k.Name), strings.Join(has, ", "))
+}
+
+// BuildName is the name of a build for people, in quotes; one may have none.
+func BuildName(name string) string {
+	if name == "" {
+		return "the unnamed one"
+	}
+	return strconv.Quote(name)
 }
 
 // unnamed reports whether one of the builds has no name: the one that runs have gone
@@ -87,10 +96,10 @@ func (k *Kind) buildErrors() (errs []error) {
 	for _, o := range k.Older {
 		errs = append(errs, o.Errs...)
 		if o.Name != k.Name || o.Type != k.Type || o.Stateful != k.Stateful {
-			errs = append(errs, fmt.Errorf("its older build %q is the %s %q; builds are of one kind", o.Build, o.Type, string(o.Name)))
+			errs = append(errs, fmt.Errorf("of its older builds %s is the %s %q; builds are of one kind", BuildName(o.Build), o.Type, string(o.Name)))
 		}
 		if names[o.Build] {
-			errs = append(errs, fmt.Errorf("two builds are named %q; give each a name of its own", o.Build))
+			errs = append(errs, fmt.Errorf("there is more than one build of one name: %s; give each a name of its own", BuildName(o.Build)))
 		}
 		names[o.Build] = true
 	}

@@ -107,7 +107,7 @@ func TestBuilds_AForkThatNeedsTheBuildOfItsRunSaysSo(t *testing.T) {
 		fork(t, w, ref("w", "b", "1~1"), &schemas.Fork{Run: r.String()})
 		rec := expect(t, w, ref("w", "b", "1~1"), "error nondeterministic")
 		says := rec.GetError().GetMessage()
-		if !strings.Contains(says, `it is a run of the build "1", the fork one of "2": fork it with --build 1, or from an earlier step`) || strings.Contains(says, "deploy") {
+		if !strings.Contains(says, `it is a run of the build "1", the fork of "2": fork it with --build 1, or from an earlier step`) || strings.Contains(says, "deploy") {
 			t.Errorf("it says %q", says)
 		}
 		fork(t, w, ref("w", "c", "1~2"), &schemas.Fork{Run: r.String(), Build: "1"})
@@ -118,10 +118,14 @@ func TestBuilds_AForkThatNeedsTheBuildOfItsRunSaysSo(t *testing.T) {
 func TestBuilds_SayWhatIsWrong(t *testing.T) {
 	other := named("1")
 	other.Name = "other"
+	unnamed := named("")
+	unnamed.Name = "other"
 	for what, k := range map[string]*runtime.Kind{
-		"builds are of one kind":   named("2", other),
-		`two builds are named "2"`: named("2", named("1"), named("2")),
-		`two builds are named "1"`: named("2", named("1"), named("1")),
+		`of its older builds the unnamed one is the workflow "other"; builds are of one kind`: named("2", unnamed),
+		"more than one build of one name: the unnamed one":                                    named("2", named(""), named("")),
+		"builds are of one kind":                        named("2", other),
+		`there is more than one build of one name: "2"`: named("2", named("1"), named("2")),
+		`there is more than one build of one name: "1"`: named("2", named("1"), named("1")),
 	} {
 		if err := k.Validate(); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("got %v, want %q", err, what)

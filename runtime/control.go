@@ -108,6 +108,9 @@ func (r *run) carriedControl() (mail []*schemas.Envelope) {
 	}
 	if c := r.cancelledBy; c != nil {
 		env := &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: c.GetId(), Run: string(r.ref.ID), Error: &schemas.Error{Message: c.GetReason()}}
+		if c.GetBy() != "" {
+			env.Control = &schemas.Control{By: c.GetBy()}
+		}
 		if r.interrupts != "" {
 			env.Parent, env.Busy = r.interrupts, schemas.Busy_BUSY_INTERRUPT
 		}

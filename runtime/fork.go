@@ -137,7 +137,7 @@ func (x *Executor) forkMismatch(ctx context.Context, s *schemas.Started, err err
 	why, _, _ := strings.Cut(e.Message, "; deploy code that ")
 	next := "fork it from an earlier step"
 	if build := x.buildOf(ctx, s.GetFork().GetRun()); build != "" && build != s.GetBuild() {
-		next = fmt.Sprintf("it is a run of the build %q, the fork one of %q: fork it with --build %s, or from an earlier step", build, s.GetBuild(), build)
+		next = fmt.Sprintf("it is a run of the build %q, the fork of %s: fork it with --build %s, or from an earlier step", build, BuildName(s.GetBuild()), build)
 	}
 	e.Message = fmt.Sprintf("forked from %s, what is copied does not agree with the code, the input or the state that it has now: %s; %s", s.GetFork().GetRun(), why, next)
 	return &e

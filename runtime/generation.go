@@ -210,7 +210,7 @@ func CarriedUpdate(ref schemas.Ref, e *schemas.Continued, id string) (*schemas.U
 // cancelIdle ends a run that was cancelled and whose generation has done nothing but
 // continue as new: there is nothing to clean up.
 func (l *live) cancelIdle(env *schemas.Envelope) {
-	c := &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env)}
+	c := cancelRequested(env)
 	l.r.cancelled[c.GetId()], l.r.cancelledBy = true, c
 	l.r.interrupts = cmp.Or(c.GetSupersededBy(), l.r.interrupts)
 	l.r.gen.next, l.r.finished, l.r.result = nil, true, nil

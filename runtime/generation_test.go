@@ -155,16 +155,18 @@ func TestContinueAsNew_LosesNothingOfABatch(t *testing.T) {
 	})
 }
 
-// TestContinueAsNew_ACancellationInTheSameBatchEndsIt.
+// TestContinueAsNew_ACancellationInTheSameBatchEndsIt, which says who asked and why.
 func TestContinueAsNew_ACancellationInTheSameBatchEndsIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := runtimetest.NewWorld(takes(10))
 		r := ref("loop", "a", "1")
 		w.Task(r, "", nil)
 		w.Signal(r, "s", "go", nil)
-		w.Cancel(r, "c")
+		w.Send(r.Identity, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c", Run: "1", Error: &schemas.Error{Message: "it is late"}, Control: &schemas.Control{By: "ann"}})
 		w.Start()
-		expect(t, w, r, "error cancelled")
+		if got, want := expect(t, w, r, "error cancelled").GetError().GetMessage(), "the run was cancelled by ann: it is late"; got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
 		settle(t, w)
 		for _, wrong := range w.Close() {
 			t.Error(wrong)

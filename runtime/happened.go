@@ -56,7 +56,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 		case schemas.Envelope_CANCEL:
 			if !l.r.cancelled[env.GetId()] && concerns(env, l.r.started.GetReply()) {
 				l.r.cancelled[env.GetId()], l.paused = true, false
-				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env)}}})
+				events = append(events, &schemas.Event{Kind: &schemas.Event_CancelRequested{CancelRequested: cancelRequested(env)}})
 			}
 		case schemas.Envelope_RESULT:
 			path, mine := l.r.local(env.GetPath())

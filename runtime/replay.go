@@ -127,11 +127,20 @@ func (r *run) cancel(c *schemas.CancelRequested) {
 	r.root.cancel(r, &Error{Code: ErrCancelled.Code, Message: cancelMessage(c), Final: true})
 }
 
+// cancelRequested is the event of a message that cancels a run.
+func cancelRequested(env *schemas.Envelope) *schemas.CancelRequested {
+	return &schemas.CancelRequested{Id: env.GetId(), Reason: env.GetError().GetMessage(), SupersededBy: interrupter(env), By: env.GetControl().GetBy()}
+}
+
 func cancelMessage(c *schemas.CancelRequested) string {
-	if c.GetReason() == "" {
-		return "the run was cancelled"
+	s := "the run was cancelled"
+	if c.GetBy() != "" {
+		s += " by " + c.GetBy()
 	}
-	return "the run was cancelled: " + c.GetReason()
+	if c.GetReason() != "" {
+		s += ": " + c.GetReason()
+	}
+	return s
 }
 
 // expect finds what the code asked for at a path and applies then to it, unless

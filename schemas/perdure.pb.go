@@ -544,7 +544,7 @@ type Envelope struct {
 	Priority      int32                  `protobuf:"varint,19,opt,name=priority,proto3" json:"priority,omitempty"`                                                                              // TASK: the higher, the sooner it is granted a permit
 	Busy          Busy                   `protobuf:"varint,20,opt,name=busy,proto3,enum=perdure.v1.Busy" json:"busy,omitempty"`                                                                 // TASK: what becomes of it if its identity is busy; unset: as its kind says
 	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
-	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked
+	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked; CANCEL: who asks (by), if somebody said so
 	Fork          *Fork                  `protobuf:"bytes,18,opt,name=fork,proto3" json:"fork,omitempty"`                                                                                       // TASK: the run begins with what another one recorded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2997,6 +2997,7 @@ type CancelRequested struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the message ID of the request
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	SupersededBy  string                 `protobuf:"bytes,10,opt,name=superseded_by,json=supersededBy,proto3" json:"superseded_by,omitempty"` // reference of the run that interrupts it
+	By            string                 `protobuf:"bytes,11,opt,name=by,proto3" json:"by,omitempty"`                                         // who asks, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3048,6 +3049,13 @@ func (x *CancelRequested) GetReason() string {
 func (x *CancelRequested) GetSupersededBy() string {
 	if x != nil {
 		return x.SupersededBy
+	}
+	return ""
+}
+
+func (x *CancelRequested) GetBy() string {
+	if x != nil {
+		return x.By
 	}
 	return ""
 }
@@ -5670,12 +5678,13 @@ const file_perdure_proto_rawDesc = "" +
 	"\aResumed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
-	"\x02by\x18\x03 \x01(\tR\x02by\"^\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\"n\n" +
 	"\x0fCancelRequested\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
 	"\rsuperseded_by\x18\n" +
-	" \x01(\tR\fsupersededBy\"1\n" +
+	" \x01(\tR\fsupersededBy\x12\x0e\n" +
+	"\x02by\x18\v \x01(\tR\x02by\"1\n" +
 	"\x06Joined\x12'\n" +
 	"\x05reply\x18\x01 \x01(\v2\x11.perdure.v1.ReplyR\x05reply\"_\n" +
 	"\x0eSignalReceived\x12\x0e\n" +

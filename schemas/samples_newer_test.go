@@ -49,6 +49,8 @@ func newer() map[string]proto.Message {
 		"record_open":            &schemas.Record{Progress: []*schemas.StepProgress{progress}, Asked: []*schemas.Asked{asked}},
 		"continued":              continued,
 		"event_continued":        &schemas.Event{Kind: &schemas.Event_Continued{Continued: continued}},
+		"cancel_by":              &schemas.CancelRequested{Id: "c-3", Reason: "closed today", By: "ann"},
+		"envelope_cancel_by":     &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c-3", Run: "order-17", Error: &schemas.Error{Message: "closed today"}, Control: &schemas.Control{By: "ann"}},
 		"record_continued":       &schemas.Record{Status: schemas.Status_COMPLETED, Generation: 3},
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/perdure/perdure"
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 
 func cancelCommand() *cobra.Command {
 	var c connection
-	var reason string
+	var why perdure.Why
 	cmd := &cobra.Command{
 		Use:   "cancel REF",
 		Short: "Ask a run to stop",
@@ -23,11 +24,14 @@ ends it at once.`,
 		Args:    exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
+				if why.By == "" {
+					why.By = os.Getenv("USER")
+				}
 				info, err := client.Get(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				if err := client.Cancel(ctx, args[0], reason); err != nil {
+				if err := client.Cancel(ctx, args[0], why); err != nil {
 					return err
 				}
 				still := standsStill(info)
@@ -47,6 +51,7 @@ ends it at once.`,
 		},
 	}
 	c.flags(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
+	cmd.Flags().StringVar(&why.Reason, "reason", "", "why, for people")
+	cmd.Flags().StringVar(&why.By, "by", "", "who asks, for people (default $USER)")
 	return cmd
 }

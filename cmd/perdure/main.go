@@ -109,11 +109,25 @@ type failure struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// hinted is an error with what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
 // failureOf names an error by its own code, or by what its exit code means.
 func failureOf(err error, exit int) failure {
 	f := failure{Message: err.Error()}
 	var e *durable.Error
+	var next hinted
 	switch {
+	case errors.As(err, &next):
+		f.Code, f.Hint = "error", next.hint
+		if errors.As(err, &e) {
+			f.Code = e.Code
+		}
 	case errors.As(err, &e):
 		f.Code, f.Hint = e.Code, e.Details
 	case exit == exitUsage:

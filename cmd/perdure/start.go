@@ -139,6 +139,10 @@ func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, ru
 			}
 		}
 		if err != nil && (info.Status == "failed" || info.Status == "cancelled") {
+			var why *durable.Error
+			if errors.As(err, &why) && c.output == "text" { // in JSON it has a field
+				err = fmt.Errorf("%s: %w", why.Code, err)
+			}
 			return runFailed{fmt.Errorf("%s: %w", run.Ref(), err)}
 		}
 		return err

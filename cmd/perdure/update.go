@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/durable"
@@ -23,7 +25,8 @@ func updateCommand() *cobra.Command {
 waited for, however long it takes; if the run is paused, waits for a permit of a
 limit, or no code that is deployed can continue it, standard error says so. The
 wait may be interrupted: the update may still be carried out, and asked again with
-the same --id it is the same one.`,
+the same --id it is the same one. Standard error then says which ID it has, and the
+command.`,
 		Example: `  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"'
   perdure update fulfil/order-17/order-17 set_address '"Main Street 1"' --id form-9`,
 		Args: between(2, 3, "a reference kind/key/id, an update's name and at most one input"),
@@ -35,6 +38,7 @@ the same --id it is the same one.`,
 			if !json.Valid(input) {
 				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[2])}
 			}
+			id := cmp.Or(id, perdure.NewMessageID())
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				watch, stop := context.WithCancel(ctx)
 				watched := make(chan struct{})
@@ -48,6 +52,9 @@ the same --id it is the same one.`,
 				var refused *durable.Error
 				if errors.As(err, &refused) && c.output == "text" && exitCode(err) == exitFailed {
 					return fmt.Errorf("%s: %w", refused.Code, err)
+				}
+				if ctx.Err() != nil || errors.Is(err, durable.ErrUnavailable) {
+					return hinted{err, "it is asked again, as the same one, by: " + again(cmd, args, "id", id)}
 				}
 				if err != nil {
 					return err
@@ -63,6 +70,25 @@ the same --id it is the same one.`,
 	c.flags(cmd)
 	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same update, and has its answer")
 	return cmd
+}
+
+// again is the command line of a command, for a shell, with another value of a flag.
+func again(cmd *cobra.Command, args []string, flag, value string) string {
+	words := append(strings.Fields(cmd.CommandPath()), args...)
+	for _, name := range []string{"server", "context", "namespace"} {
+		if cmd.Flags().Changed(name) {
+			words = append(words, "--"+name+"="+cmd.Flag(name).Value.String())
+		}
+	}
+	words = append(words, "--"+flag+"="+value)
+	for i, w := range words {
+		if strings.ContainsFunc(w, func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_=./:@,+%~", r)
+		}) || w == "" {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func approveCommand() *cobra.Command {
