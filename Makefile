@@ -6,6 +6,8 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 S     ?=
 # -tiny runs each scenario once, small: it shows that the benchmarks work.
 BENCH_FLAGS ?=
+# The commit that `make bench-compare` compares this tree with.
+BASE  ?=
 # Flags of go test that are the same in `test` and `check`, so that what the
 # one has run the other takes from the cache.
 TEST_FLAGS ?= -timeout 20m
@@ -16,10 +18,10 @@ HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 
 NATS_CLI_VERSION ?= v0.5.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check race lint generate generated bench chaos mutants powercut wire clean
+.PHONY: help demo test check race lint generate generated bench bench-compare chaos mutants powercut wire clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: ## Kill an agent with SIGKILL in the middle of its work and watch it finish
 	@$(GO) run ./cmd/demo
@@ -79,6 +81,9 @@ generated: ## Fail if a generated file is not what `make generate` writes
 
 bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that they run
 	@$(GO) run ./cmd/bench -s "$(S)" $(BENCH_FLAGS)
+
+bench-compare: ## Measure the commit BASE and this tree in turns, and fail if this one is worse by more than a third; S and BENCH_FLAGS as above
+	@$(GO) run ./cmd/bench compare -base "$(BASE)" -s "$(S)" $(BENCH_FLAGS)
 
 chaos: ## Run the long forms of the tests named TestChaos: outages of half a minute
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; \

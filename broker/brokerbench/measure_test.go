@@ -67,3 +67,14 @@ func Example() {
 	fmt.Println(l.Fsync.N > 0, l.Publish.P50 > 0, l.Rate > 0)
 	// Output: true true true
 }
+
+func TestWaitsAreMeasured(t *testing.T) {
+	w, err := brokerbench.MeasureWaits(t.Context(), brokerbench.Config{Dir: t.TempDir(), Durability: broker.Process, For: 200 * time.Millisecond}, 5000, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Subject <= 0 || w.Schedule <= 0 || w.Restart <= 0 || w.Late.N != 20 || w.Late.P50 <= 0 {
+		t.Errorf("%+v, want memory for each, a restart, and 20 schedules that came after their time", w)
+	}
+	t.Logf("%+v", w)
+}

@@ -1,6 +1,7 @@
 // Command bench measures Perdure beside the physical limits of the machine it
 // runs on: `make bench S=S1,S2`. It prints one JSON object per line and metric,
-// then a table. docs/hot-path.md says what is behind the figures.
+// then a table. `make bench-compare BASE=rev` measures another commit and this tree in
+// turns. docs/hot-path.md says what is behind the figures.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/perdure/perdure"
 )
@@ -24,6 +26,8 @@ type env struct {
 	durability perdure.Durability
 	tiny       bool
 	n          int // how many runs; 0: the scenario's own number
+	large      bool
+	span       time.Duration // how long SC keeps up its load; 0: its own time
 	profile    *profile
 }
 
@@ -47,7 +51,7 @@ type scenario struct {
 	judge  func(r *result, l limits) // sets limit and target
 }
 
-var scenarios = []scenario{s1, s2, s3, s4, s6, s10}
+var scenarios = []scenario{s1, s2, s3, s4, s5, s6, s9, s10, d1, d2, d3, d4, d5, sc}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,8 +66,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "worker" {
-		return work(ctx, args[1:])
+	if len(args) > 0 {
+		switch args[0] {
+		case "worker":
+			return work(ctx, args[1:])
+		case "compare":
+			return compare(ctx, args[1:], stdout, stderr)
+		}
 	}
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -73,6 +82,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.BoolVar(&o.tiny, "tiny", false, "run each scenario once, small: shows that it works, measures nothing")
 	f.StringVar(&o.dir, "dir", "", "where the data goes, a folder on the disk to measure; empty: the temporary directory")
 	f.IntVar(&o.n, "n", 0, "number of runs; 0: each scenario's own")
+	f.BoolVar(&o.large, "large", false, "the largest sizes of S5 and S9, too, which take many minutes")
+	f.DurationVar(&o.span, "for", 0, "how long SC keeps up its load; 0: its own time")
 	f.IntVar(&o.repeat, "repeat", 0, "how often each is repeated; 0: each scenario's own")
 	f.StringVar(&o.cpu, "cpuprofile", "", "write CPU profiles to files that begin with this name")
 	f.StringVar(&o.mem, "memprofile", "", "write profiles of allocations to files that begin with this name")
@@ -100,8 +111,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // options are the command line.
 type options struct {
 	names, durability, dir, cpu, mem, child string
-	tiny                                    bool
+	tiny, large                             bool
 	n, repeat                               int
+	span                                    time.Duration
 }
 
 func choose(names string) (chosen []scenario, err error) {

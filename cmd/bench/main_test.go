@@ -21,11 +21,55 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// tinyMetrics are what each scenario prints that needs no other binary.
+var tinyMetrics = map[string][]string{
+	"S1": {"latency"},
+	"S2": {"rate", "cpu", "memory", "disk"},
+	"S3": {"latency"},
+	"S4": {
+		"first step", "last result", "body running at the kill", "run again",
+		"run again, not in flight", "completed twice", "lost",
+	},
+	"S5": {"memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, in memory"},
+	"S6": {"signal", "ask", "query"},
+	"S9": {
+		"run, 50 kept", "run, 100 kept", "run, 150 kept", "run, kept, growth",
+		"step, journal of 10", "step, journal of 600", "step, journal, growth", "replay, journal of 10", "replay, journal of 600",
+		"message to one, 10 records", "message to one, 40 records", "message to one, records, growth",
+		"message to many, 50 live", "message to many, 150 live", "message to many, live, growth", "memory, 50 live", "memory, 150 live",
+		"run, 4 partitions", "run, 16 partitions", "run, 64 partitions", "run, partitions, growth",
+	},
+	"D1": {"rate", "p95"},
+	"D2": {"rate", "p95"},
+	"D3": {"rate", "p95"},
+	"D4": {"rate", "p95"},
+	"D5": {
+		"rate, 10 KB", "p95, 10 KB", "rate, 50 KB", "p95, 50 KB", "rate, 100 KB", "p95, 100 KB",
+		"rate, fan-out of ten", "p95, fan-out of ten",
+	},
+	"SC": {
+		"accepted", "ended under load", "drain", "memory, first third", "memory, last third", "memory, peak",
+		"memory, growth", "memory, kept", "lost",
+	},
+}
+
 // The tiny form runs every scenario that needs no other binary, and prints
 // each metric at both levels, as JSON and in the table.
 func TestTinyPrintsEveryMetric(t *testing.T) {
+	for _, s := range scenarios {
+		if s.name == s10.name { // builds another binary
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // they measure nothing
+			tinyPrints(t, s.name, tinyMetrics[s.name])
+		})
+	}
+}
+
+func tinyPrints(t *testing.T, name string, metrics []string) {
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"-tiny", "-s", "s1,S2,S3,S4,S6", "-dir", t.TempDir()}, &stdout, &stderr); err != nil {
+	if err := run(t.Context(), []string{"-tiny", "-s", strings.ToLower(name), "-dir", t.TempDir()}, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
 	got := map[string]bool{}
@@ -53,13 +97,8 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for _, level := range []string{"disk", "process"} {
-		for _, m := range []string{
-			"S1 # latency", "S2 # rate", "S2 # cpu", "S2 # memory", "S2 # disk",
-			"S3 # latency", "S6 # signal", "S6 # ask", "S6 # query",
-			"S4 # first step", "S4 # last result", "S4 # body running at the kill", "S4 # run again",
-			"S4 # run again, not in flight", "S4 # completed twice", "S4 # lost",
-		} {
-			want[strings.ReplaceAll(m, "#", level)] = true
+		for _, m := range metrics {
+			want[name+" "+level+" "+m] = true
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -72,10 +111,12 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 
 func TestWrongArgumentsSayWhatIsRight(t *testing.T) {
 	for args, want := range map[string]string{
-		"-s S99":                   "S1, S2, S3, S4, S6, S10",
+		"-s S99":                   "S1, S2, S3, S4, S5, S6, S9, S10, D1, D2, D3, D4, D5, SC",
 		"-durability quorum -s S1": "use disk or process",
 		"-durability often -s S1":  "disk",
 		"S1":                       "named by -s",
+		"compare -s S1":            "BASE=rev",
+		"compare -base x -s S99":   "S1, S2",
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), strings.Fields(args), &out, &out)

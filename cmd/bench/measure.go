@@ -133,7 +133,10 @@ func child(ctx context.Context, o options, s scenario, d perdure.Durability, i i
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	args := []string{"-child", s.name, "-durability", d.String(), "-dir", dir, "-n", strconv.Itoa(o.n)}
+	args := []string{"-child", s.name, "-durability", d.String(), "-dir", dir, "-n", strconv.Itoa(o.n), "-for", o.span.String()}
+	if o.large {
+		args = append(args, "-large")
+	}
 	if o.tiny {
 		args = append(args, "-tiny")
 	}
@@ -185,7 +188,7 @@ func runChild(ctx context.Context, o options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e := env{dir: o.dir, durability: levels[0], tiny: o.tiny, n: o.n, profile: &profile{cpu: o.cpu, mem: o.mem}}
+	e := env{dir: o.dir, durability: levels[0], tiny: o.tiny, n: o.n, large: o.large, span: o.span, profile: &profile{cpu: o.cpu, mem: o.mem}}
 	results, err := chosen[0].run(ctx, e)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ type result struct {
 	High       float64 `json:"high,omitempty"`
 	N          int     `json:"n,omitempty"`
 	P50        float64 `json:"p50_ms,omitempty"`
+	P95        float64 `json:"p95_ms,omitempty"`
 	P99        float64 `json:"p99_ms,omitempty"`
 	RSS        float64 `json:"rss_mb,omitempty"`
 	CPU        float64 `json:"cpu_s,omitempty"`
@@ -26,6 +27,7 @@ type result struct {
 	Limit      float64 `json:"limit,omitempty"` // in the same unit
 	LimitOf    string  `json:"limit_of,omitempty"`
 	Ratio      float64 `json:"ratio,omitempty"` // value to limit
+	Peer       string  `json:"peer,omitempty"`  // what another engine published for the same
 	Target     string  `json:"target,omitempty"`
 	Met        *bool   `json:"met,omitempty"`
 	Noisy      bool    `json:"noisy,omitempty"`

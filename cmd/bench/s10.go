@@ -12,8 +12,6 @@ import (
 	goruntime "runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure"
@@ -95,23 +93,11 @@ func fill(ctx context.Context, dir string, count int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range inFlight {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(count); i = next.Add(1) - 1 {
-				key := fmt.Sprintf("sku-%d", i%s10Keys)
-				if _, err := perdure.Call(ctx, n.Client(), warehouse.Receive.At(key), warehouse.Take{Count: 1}); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
+	_, err = spread(ctx, count, inFlight, func(ctx context.Context, i int) error {
+		_, err := perdure.Call(ctx, n.Client(), warehouse.Receive.At(fmt.Sprintf("sku-%d", i%s10Keys)), warehouse.Take{Count: 1})
+		return err
+	})
+	return err
 }
 
 // A cold starts `perdure dev`.

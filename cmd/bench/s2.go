@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/broker/brokerbench"
@@ -90,27 +88,4 @@ func runS2(ctx context.Context, e env) (_ []result, err error) {
 		results[i].N, results[i].OtherCPU = count, others
 	}
 	return results, nil
-}
-
-// many runs count workflows, inFlight at once, and returns how long each took.
-func (n *node) many(ctx context.Context, prefix string, count int) ([]time.Duration, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	took := make([]time.Duration, count)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(inFlight, count) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(count); i = next.Add(1) - 1 {
-				began := time.Now()
-				if err := n.call(ctx, fmt.Sprintf("%s-%d", prefix, i)); err != nil {
-					cancel(err)
-					return
-				}
-				took[i] = time.Since(began)
-			}
-		})
-	}
-	wg.Wait()
-	return took, context.Cause(ctx)
 }

@@ -10,13 +10,13 @@ import (
 // table prints what was measured for people.
 func table(w io.Writer, results []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nscenario\tdurability\tmetric\tvalue\tp99\tlimit\tratio\ttarget\tmet\t")
+	fmt.Fprintln(t, "\nscenario\tdurability\tmetric\tvalue\tp99\tlimit\tratio\tpeer\ttarget\tmet\t")
 	for _, r := range results {
 		value := number(r.Value) + " " + r.Unit
 		if r.High > 0 {
 			value += fmt.Sprintf(" (%s to %s)", number(r.Low), number(r.High))
 		}
-		cells := []string{r.Scenario, r.Durability, r.Metric, value, "", "", "", r.Target, ""}
+		cells := []string{r.Scenario, r.Durability, r.Metric, value, "", "", "", r.Peer, r.Target, ""}
 		if r.P99 > 0 {
 			cells[4] = number(r.P99) + " ms"
 		}
@@ -24,10 +24,10 @@ func table(w io.Writer, results []result) error {
 			cells[5], cells[6] = number(r.Limit)+" "+r.LimitOf, number(r.Ratio)
 		}
 		if r.Met != nil {
-			cells[8] = map[bool]string{true: "yes", false: "no"}[*r.Met]
+			cells[9] = map[bool]string{true: "yes", false: "no"}[*r.Met]
 		}
 		if r.Noisy {
-			cells[8] += " noisy"
+			cells[9] += " noisy"
 		}
 		for _, c := range cells {
 			fmt.Fprint(t, c, "\t")

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -104,4 +107,38 @@ func diskBytes(dir string) (int64, error) {
 		return err
 	})
 	return sum, err
+}
+
+// residentMB is the memory that this process has now, in MB; without /proc it is the
+// heap that the Go runtime uses.
+func residentMB() float64 {
+	if mb, ok := statusMB("self", "VmRSS:"); ok {
+		return mb
+	}
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return float64(m.HeapInuse) / 1e6
+}
+
+// settledMB is the memory that this process has when it has given back what it can:
+// once it does not fall any more for two seconds, longer than the server keeps what
+// it has read, or after twenty.
+func settledMB(ctx context.Context, e env) (float64, error) {
+	every, quiet, most := 250*time.Millisecond, 8, 80
+	if e.tiny {
+		every, quiet, most = 10*time.Millisecond, 2, 5
+	}
+	least, since := math.Inf(1), 0
+	for range most {
+		debug.FreeOSMemory()
+		if now := residentMB(); now < 0.99*least {
+			least, since = now, 0
+		} else if since++; since >= quiet {
+			break
+		}
+		if err := pauseFor(ctx, every); err != nil {
+			return 0, err
+		}
+	}
+	return least, nil
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -155,7 +154,7 @@ func (n *node) slow(ctx context.Context, j *journal, key string, resume bool) er
 		}
 		return j.note("accepted", key, 0)
 	}
-	run, err := perdure.Attach(n.Client(), slowSteps, strings.Join([]string{slowSteps.String(), key, key}, "/"))
+	run, err := perdure.Attach(n.Client(), slowSteps, refOf(slowSteps, key))
 	if err != nil {
 		return err
 	}

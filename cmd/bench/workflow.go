@@ -43,14 +43,23 @@ type node struct {
 
 // open returns a node that takes work.
 func open(ctx context.Context, e env, kinds ...*runtime.Kind) (*node, error) {
+	return openWith(ctx, e, nil, kinds...)
+}
+
+// openWith returns a node with more options.
+func openWith(ctx context.Context, e env, opts []perdure.Option, kinds ...*runtime.Kind) (*node, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := perdure.Open(ctx, perdure.Dir(e.dir), perdure.WithDurability(e.durability), perdure.Logger(log), perdure.Host(kinds...))
+	opts = append([]perdure.Option{perdure.Dir(e.dir), perdure.WithDurability(e.durability), perdure.Logger(log), perdure.Host(kinds...)}, opts...)
+	n, err := perdure.Open(ctx, opts...)
 	if err != nil {
 		return nil, err
 	}
 	run, stop := context.WithCancel(ctx)
 	out := &node{Node: n, stop: stop, ended: make(chan error, 1)}
-	go func() { out.ended <- n.Run(run) }()
+	go func() {
+		defer close(out.ended)
+		out.ended <- n.Run(run)
+	}()
 	select {
 	case <-n.Ready():
 		return out, nil
@@ -60,7 +69,7 @@ func open(ctx context.Context, e env, kinds ...*runtime.Kind) (*node, error) {
 	}
 }
 
-// close stops the node.
+// close stops the node. A second time it does nothing.
 func (n *node) close() error {
 	n.stop()
 	return <-n.ended
