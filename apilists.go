@@ -2,10 +2,13 @@ package perdure
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
@@ -42,17 +45,8 @@ func (a *api) queryHere(ctx context.Context, in queryRequest) (any, error) {
 	return answer, nil
 }
 
-// kindInfo is what people and programs are told of a kind.
-type kindInfo struct {
-	Kind    string   `json:"kind"`
-	Type    string   `json:"type"`
-	Methods []string `json:"methods"`
-	Queries []string `json:"queries,omitempty"`
-	BuiltIn bool     `json:"built_in,omitempty"` // it comes with Perdure: that of limits, that of schedules
-}
-
-func kindInfoOf(k *runtime.Kind) kindInfo {
-	return kindInfo{
+func kindInfoOf(k *runtime.Kind) KindInfo {
+	return KindInfo{
 		Kind: string(k.Name), Type: k.Type,
 		Methods: slices.Sorted(maps.Keys(k.Methods)), Queries: slices.Sorted(maps.Keys(k.Queries)),
 		BuiltIn: k.EveryNode || k.Name.IsLedger(),
@@ -60,10 +54,10 @@ func kindInfoOf(k *runtime.Kind) kindInfo {
 }
 
 // oncePerKey reports whether a run without an ID gets that of its key.
-func (k kindInfo) oncePerKey() bool { return k.Type == "workflow" }
+func (k KindInfo) oncePerKey() bool { return k.Type == "workflow" }
 
 // kindInfo returns what is known of a kind, of this node's or from one that has it.
-func (a *api) kindInfo(ctx context.Context, kind schemas.Kind) (info kindInfo, err error) {
+func (a *api) kindInfo(ctx context.Context, kind schemas.Kind) (info KindInfo, err error) {
 	if k := a.node.host.Kinds()[kind]; k != nil {
 		return kindInfoOf(k), nil
 	}
@@ -84,18 +78,22 @@ func (a *api) kinds(ctx context.Context, _ struct{}) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
+	hosts, pools := map[string][]KindNode{}, map[string]string{}
 	for _, n := range nodes {
 		for _, k := range n.Kinds {
-			names[k] = true
+			hosts[k], pools[k] = append(hosts[k], KindNode{n.Node, n.Builds[k]}), n.Pool
 		}
 	}
-	list := []kindInfo{}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	list := []KindInfo{}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
 		info, err := a.kindInfo(ctx, schemas.Kind(name))
-		if err != nil {
+		if errors.Is(err, durable.ErrUnavailable) { // its nodes have just gone, or are about to answer
+			info = KindInfo{Kind: name, Methods: []string{}, BuiltIn: schemas.Kind(name).IsLedger()}
+		} else if err != nil {
 			return nil, err
 		}
+		info.Pool, info.Nodes = pools[name], hosts[name]
+		slices.SortFunc(info.Nodes, func(a, b KindNode) int { return strings.Compare(a.Node, b.Node) })
 		list = append(list, info)
 	}
 	return map[string]any{"kinds": list}, nil

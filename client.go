@@ -187,6 +187,15 @@ func Attach[In, Out any](c *Client, name durable.Name[In, Out], ref string) (*Ru
 	return &Run[Out]{c: c, ref: r}, nil
 }
 
+// AttachJSON is [Attach] by names, for callers without types: the result is JSON.
+func (c *Client) AttachJSON(ref string) (*Run[json.RawMessage], error) {
+	r, err := schemas.ParseRef(ref)
+	if err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "attach: %v", err)
+	}
+	return &Run[json.RawMessage]{c: c, ref: r}, nil
+}
+
 // Cancel asks the run to stop, as [Client.Cancel] does.
 func (r *Run[Out]) Cancel(ctx context.Context) error { return r.c.Cancel(ctx, r.Ref(), Why{}) }
 

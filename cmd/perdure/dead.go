@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -164,8 +163,9 @@ is left, and why is said.`,
 				return err
 			}
 			if cmd.Flags().Changed("input") {
-				if q.Input = json.RawMessage(input); !json.Valid(q.Input) {
-					return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", input)}
+				var err error
+				if q.Input, err = readJSON(cmd, "input", input); err != nil {
+					return err
 				}
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
@@ -181,7 +181,7 @@ is left, and why is said.`,
 	deadSelection(cmd, &q.SelectDead)
 	f := cmd.Flags()
 	f.IntVar(&q.Limit, "limit", 0, "of several at most so many, up to 1000")
-	f.StringVar(&input, "input", "", "JSON that takes the place of the message's own input; for one")
+	f.StringVar(&input, "input", "", "what takes the place of the message's own input, for one: "+inputForms)
 	f.BoolVar(&q.DryRun, "dry-run", false, "only say what would come of it")
 	f.BoolVar(&q.Force, "force", false, "also send what would come back")
 	return cmd

@@ -57,10 +57,12 @@ them. Its reference is printed; with --wait its result.`,
   perdure fork counter/c/long --input '{"inventory":"none","shelf":2}' --key d --wait`,
 		Args: exactly(1, "one reference kind/key/id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if input != "" && !json.Valid([]byte(input)) {
-				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", input)}
+			if input != "" {
+				var err error
+				if f.Input, err = readJSON(cmd, "input", input); err != nil {
+					return err
+				}
 			}
-			f.Input = json.RawMessage(input)
 			for _, r := range results {
 				path, value, ok := strings.Cut(r, "=")
 				if !ok || !json.Valid([]byte(value)) {
@@ -86,7 +88,7 @@ them. Its reference is printed; with --wait its result.`,
 	flags.StringVar(&f.Key, "key", "", "key of the fork; empty: that of the run")
 	flags.StringVar(&f.ID, "id", "", "message ID of the fork; empty: the run's with ~1, ~2 and so on behind it")
 	flags.StringVar(&f.Build, "build", "", "build of the kind's code that the fork is a run of; empty: the newest")
-	flags.StringVar(&input, "input", "", "another input, JSON")
+	flags.StringVar(&input, "input", "", "another input: "+inputForms)
 	flags.StringArrayVar(&results, "result", nil, "STEP=JSON: what a step came to, in the place of what was recorded; may be repeated")
 	flags.BoolVar(&wait, "wait", false, "wait for the result and print it")
 	return cmd

@@ -55,20 +55,23 @@ func (f *specFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&s.Note, "note", "", "for people")
 	fs.StringVar(&f.start, "start", "", "what is started: KIND, or KIND/KEY where {time} stands for the time; without a key each time has its own")
 	fs.StringVar(&s.Target.Method, "method", "", "method of the kind, where it has more than one")
-	fs.StringVar(&f.input, "input", "", "input, JSON (default null); a text that is \"{time}\" stands for the time")
-	fs.StringVar(&f.raw, "spec", "", "the whole spec as JSON, instead of the other flags")
+	fs.StringVar(&f.input, "input", "", "input (default null): "+inputForms+"; a text that is \"{time}\" stands for the time")
+	fs.StringVar(&f.raw, "spec", "", "the whole spec, instead of the other flags: "+inputForms)
 }
 
 // read returns the spec.
-func (f *specFlags) read() (schedules.Spec, error) {
+func (f *specFlags) read(cmd *cobra.Command) (s schedules.Spec, err error) {
 	if f.raw != "" {
-		var s schedules.Spec
-		if err := json.Unmarshal([]byte(f.raw), &s); err != nil {
+		raw, err := readJSON(cmd, "spec", f.raw)
+		if err != nil {
+			return s, err
+		}
+		if err := json.Unmarshal(raw, &s); err != nil {
 			return s, usageError{fmt.Errorf("the spec is not one: %w", err)}
 		}
 		return s, nil
 	}
-	s := f.spec
+	s = f.spec
 	s.Cron = slices.DeleteFunc(s.Cron, func(expr string) bool { return expr == "" })
 	var keyed bool
 	if s.Target.Kind, s.Target.Key, keyed = strings.Cut(f.start, "/"); keyed && s.Target.Key == "" {
@@ -76,23 +79,22 @@ func (f *specFlags) read() (schedules.Spec, error) {
 	}
 	s.Overlap = schedules.Overlap(f.overlap)
 	if f.input != "" {
-		if s.Target.Input = json.RawMessage(f.input); !json.Valid(s.Target.Input) {
-			return s, usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", f.input)}
+		if s.Target.Input, err = readJSON(cmd, "input", f.input); err != nil {
+			return s, err
 		}
 	}
-	var err error
 	if s.Start, err = rfc3339("from", f.from); err == nil {
 		s.End, err = rfc3339("to", f.to)
 	}
 	return s, err
 }
 
-// change returns the spec of a schedule with what the flags of an update name. Another
+// change returns the spec of a schedule with what the flags of an update name, which
+// named has. Another
 // kind has neither the method nor the input of the one before.
-func (f *specFlags) change(cmd *cobra.Command, i *perdure.ScheduleInfo) (schedules.Spec, error) {
-	named, err := f.read()
-	if err != nil || f.raw != "" {
-		return named, err
+func (f *specFlags) change(cmd *cobra.Command, named schedules.Spec, i *perdure.ScheduleInfo) (schedules.Spec, error) {
+	if f.raw != "" {
+		return named, nil
 	}
 	if i.Hash == "" {
 		return named, durable.Fail(durable.ErrUnavailable.Code, "schedule %q has not begun, so that its spec is not known: a node of its pool begins it; then update it, or name the whole spec by --spec", i.Name)
@@ -157,7 +159,7 @@ func scheduleCreateCommand() *cobra.Command {
   perdure schedule create poll --every 15m --start weather/amsterdam --input '"Do I need a coat?"'`,
 		Args: exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, err := f.read()
+			spec, err := f.read(cmd)
 			if err != nil {
 				return err
 			}
@@ -189,7 +191,8 @@ another spec as a whole. Times count from now on.`,
   perdure schedule update nightly --note 'ask ann first' --input '"sales"'`,
 		Args: exactly(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := f.read(); err != nil { // before anything is asked
+			named, err := f.read(cmd)
+			if err != nil {
 				return err
 			}
 			return c.command(cmd, args[0], "updated", func(ctx context.Context, s perdure.Schedules) error {
@@ -197,7 +200,7 @@ another spec as a whole. Times count from now on.`,
 				if err != nil {
 					return err
 				}
-				spec, err := f.change(cmd, info)
+				spec, err := f.change(cmd, named, info)
 				if err != nil {
 					return err
 				}

@@ -15,19 +15,20 @@ func signalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "signal REF NAME [VALUE]",
 		Short: "Send a value to a run that awaits it, or will; VALUE is JSON",
-		Long: `Send a value to a run that awaits it, or will; VALUE is JSON. A signal that comes
-before it is awaited is kept; also one that comes before its run, for the
-retention time: standard error then says that no such run has begun.`,
+		Long: `Send a value to a run that awaits it, or will; VALUE is JSON, @FILE for what a file
+has, or - for standard input. A signal that comes before it is awaited is kept; also
+one that comes before its run, for the retention time: standard error then says that
+no such run has begun.`,
 		Example: `  perdure signal fulfil/order-17/order-17 approved '{"by":"ops"}'
   perdure signal fulfil/order-17/order-17 go --id click-9`,
 		Args: between(2, 3, "a reference kind/key/id, a signal's name and at most one value"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value := json.RawMessage("null")
 			if len(args) == 3 {
-				value = json.RawMessage(args[2])
-			}
-			if !json.Valid(value) {
-				return usageError{fmt.Errorf("the value %q is not JSON; a text is written '\"so\"'", args[2])}
+				var err error
+				if value, err = readJSON(cmd, "value", args[2]); err != nil {
+					return err
+				}
 			}
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				early, err := client.SignalJSON(ctx, args[0], args[1], id, value)

@@ -27,25 +27,29 @@ func startCommand() *cobra.Command {
 	var priority int
 	var busy string
 	cmd := &cobra.Command{
-		Use:   "start KIND/KEY INPUT",
+		Use:   "start KIND/KEY [INPUT]",
 		Short: "Start a run; INPUT is JSON",
-		Long: `Start a run; INPUT is JSON. With --wait its result is printed, however long that
-takes; if it is paused, waits for a permit of a limit, or no code that is deployed
-can continue it, standard error says so, and why, and it is waited on. The wait
-may be interrupted: that stops no run.`,
+		Long: `Start a run; INPUT is JSON, @FILE for what a file has, or - for standard input.
+With --wait its result is printed, however long that takes; if it is paused, waits
+for a permit of a limit, or no code that is deployed can continue it, standard error
+says so, and why, and it is waited on. The wait may be interrupted: that stops no
+run.`,
 		Example: `  perdure start hello/world '"world"' --wait
   perdure start stock/sku-1 '{"count":5}' --method receive --id delivery-1 --wait
   perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17
   perdure start counter/c '{"inventory":"none","shelf":1,"pause_ms":3600000}' --method count --id long`,
-		Args: exactly(2, "KIND/KEY and INPUT"),
+		Args: between(1, 2, "KIND/KEY and INPUT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			identity, err := schemas.ParseIdentity(args[0])
 			if err != nil {
 				return usageError{err}
 			}
-			input := json.RawMessage(args[1])
-			if !json.Valid(input) {
-				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[1])}
+			if len(args) == 1 && !cmd.Flag("input").Changed {
+				return usageError{errors.New("start takes KIND/KEY and INPUT; it got 1 arguments: see 'perdure start --help'")}
+			}
+			input, err := inputOf(cmd, args, 1, "")
+			if err != nil {
+				return err
 			}
 			opts, err := startAttributes(attributes)
 			if err != nil {
@@ -72,6 +76,7 @@ may be interrupted: that stops no run.`,
 		},
 	}
 	c.flags(cmd)
+	inputFlag(cmd)
 	cmd.Flags().StringVar(&method, "method", "", "method of the kind; empty for its only one")
 	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same run")
 	cmd.Flags().StringArrayVar(&attributes, "attr", nil, "an attribute that the run is found by, as NAME=VALUE: a number, true or false, a time as 2026-11-26T10:00:00Z, or text; may be repeated")

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,22 +20,19 @@ func updateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update REF NAME [INPUT]",
 		Short: "Change a run that goes on, and print its answer; INPUT is JSON",
-		Long: `Change a run that goes on, and print its answer; INPUT is JSON. The answer is
-waited for, however long it takes; if the run is paused, waits for a permit of a
-limit, or no code that is deployed can continue it, standard error says so. The
-wait may be interrupted: the update may still be carried out, and asked again with
-the same --id it is the same one. Standard error then says which ID it has, and the
-command.`,
+		Long: `Change a run that goes on, and print its answer; INPUT is JSON, @FILE for what a
+file has, or - for standard input. The answer is waited for, however long it takes;
+if the run is paused, waits for a permit of a limit, or no code that is deployed can
+continue it, standard error says so. The wait may be interrupted: the update may
+still be carried out, and asked again with the same --id it is the same one. Standard
+error then says which ID it has, and the command.`,
 		Example: `  perdure update fulfil/order-17/order-17 set_address '"Main Street 1"'
   perdure update fulfil/order-17/order-17 set_address '"Main Street 1"' --id form-9`,
 		Args: between(2, 3, "a reference kind/key/id, an update's name and at most one input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			input := json.RawMessage("null")
-			if len(args) == 3 {
-				input = json.RawMessage(args[2])
-			}
-			if !json.Valid(input) {
-				return usageError{fmt.Errorf("the input %q is not JSON; a text is written '\"so\"'", args[2])}
+			input, err := inputOf(cmd, args, 2, "null")
+			if err != nil {
+				return err
 			}
 			id := cmp.Or(id, perdure.NewMessageID())
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
@@ -68,6 +64,7 @@ command.`,
 		},
 	}
 	c.flags(cmd)
+	inputFlag(cmd)
 	cmd.Flags().StringVar(&id, "id", "", "message ID: the same one again is the same update, and has its answer")
 	return cmd
 }
@@ -75,7 +72,7 @@ command.`,
 // again is the command line of a command, for a shell, with another value of a flag.
 func again(cmd *cobra.Command, args []string, flag, value string) string {
 	words := append(strings.Fields(cmd.CommandPath()), args...)
-	for _, name := range []string{"server", "context", "namespace"} {
+	for _, name := range []string{"server", "context", "namespace", "input"} {
 		if cmd.Flags().Changed(name) {
 			words = append(words, "--"+name+"="+cmd.Flag(name).Value.String())
 		}
