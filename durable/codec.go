@@ -36,6 +36,11 @@ func Encode(v any) (*schemas.Payload, error) {
 		}
 		return &schemas.Payload{Data: data, Codec: codecProto}, nil
 	}
+	if s, is := v.(string); is {
+		if data, plain := plainJSON(s); plain {
+			return &schemas.Payload{Data: data}, nil
+		}
+	}
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T as JSON: %w", v, err)
@@ -68,6 +73,12 @@ func Decode[T any](p *schemas.Payload) (T, error) {
 	}
 	if p.GetCodec() == codecProto {
 		return v, Fail(ErrInvalid.Code, "%s is wanted and the payload is protobuf; send JSON", reflect.TypeFor[T]())
+	}
+	if s, is := any(&v).(*string); is {
+		var plain bool
+		if *s, plain = plainString(p.GetData()); plain {
+			return v, nil
+		}
 	}
 	if err := json.Unmarshal(p.GetData(), &v); err != nil {
 		var zero T

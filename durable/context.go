@@ -74,7 +74,7 @@ func WithoutCancel(ctx Context) Context { return engineContext{ctx.engine().With
 // it is empty.
 func IdempotencyKey(ctx context.Context) string {
 	if s, ok := runtime.StepFrom(ctx); ok {
-		return s.IdempotencyKey
+		return s.IdempotencyKey()
 	}
 	return ""
 }

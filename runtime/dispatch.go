@@ -98,25 +98,23 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 		body = func(context.Context) (*schemas.Payload, error) { return nil, f.scope.err }
 	}
 	f.live = true
-	info := &StepContext{
-		Info: l.r.info, Path: f.path, Name: f.name,
-		IdempotencyKey: l.r.derive("step", f.path),
-		said:           &said{progress: f.step.progress, began: time.Now(), future: f, mail: l.mail},
+	s := &stepping{
+		f: f, body: body, crew: l.crew, tracer: l.cfg.Tracer,
+		known: StepContext{Info: l.r.info, Path: f.path, Name: f.name, sender: l.r.author("step", f.path), global: l.r.global(f.path)},
+		said:  said{progress: f.step.progress, mail: l.mail},
+		may:   func() bool { return l.stale() == nil },
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	f.step.cancel = func() { cancel(f.scope.cause()) }
-	l.steps++
-	may := func() bool { return l.stale() == nil }
-	l.work.Add(1)
-	l.crew.do(func() {
-		defer l.work.Done()
-		defer cancel(nil)
-		ev := f.execute(ctx, l.crew, info, l.cfg.Tracer, body, may)
+	s.report = func(ev *schemas.StepCompleted) {
 		if limit := l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
 			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
 			ev.Result = nil
 		}
 		l.mail.putStep(stepDone{future: f, event: ev})
-	})
+		l.work.Done()
+	}
+	f.step.cancel = func() { s.stop(f.scope.cause()) }
+	l.steps++
+	l.work.Add(1)
+	s.begin(ctx)
 	return nil
 }

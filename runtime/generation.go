@@ -91,15 +91,20 @@ func (g *generation) ended(r *run, err error) error {
 
 // derive returns an ID of the run, see [DeriveID]; each generation has its own.
 func (r *run) derive(purpose, path string) string {
-	ref := r.ref
+	return DeriveID(r.info.Namespace, r.author(purpose, path), purpose, r.global(path))
+}
+
+// author returns the run that an ID is derived from: of what was copied, a fork's
+// source.
+func (r *run) author(purpose, path string) schemas.Ref {
 	switch {
 	case r.fork == nil:
+		return r.ref
 	case purpose == "id":
-		ref = r.seed()
+		return r.seed()
 	default:
-		ref = r.sender(path)
+		return r.sender(path)
 	}
-	return DeriveID(r.info.Namespace, ref, purpose, r.global(path))
 }
 
 // global names a path of this generation among those of all; local undoes it.

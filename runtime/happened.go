@@ -28,6 +28,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			continue
 		}
 		l.steps--
+		d.future.step.cancel = nil
 		if d.event == nil {
 			l.gaveUp = true
 			continue

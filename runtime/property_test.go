@@ -84,7 +84,7 @@ func (e *effects) happen(ctx context.Context) {
 	s, _ := runtime.StepFrom(ctx)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.done[s.IdempotencyKey]++
+	e.done[s.IdempotencyKey()]++
 }
 
 // body returns a step that takes n seconds, unless it is told to stop.

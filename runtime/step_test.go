@@ -207,7 +207,7 @@ func TestStepKnowsItsKeyAndAnnotatesItsRecord(t *testing.T) {
 			if keys[s.Path+" "+s.Name] == nil {
 				keys[s.Path+" "+s.Name] = map[string]bool{}
 			}
-			keys[s.Path+" "+s.Name][s.IdempotencyKey] = true
+			keys[s.Path+" "+s.Name][s.IdempotencyKey()] = true
 			s.Annotate("tokens", "17")
 			if attempts++; attempts == 1 {
 				return nil, errors.New("once more")

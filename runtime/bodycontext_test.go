@@ -1,0 +1,75 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+var errStop = errors.New("stop")
+
+// A step's context behaves as one of package context, whoever asks when: also what
+// derives from it ends with it, by its cause.
+func TestBodyContext_IsAContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	for name, asked := range map[string]bool{"asked before its end": true, "never asked before": false} {
+		for what, end := range map[string]func(parent context.CancelCauseFunc, c *bodyContext){
+			"by itself":     func(_ context.CancelCauseFunc, c *bodyContext) { c.cancel(errStop); c.cancel(errors.New("late")) },
+			"by its parent": func(parent context.CancelCauseFunc, _ *bodyContext) { parent(errStop) },
+		} {
+			parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+			step := &StepContext{Path: "1"}
+			root := &bodyContext{parent: parent}
+			c := &bodyContext{parent: root, step: step}
+			var child context.Context = context.WithoutCancel(c)
+			if asked {
+				var release context.CancelFunc
+				child, release = context.WithTimeout(c, time.Hour)
+				defer release()
+				select {
+				case <-c.Done():
+					t.Errorf("%s, %s: it is done from the beginning", name, what)
+				default:
+				}
+			}
+			if c.Err() != nil || context.Cause(c) != nil {
+				t.Errorf("%s, %s: it begins with %v, %v", name, what, c.Err(), context.Cause(c))
+			}
+			end(cancel, root)
+			if !errors.Is(c.Err(), context.Canceled) || !errors.Is(context.Cause(c), errStop) {
+				t.Errorf("%s, %s: it ends with %v for %v, want %v for %v", name, what, c.Err(), context.Cause(c), context.Canceled, errStop)
+			}
+			<-c.Done()
+			if asked {
+				<-child.Done()
+				if !errors.Is(context.Cause(child), errStop) {
+					t.Errorf("%s, %s: what derives from it ends for %v, want %v", name, what, context.Cause(child), errStop)
+				}
+			}
+			late, release := context.WithCancel(c)
+			if !errors.Is(context.Cause(late), errStop) {
+				t.Errorf("%s, %s: what is derived later has ended for %v, want %v", name, what, context.Cause(late), errStop)
+			}
+			release()
+			if s, ok := StepFrom(child); !ok || s != step || c.Value(key{}) != "value" {
+				t.Errorf("%s, %s: it carries step %v, %v and value %v", name, what, s, ok, c.Value(key{}))
+			}
+		}
+	}
+}
+
+// The end of an attempt's context is not that of its step's.
+func TestBodyContext_EndsAlone(t *testing.T) {
+	t.Parallel()
+	root := &bodyContext{parent: t.Context()}
+	c := &bodyContext{parent: root}
+	c.cancel(nil)
+	if !errors.Is(c.Err(), context.Canceled) || root.Err() != nil {
+		t.Errorf("the attempt's has ended with %v, the step's with %v; want %v and nil", c.Err(), root.Err(), context.Canceled)
+	}
+	if next := (&bodyContext{parent: root}); next.Err() != nil {
+		t.Errorf("the next attempt's begins with %v", next.Err())
+	}
+}

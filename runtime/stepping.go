@@ -1,0 +1,271 @@
+package runtime
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perdure/perdure/schemas"
+)
+
+// A stepping is a step that this process executes: its attempts, one after another,
+// until there is an outcome. Its goroutine is the one that calls the body. When a
+// body does not return within the grace time after its context has ended, another
+// goroutine goes on in its place, and what the body says and returns is dropped.
+type stepping struct {
+	f      *Future
+	body   StepFunc
+	crew   *crew
+	tracer Tracer // nil: off
+	// may is asked before another attempt (P06).
+	may func() bool
+	// report is told the event to record, once; nil: given up, see may.
+	report func(*schemas.StepCompleted)
+
+	known   StepContext     // by every attempt
+	said    said            // by all of them
+	root    bodyContext     // of the step
+	ctx     context.Context // root, with the step's span and deadline
+	bounded bool            // ctx may end by itself
+	release context.CancelFunc
+	span    func(map[string]string, error)
+	began   time.Time
+	ev      *schemas.StepCompleted
+
+	first attempt
+	mu    sync.Mutex
+	now   *attempt // whose body is called; nil: none
+	told  bool     // to stop
+}
+
+// An attempt is one call of a step's body.
+type attempt struct {
+	s      *stepping
+	number int
+	info   StepContext
+	root   bodyContext
+	ctx    context.Context // root, with what bounds the attempt
+	ends   []func()        // that free what belongs to it, the last first
+	over   atomic.Bool     // the body has returned, or was left behind
+	grace  *time.Timer     // until it is left behind; of s.mu
+}
+
+type outcome struct {
+	p   *schemas.Payload
+	err error
+}
+
+var errLeft = &Error{Code: ErrPanic.Code, Message: "the step left its goroutine by runtime.Goexit; return an error instead"}
+
+// stopGrace is how long a body may take to return once its context has ended.
+const stopGrace = 5 * time.Second
+
+// begin executes the step on a goroutine of the crew. ctx is what its context
+// derives from.
+func (s *stepping) begin(ctx context.Context) {
+	s.root.parent, s.began = ctx, time.Now()
+	s.said.began, s.said.future = s.began, s.f
+	s.known.said = &s.said
+	s.crew.do(s.run)
+}
+
+func (s *stepping) run() {
+	s.ctx = &s.root
+	s.ev = &schemas.StepCompleted{Path: s.f.path, Name: s.f.name}
+	if s.tracer != nil {
+		s.ctx, s.span = s.tracer.Step(context.WithValue(s.ctx, stepKey{}, &s.known), s.f.path, s.f.name)
+	}
+	if total := s.f.step.opts.Total; total > 0 {
+		s.bounded = true
+		s.ctx, s.release = context.WithTimeoutCause(s.ctx, total, &Error{Code: ErrTimeout.Code, Message: "the step did not end within " + total.String() + ", all attempts together"})
+	}
+	s.goOn(1)
+}
+
+// goOn makes attempts until there is an outcome, or its goroutine is left behind.
+func (s *stepping) goOn(number int) {
+	for ; ; number++ {
+		a := s.attempt(number)
+		o, mine := a.call()
+		if !mine || s.conclude(a, o) {
+			return
+		}
+	}
+}
+
+// attempt prepares the next attempt, and listens to it alone.
+func (s *stepping) attempt(number int) *attempt {
+	a := &s.first
+	if number > 1 {
+		a = new(attempt)
+	}
+	a.s, a.number, a.info = s, number, s.known
+	a.root.parent, a.root.step, a.ctx = s.ctx, &a.info, &a.root
+	opts, bounded := s.f.step.opts, s.bounded
+	if opts.Timeout > 0 {
+		bounded = true
+		var end context.CancelFunc
+		a.ctx, end = context.WithTimeoutCause(a.ctx, opts.Timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + opts.Timeout.String()})
+		a.ends = append(a.ends, end)
+	}
+	if opts.Heartbeat > 0 {
+		bounded = true
+		a.info.alive = make(chan struct{}, 1)
+		ctx, end := context.WithCancelCause(a.ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() { a.info.watch(ctx, opts.Heartbeat, end) })
+		a.ctx = ctx
+		a.ends = append(a.ends, watch.Wait, func() { end(nil) })
+	}
+	s.said.listen(&a.info)
+	if bounded {
+		forget := context.AfterFunc(a.ctx, func() { s.linger(a) })
+		a.ends = append(a.ends, func() { forget() })
+	}
+	s.mu.Lock()
+	s.now = a
+	told := s.told
+	s.mu.Unlock()
+	if told {
+		s.linger(a)
+	}
+	return a
+}
+
+// call calls the body; mine is false if another goroutine goes on meanwhile.
+func (a *attempt) call() (o outcome, mine bool) {
+	left := true
+	defer func() {
+		if v := recover(); v != nil {
+			o, left = outcome{err: panicError(v, debug.Stack())}, false
+		}
+		mine = a.over.CompareAndSwap(false, true)
+		if left && mine { // this goroutine ends here
+			mine = false
+			a.s.crew.do(func() { a.s.afterwards(a, outcome{err: errLeft}) })
+		}
+	}()
+	o.p, o.err = a.s.body(a.ctx)
+	left = false
+	return o, false // see above
+}
+
+// afterwards goes on, with the outcome of an attempt, on a goroutine that did not
+// make it.
+func (s *stepping) afterwards(a *attempt, o outcome) {
+	if !s.conclude(a, o) {
+		s.goOn(a.number + 1)
+	}
+}
+
+// stop tells the step to stop. It may be called again, and after its end.
+func (s *stepping) stop(cause error) {
+	s.root.cancel(cause)
+	s.mu.Lock()
+	a := s.now
+	s.told = true
+	s.mu.Unlock()
+	if a != nil {
+		s.linger(a)
+	}
+}
+
+// linger gives a body whose context has ended its time to return.
+func (s *stepping) linger(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != a || a.grace != nil {
+		return
+	}
+	a.grace = time.AfterFunc(stopGrace, func() {
+		if a.over.CompareAndSwap(false, true) {
+			s.afterwards(a, outcome{err: context.Cause(a.ctx)})
+		}
+	})
+}
+
+// close frees what belongs to an attempt: what a body that was left behind says is
+// not listened to, also while there is no next one yet.
+func (a *attempt) close() {
+	a.s.mu.Lock()
+	a.s.now = nil
+	if a.grace != nil {
+		a.grace.Stop()
+	}
+	a.s.mu.Unlock()
+	for i := len(a.ends) - 1; i >= 0; i-- {
+		a.ends[i]()
+	}
+	a.root.cancel(nil)
+	a.info.mute()
+}
+
+// conclude takes an attempt's outcome. It returns false if there is to be another.
+func (s *stepping) conclude(a *attempt, o outcome) bool {
+	if o.err != nil && a.ctx.Err() != nil && AsError(o.err).Code != ErrPanic.Code {
+		// what the body made of the end of its context says less than its cause
+		if cause := AsError(context.Cause(a.ctx)); !AsError(o.err).Final {
+			o.err = &Error{Code: cause.Code, Message: cause.Error(), Details: o.err.Error(), Final: cause.Final}
+		}
+	}
+	a.close()
+	s.ev.Attempts = uint32(a.number)
+	if o.err == nil {
+		s.ev.Result = o.p
+	} else {
+		if s.again(a.number, AsError(o.err)) {
+			if s.may() {
+				return false
+			}
+			s.ev = nil
+			s.end(o.err)
+			return true
+		}
+		s.ev.Error = EncodeError(o.err)
+	}
+	s.ev.Took = int64(time.Since(s.began))
+	s.end(o.err)
+	return true
+}
+
+// again waits until there is to be another attempt, and reports whether there is.
+func (s *stepping) again(attempts int, e *Error) bool {
+	opts := s.f.step.opts
+	wait, again := opts.Retry.next(attempts, e)
+	if !again || opts.Once || s.ctx.Err() != nil || !opts.worth(e) {
+		return false
+	}
+	if end, bounded := s.ctx.Deadline(); bounded && time.Until(end) <= wait {
+		return false // there is no time for another
+	}
+	return sleep(s.ctx, wait)
+}
+
+// end tells the outcome, and frees what belongs to the step.
+func (s *stepping) end(err error) {
+	attributes := s.said.take()
+	if s.ev != nil {
+		s.ev.Attributes = attributes
+	}
+	if s.span != nil {
+		s.span(attributes, err)
+	}
+	if s.release != nil {
+		s.release()
+	}
+	s.root.cancel(nil)
+	s.report(s.ev)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
