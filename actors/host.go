@@ -163,7 +163,7 @@ func NewHost(cfg Config) (*Host, error) {
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: newHostJournal(b, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots,
+		Journal: newHostJournal(b, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}
@@ -241,10 +241,15 @@ func (h *Host) builds() (all []*schemas.Build) {
 	return all
 }
 
+// idleGoroutines is how many goroutines stay that have executed runs: those of the
+// runs that a node executes at once, as far as that is not many.
+const idleGoroutines = 64
+
 // Run takes work until ctx ends, then leaves: it stops taking, lets steps in
 // flight end within the grace time, and hands its partitions over.
 func (h *Host) Run(ctx context.Context) error {
 	defer h.system.shutdown()
+	defer h.engine.Crew.End()
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(errStopped)
 	h.work = work

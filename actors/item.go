@@ -97,7 +97,7 @@ func (u *pump) lighten(it *item) {
 		return
 	}
 	if it.isTask() {
-		it.hashes = runtime.TaskHashes(env)
+		it.hashes = it.inputHashes()
 	}
 	env.Payload, it.light = nil, true
 	u.weigh(it, 0)

@@ -47,6 +47,7 @@ type place struct {
 func newPump(ctx context.Context, h *Host, p schemas.Partition, lease tenure) *pump {
 	u := &pump{host: h, p: p, lease: lease, held: share{of: h.held}, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
 	u.ctx, u.stop = context.WithCancelCause(ctx)
+	u.work.crew = h.engine.Crew
 	return u
 }
 

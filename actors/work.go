@@ -1,6 +1,10 @@
 package actors
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/perdure/perdure/runtime"
+)
 
 // work owns goroutines: it begins them until it is told to end, and says when
 // the last is over. A [sync.WaitGroup] does not do: its Wait may not run at the
@@ -8,6 +12,7 @@ import "sync"
 type work struct {
 	mu      sync.Mutex
 	running int
+	crew    *runtime.Crew // nil: a goroutine for each
 	over    chan struct{} // nil until end is called; closed with the last goroutine
 }
 
@@ -19,10 +24,10 @@ func (w *work) begin(fn func()) bool {
 		return false
 	}
 	w.running++
-	go func() {
+	w.crew.Do(func() {
 		defer w.done()
 		fn()
-	}()
+	})
 	return true
 }
 

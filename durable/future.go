@@ -18,7 +18,7 @@ type Waitable interface {
 // [After], [Start] or [CallAsync].
 type Future[T any] struct {
 	f   *runtime.Future
-	get func(*runtime.Future) (T, error)
+	get func(*runtime.Future) (T, error) // nil: its payload is decoded
 }
 
 // Done reports whether the result is there.
@@ -33,19 +33,27 @@ func (f *Future[T]) Result(ctx Context) (T, error) {
 		var zero T
 		return zero, err
 	}
-	return f.get(f.f)
+	return f.value()
+}
+
+// value returns the result of a future that is done.
+func (f *Future[T]) value() (T, error) {
+	if f.get != nil {
+		return f.get(f.f)
+	}
+	return recorded[T](f.f)
 }
 
 // payloadFuture is a future whose result is recorded.
-func payloadFuture[T any](f *runtime.Future) *Future[T] {
-	return &Future[T]{f, func(f *runtime.Future) (T, error) {
-		p, err := f.Outcome()
-		if err != nil {
-			var zero T
-			return zero, err
-		}
-		return Decode[T](p)
-	}}
+func payloadFuture[T any](f *runtime.Future) *Future[T] { return &Future[T]{f: f} }
+
+func recorded[T any](f *runtime.Future) (T, error) {
+	p, err := f.Outcome()
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return Decode[T](p)
 }
 
 // Select waits until one of futures is done and returns its index: of the one
@@ -116,7 +124,7 @@ func eachDone[T any](ctx Context, futures []*Future[T], then func(int, T, error)
 			return cmp.Or(err, last)
 		}
 		for _, i := range index[f] {
-			v, err := futures[i].get(f)
+			v, err := futures[i].value()
 			last = err
 			if !then(i, v, err) {
 				return err

@@ -157,7 +157,7 @@ func Map[T, U any](ctx Context, name string, items []T, limit int, fn func(conte
 		if err != nil {
 			return nil, err
 		}
-		if results[index[f]], err = payloadFuture[U](f).get(f); err != nil {
+		if results[index[f]], err = recorded[U](f); err != nil {
 			return nil, err
 		}
 	}

@@ -23,6 +23,7 @@ type scheduler struct {
 	ready     []*coroutine // in the order they became ready
 	all       []*coroutine
 	current   *coroutine
+	crew      *Crew
 	yielded   chan struct{}
 	unwinding bool
 }
@@ -34,7 +35,7 @@ func newScheduler() *scheduler { return &scheduler{yielded: make(chan struct{})}
 func (s *scheduler) spawn(fn func(), failed func(*Error)) *coroutine {
 	co := &coroutine{sched: s, resume: make(chan bool)}
 	s.all = append(s.all, co)
-	go func() {
+	s.crew.Do(func() {
 		defer func() {
 			co.done = true
 			s.yielded <- struct{}{}
@@ -52,7 +53,7 @@ func (s *scheduler) spawn(fn func(), failed func(*Error)) *coroutine {
 		}()
 		fn()
 		returned = true
-	}()
+	})
 	co.wake()
 	return co
 }
@@ -81,9 +82,8 @@ func (co *coroutine) block() {
 
 // run resumes ready coroutines, one after another, until all are blocked.
 func (s *scheduler) run() {
-	for len(s.ready) > 0 {
-		co := s.ready[0]
-		s.ready = s.ready[1:]
+	for i := 0; i < len(s.ready); i++ { // it grows meanwhile
+		co := s.ready[i]
 		co.queued = false
 		if co.done {
 			continue
@@ -93,7 +93,8 @@ func (s *scheduler) run() {
 		<-s.yielded
 		s.current = nil
 	}
-	s.ready = s.ready[:0:0]
+	clear(s.ready)
+	s.ready = s.ready[:0]
 }
 
 // unwind ends every coroutine that has not returned, running its deferred

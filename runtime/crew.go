@@ -2,23 +2,29 @@ package runtime
 
 import "sync/atomic"
 
-// A crew is the goroutines that execute a run's steps and their attempts. One that is
-// done stays for the next, with a stack that has grown to what a step needs: to grow
-// it anew costs more than many a step.
-type crew struct {
+// A Crew is the goroutines that execute runs: their code and their steps. One that is
+// done stays for the next, with a stack that has grown to what a run needs: to grow it
+// anew costs more than many a step. A nil Crew has a goroutine for each.
+type Crew struct {
 	jobs chan func()
-	over chan struct{} // closed by end
-	idle atomic.Int32  // that wait for a job, or are about to
+	over chan struct{} // closed by End
+	max  int32
+	idle atomic.Int32 // that wait for a job, or are about to
 }
 
-// crewMax is how many goroutines stay.
-const crewMax = 4
+// NewCrew returns a crew of which at most idle goroutines wait for the next job; End
+// ends them.
+func NewCrew(idle int) *Crew {
+	return &Crew{jobs: make(chan func()), over: make(chan struct{}), max: int32(idle)}
+}
 
-func newCrew() *crew { return &crew{jobs: make(chan func()), over: make(chan struct{})} }
-
-// do runs fn on one of its goroutines, which fn may take for itself, by
+// Do runs fn on one of its goroutines, which fn may take for itself, by
 // [runtime.Goexit] or by not returning.
-func (c *crew) do(fn func()) {
+func (c *Crew) Do(fn func()) {
+	if c == nil {
+		go fn()
+		return
+	}
 	select {
 	case c.jobs <- fn:
 	default:
@@ -26,10 +32,11 @@ func (c *crew) do(fn func()) {
 	}
 }
 
-func (c *crew) work(fn func()) {
+func (c *Crew) work(fn func()) {
 	for {
 		fn()
-		if c.idle.Add(1) > crewMax {
+		fn = nil // it is not kept while there is no next
+		if c.idle.Add(1) > c.max {
 			c.idle.Add(-1)
 			return
 		}
@@ -42,5 +49,5 @@ func (c *crew) work(fn func()) {
 	}
 }
 
-// end lets go of the goroutines, each when its job is done; do may still be called.
-func (c *crew) end() { close(c.over) }
+// End lets go of the goroutines, each when its job is done; Do may still be called.
+func (c *Crew) End() { close(c.over) }

@@ -8,14 +8,16 @@ import (
 	"testing/synctest"
 )
 
+const crewMax = 4
+
 func TestCrew_KeepsGoroutinesForTheNextJob(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew()
+		c := NewCrew(crewMax)
 		var begun, done atomic.Int64
 		release := make(chan struct{})
 		for range 10 { // at once: each needs a goroutine
-			c.do(func() {
+			c.Do(func() {
 				begun.Add(1)
 				<-release
 				done.Add(1)
@@ -33,17 +35,17 @@ func TestCrew_KeepsGoroutinesForTheNextJob(t *testing.T) {
 		for range 100 { // one after the other: those that stay do them
 			var wg sync.WaitGroup
 			wg.Add(1)
-			c.do(wg.Done)
+			c.Do(wg.Done)
 			wg.Wait()
 			synctest.Wait()
 		}
-		c.do(runtime.Goexit) // takes a goroutine with it
+		c.Do(runtime.Goexit) // takes a goroutine with it
 		synctest.Wait()
 		if n := c.idle.Load(); n != crewMax-1 {
 			t.Errorf("%d goroutines stay, and one has gone; want %d", n, crewMax-1)
 		}
-		c.end() // or the bubble does not end
-		c.do(func() { done.Add(1) })
+		c.End() // or the bubble does not end
+		c.Do(func() { done.Add(1) })
 		synctest.Wait()
 		if done.Load() != 11 {
 			t.Error("a job that comes after the end is not done")

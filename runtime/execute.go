@@ -17,6 +17,7 @@ type Task struct {
 	Envelope  *schemas.Envelope
 	From      string    // the sender's trust domain
 	Published time.Time // by the broker's clock
+	Hash      []byte    // [HashInput] of the envelope; nil: not known yet
 }
 
 // Run makes a task's run: it starts it, or finds that it was started or
@@ -55,8 +56,11 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if away != nil && !asks.terminate {
 		return away
 	}
+	if t.Hash == nil {
+		t.Hash = HashInput(t.Envelope)
+	}
 	started := &schemas.Started{
-		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: HashInput(t.Envelope),
+		Method: t.Envelope.GetMethod(), Input: t.Envelope.GetPayload(), InputHash: t.Hash,
 		From: t.From, Parent: t.Envelope.GetParent(), Reply: t.Envelope.GetReply(), Chain: t.Envelope.GetChain(),
 		Trace: t.Envelope.GetTrace(), Published: t.Published.UnixNano(), Build: build,
 	}
@@ -295,7 +299,7 @@ func (x *Executor) claim(attempt uint32) *schemas.Event {
 
 func (x *Executor) newRun(ref schemas.Ref) *run {
 	r := newRun(ref, x.kind, x.cfg.Namespace, x.state.GetValue(), x.cfg.Log)
-	r.payloadCap = x.cfg.PayloadCap
+	r.payloadCap, r.sched.crew = x.cfg.PayloadCap, x.cfg.Crew
 	return r
 }
 

@@ -24,6 +24,7 @@ type Config struct {
 	Wakes     Wakes
 	Tracer    Tracer // nil: off
 	Places    Places // for runs that are resumed; whoever begins one has its place. nil: no bound
+	Crew      *Crew  // executes the runs; nil: a goroutine for each, and for each step
 	Log       *slog.Logger
 	Limits    schemas.Kind // of this process's pool; empty: that of the default pool
 	// Retention is how long the record of a finished run is kept. Whoever has

@@ -33,7 +33,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			l.gaveUp = true
 			continue
 		}
-		events = append(events, &schemas.Event{Kind: &schemas.Event_StepCompleted{StepCompleted: d.event}})
+		events = append(events, d.event)
 	}
 	now := time.Now()
 	for i, env := range mail {

@@ -20,7 +20,6 @@ type live struct {
 	mail   *Mailbox
 	steps  int                 // running
 	work   sync.WaitGroup      // for their ends
-	crew   *crew               // executes them
 	gaveUp bool                // a step was, between two attempts
 	warned bool                // that the journal is long
 	paused bool                // once what is queued has happened
@@ -38,9 +37,8 @@ type live struct {
 func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schemas.Entry, q *quarantined) (end *Ending) {
 	stepCtx, cancel := context.WithCancel(r.ctx)
 	x.asleep = false
-	l := &live{Executor: x, quarantined: q, r: r, mail: mail, armed: map[*Future]string{}, paused: r.paused, crew: newCrew()}
+	l := &live{Executor: x, quarantined: q, r: r, mail: mail, armed: map[*Future]string{}, paused: r.paused}
 	defer func() {
-		defer l.crew.end()
 		cancel() // ends steps that nobody waits for any more
 		r.drop()
 		switch { // it is bounded by stopGrace

@@ -13,6 +13,7 @@ type Mailbox struct {
 	mu    sync.Mutex
 	mail  []*schemas.Envelope
 	steps []stepDone
+	spare []stepDone // what take returned last, used again
 	// refusals are tasks of other runs of the identity, which do not wait.
 	refusals []refusal
 	sealed   bool
@@ -63,11 +64,14 @@ func (m *Mailbox) signal() {
 	}
 }
 
+// take returns what has come; the steps until it is called again.
 func (m *Mailbox) take() ([]*schemas.Envelope, []stepDone) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	mail, steps := m.mail, m.steps
-	m.mail, m.steps = nil, nil
+	m.mail, m.steps = nil, m.spare[:0]
+	clear(m.spare)
+	m.spare = steps
 	return mail, steps
 }
 

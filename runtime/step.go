@@ -54,8 +54,8 @@ type StepContext struct {
 
 	sender schemas.Ref   // whose step it is, by its idempotency key
 	global string        // its path among those of all generations
-	said  *said         // by all attempts
-	alive chan struct{} // holds a token after each heartbeat; nil: nobody looks
+	said   *said         // by all attempts
+	alive  chan struct{} // holds a token after each heartbeat; nil: nobody looks
 }
 
 // IdempotencyKey is the same for every attempt of this step, in whichever process:
@@ -138,7 +138,7 @@ func (c *Context) Step(name string, fn StepFunc, opts StepOptions) *Future {
 // stepDone is what the goroutine of a step reports to the executor.
 type stepDone struct {
 	future *Future
-	event  *schemas.StepCompleted // nil: given up, since this process may not go on
+	event  *schemas.Event // StepCompleted; nil: given up, since this process may not go on
 	// progress, if not nil, says that the step goes on.
 	progress *schemas.Payload
 }

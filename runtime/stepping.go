@@ -17,12 +17,12 @@ import (
 type stepping struct {
 	f      *Future
 	body   StepFunc
-	crew   *crew
+	crew   *Crew
 	tracer Tracer // nil: off
 	// may is asked before another attempt (P06).
 	may func() bool
 	// report is told the event to record, once; nil: given up, see may.
-	report func(*schemas.StepCompleted)
+	report func(*schemas.Event)
 
 	known   StepContext     // by every attempt
 	said    said            // by all of them
@@ -32,12 +32,24 @@ type stepping struct {
 	release context.CancelFunc
 	span    func(map[string]string, error)
 	began   time.Time
-	ev      *schemas.StepCompleted
+	ev      *completion // nil: given up
 
 	first attempt
 	mu    sync.Mutex
 	now   *attempt // whose body is called; nil: none
 	told  bool     // to stop
+}
+
+// A completion is an event with what it consists of.
+type completion struct {
+	event schemas.Event
+	kind  schemas.Event_StepCompleted
+	step  schemas.StepCompleted
+}
+
+func (c *completion) whole() *schemas.Event {
+	c.kind.StepCompleted, c.event.Kind = &c.step, &c.kind
+	return &c.event
 }
 
 // An attempt is one call of a step's body.
@@ -68,12 +80,13 @@ func (s *stepping) begin(ctx context.Context) {
 	s.root.parent, s.began = ctx, time.Now()
 	s.said.began, s.said.future = s.began, s.f
 	s.known.said = &s.said
-	s.crew.do(s.run)
+	s.crew.Do(s.run)
 }
 
 func (s *stepping) run() {
 	s.ctx = &s.root
-	s.ev = &schemas.StepCompleted{Path: s.f.path, Name: s.f.name}
+	s.ev = new(completion)
+	s.ev.step.Path, s.ev.step.Name = s.f.path, s.f.name
 	if s.tracer != nil {
 		s.ctx, s.span = s.tracer.Step(context.WithValue(s.ctx, stepKey{}, &s.known), s.f.path, s.f.name)
 	}
@@ -144,7 +157,7 @@ func (a *attempt) call() (o outcome, mine bool) {
 		mine = a.over.CompareAndSwap(false, true)
 		if left && mine { // this goroutine ends here
 			mine = false
-			a.s.crew.do(func() { a.s.afterwards(a, outcome{err: errLeft}) })
+			a.s.crew.Do(func() { a.s.afterwards(a, outcome{err: errLeft}) })
 		}
 	}()
 	o.p, o.err = a.s.body(a.ctx)
@@ -211,9 +224,9 @@ func (s *stepping) conclude(a *attempt, o outcome) bool {
 		}
 	}
 	a.close()
-	s.ev.Attempts = uint32(a.number)
+	s.ev.step.Attempts = uint32(a.number)
 	if o.err == nil {
-		s.ev.Result = o.p
+		s.ev.step.Result = o.p
 	} else {
 		if s.again(a.number, AsError(o.err)) {
 			if s.may() {
@@ -223,9 +236,9 @@ func (s *stepping) conclude(a *attempt, o outcome) bool {
 			s.end(o.err)
 			return true
 		}
-		s.ev.Error = EncodeError(o.err)
+		s.ev.step.Error = EncodeError(o.err)
 	}
-	s.ev.Took = int64(time.Since(s.began))
+	s.ev.step.Took = int64(time.Since(s.began))
 	s.end(o.err)
 	return true
 }
@@ -246,9 +259,6 @@ func (s *stepping) again(attempts int, e *Error) bool {
 // end tells the outcome, and frees what belongs to the step.
 func (s *stepping) end(err error) {
 	attributes := s.said.take()
-	if s.ev != nil {
-		s.ev.Attributes = attributes
-	}
 	if s.span != nil {
 		s.span(attributes, err)
 	}
@@ -256,7 +266,12 @@ func (s *stepping) end(err error) {
 		s.release()
 	}
 	s.root.cancel(nil)
-	s.report(s.ev)
+	if s.ev == nil {
+		s.report(nil)
+		return
+	}
+	s.ev.step.Attributes = attributes
+	s.report(s.ev.whole())
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/perdure/perdure/schemas"
-	"google.golang.org/protobuf/proto"
 )
 
 // A record keeps so many steps of its run, and so many bytes of them; the rest
@@ -67,10 +66,19 @@ func (t *timeline) claim(c *schemas.Claimed, at int64) {
 
 func (t *timeline) add(s *schemas.TimelineStep) {
 	t.count++
-	if t.bytes += proto.Size(s); t.bytes <= maxTimelineBytes && len(t.steps) < maxTimeline {
+	if t.bytes += stepSize(s); t.bytes <= maxTimelineBytes && len(t.steps) < maxTimeline {
 		s.Claim = uint32(max(len(t.claims)-1, 0))
 		t.steps = append(t.steps, s)
 	}
+}
+
+// stepSize is an upper bound of a step's size in bytes.
+func stepSize(s *schemas.TimelineStep) int {
+	n := 64 + len(s.GetPath()) + len(s.GetName()) + len(s.GetKind()) + len(s.GetError()) // numbers, tags and lengths
+	for k, v := range s.GetAttributes() {
+		n += 16 + len(k) + len(v)
+	}
+	return n
 }
 
 // kindUndo is what a record's timeline calls a step that has undone something. A

@@ -11,15 +11,15 @@ import (
 // three allocations: itself, what its goroutine is given, and its event.
 func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 	f := &Future{kind: kindStep, path: "1", name: "greet", step: step{fn: func(context.Context) (*schemas.Payload, error) { return nil, nil }}}
-	crew := newCrew()
-	defer crew.end()
+	crew := NewCrew(4)
+	defer crew.End()
 	ctx := t.Context()
-	done := make(chan *schemas.StepCompleted)
-	report := func(ev *schemas.StepCompleted) { done <- ev }
+	done := make(chan *schemas.Event)
+	report := func(e *schemas.Event) { done <- e }
 	n := testing.AllocsPerRun(2000, func() {
 		s := &stepping{f: f, body: f.step.fn, crew: crew, report: report}
 		s.begin(ctx)
-		if ev := <-done; ev.GetError() != nil || ev.GetAttempts() != 1 {
+		if ev := (<-done).GetStepCompleted(); ev == nil || ev.GetError() != nil || ev.GetAttempts() != 1 {
 			t.Errorf("the step ended with %v", ev)
 		}
 	})
