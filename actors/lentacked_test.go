@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -30,7 +31,7 @@ func TestLend_WhatIsAcknowledgedWasTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newPump(t.Context(), &Host{}, 0, nil)
+	u := newPump(t.Context(), &Host{engine: &runtime.Config{}}, 0, nil)
 	u.feed = ackFeed{}
 	l := &lent{pump: u, self: self, again: make(chan struct{}, 1)}
 	for seq := range uint64(4) {
@@ -50,7 +51,7 @@ func TestLend_WhatIsAcknowledgedWasTold(t *testing.T) {
 // TestPump_APanicOfItsWorkDropsThePartition, and not the process.
 func TestPump_APanicOfItsWorkDropsThePartition(t *testing.T) {
 	t.Parallel()
-	u := newPump(t.Context(), &Host{cfg: Config{Log: slog.New(slog.DiscardHandler)}}, 7, nil)
+	u := newPump(t.Context(), &Host{cfg: Config{Log: slog.New(slog.DiscardHandler)}, engine: &runtime.Config{}}, 7, nil)
 	if !u.begin(func() { panic("of ours") }) {
 		t.Fatal("nothing was begun")
 	}

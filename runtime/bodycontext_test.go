@@ -23,7 +23,7 @@ func TestBodyContext_IsAContext(t *testing.T) {
 			step := &StepContext{Path: "1"}
 			root := &bodyContext{parent: parent}
 			c := &bodyContext{parent: root, step: step}
-			var child context.Context = context.WithoutCancel(c)
+			child := context.WithoutCancel(c)
 			if asked {
 				var release context.CancelFunc
 				child, release = context.WithTimeout(c, time.Hour)

@@ -161,6 +161,26 @@ func TestStepThatIgnoresItsContextIsLeftBehind(t *testing.T) {
 	}
 }
 
+// What a body that was left behind returns at last is nobody's: neither of the attempt
+// that goes on meanwhile, nor of the step once it is recorded.
+func TestStepGoesOnBesideABodyThatWasLeftBehind(t *testing.T) {
+	var calls atomic.Int64
+	ev, took := runStep(t, func(context.Context) (*schemas.Payload, error) {
+		switch calls.Add(1) {
+		case 1:
+			<-time.After(10 * time.Second) // returns while the second attempt runs
+			return text("nobody waits for it"), nil
+		case 2:
+			<-time.After(2500 * time.Millisecond)
+			return nil, errors.New("not yet")
+		}
+		return text("third"), nil
+	}, runtime.StepOptions{Timeout: 3 * time.Second, Retry: runtime.RetryPolicy{Attempts: 3, Backoff: time.Nanosecond}})
+	if string(ev.GetResult().GetData()) != "third" || ev.GetAttempts() != 3 || took < 10*time.Second || took > 11*time.Second {
+		t.Errorf("after %v recorded as %v", took, ev)
+	}
+}
+
 func TestResultOfAStepThatEndsWithinTheGraceCounts(t *testing.T) {
 	ev, took := runStep(t, func(context.Context) (*schemas.Payload, error) {
 		<-time.After(5 * time.Second)

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ type attempt struct {
 	info   StepContext
 	root   bodyContext
 	ctx    context.Context // root, with what bounds the attempt
-	ends   []func()        // that free what belongs to it, the last first
+	ends   []func()        // that free what belongs to it, the last first; of s.mu once it may linger
 	over   atomic.Bool     // the body has returned, or was left behind
 	grace  *time.Timer     // until it is left behind; of s.mu
 }
@@ -133,16 +134,18 @@ func (s *stepping) attempt(number int) *attempt {
 		a.ends = append(a.ends, watch.Wait, func() { end(nil) })
 	}
 	s.said.listen(&a.info)
-	if bounded {
-		forget := context.AfterFunc(a.ctx, func() { s.linger(a) })
-		a.ends = append(a.ends, func() { forget() })
-	}
 	s.mu.Lock()
 	s.now = a
 	told := s.told
 	s.mu.Unlock()
 	if told {
 		s.linger(a)
+	}
+	if bounded { // it may have ended by now
+		forget := context.AfterFunc(a.ctx, func() { s.linger(a) })
+		s.mu.Lock()
+		a.ends = append(a.ends, func() { forget() })
+		s.mu.Unlock()
 	}
 	return a
 }
@@ -207,9 +210,10 @@ func (a *attempt) close() {
 	if a.grace != nil {
 		a.grace.Stop()
 	}
+	ends := a.ends
 	a.s.mu.Unlock()
-	for i := len(a.ends) - 1; i >= 0; i-- {
-		a.ends[i]()
+	for _, end := range slices.Backward(ends) {
+		end()
 	}
 	a.root.cancel(nil)
 	a.info.mute()
