@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	s5Suspend = time.Second     // how long a waiting run of S5 stays in memory
-	s5Far     = 100 * time.Hour // how long those wait that are not to end
-	s5Woken   = 100             // how many are signalled after the restart
+	s5Suspend = time.Second      // how long a waiting run of S5 stays in memory
+	s5Far     = 100 * time.Hour  // how long those wait that are not to end
+	s5Idle    = 95 * time.Second // after how long a node has looked twice for activations that were idle for a minute
+	s5Woken   = 100              // how many are signalled after the restart
 )
 
 // s5 is what runs cost that wait for a time and a signal, and how late they are.
@@ -127,7 +128,9 @@ func runS5(ctx context.Context, e env) (results []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	memory.limit(floor.Subject+floor.Schedule, "bytes: a bare subject and a bare schedule")
+	for i := range memory {
+		memory[i].limit(floor.Subject+floor.Schedule, "bytes: a bare subject and a bare schedule")
+	}
 	// What a killed process leaves is what its files are while it does nothing.
 	killed := e
 	killed.dir = filepath.Join(e.dir, "killed")
@@ -157,8 +160,8 @@ func runS5(ctx context.Context, e env) (results []result, err error) {
 		restart.limit(ms(floor.Restart), "ms: the bare server with as much")
 		restarts = append(restarts, restart, lost)
 	}
-	results = append([]result{memory}, restarts[0], restarts[2], restarts[3])
-	results[3].Value += restarts[1].Value // lost
+	restarts[3].Value += restarts[1].Value // lost
+	results = append(memory, restarts[0], restarts[2], restarts[3])
 
 	late, err := s5Late(ctx, n, s, perSecond, seconds, rate, suspend)
 	if err != nil {
@@ -170,8 +173,9 @@ func runS5(ctx context.Context, e env) (results []result, err error) {
 }
 
 // s5Memory starts runs that wait for long, and returns the memory that each takes
-// once it has left the node's memory, and how many were started each second.
-func s5Memory(ctx context.Context, e env, n *node, s *naps, count int) (r result, rate float64, err error) {
+// once it is suspended, and once its activation has left the node's memory, too; and
+// how many were started each second.
+func s5Memory(ctx context.Context, e env, n *node, s *naps, count int) (r []result, rate float64, err error) {
 	for i := range 100 { // what is there once, whatever waits
 		if err := n.sleep(ctx, fmt.Sprintf("warm-%d", i), nap{After: s5Far}); err != nil {
 			return r, 0, err
@@ -199,11 +203,23 @@ func s5Memory(ctx context.Context, e env, n *node, s *naps, count int) (r result
 		}
 	}
 	cpu, others := usage.since()
+	suspended, err := settledMB(ctx, e)
+	if err != nil {
+		return r, 0, err
+	}
+	if !e.tiny {
+		if err := pauseFor(ctx, s5Idle); err != nil {
+			return r, 0, err
+		}
+	}
 	after, err := settledMB(ctx, e)
-	return result{
-		Metric: "memory", Value: (after - before) * 1e6 / float64(count), Unit: "bytes each", N: count,
-		RSS: after, CPU: cpu.Seconds(), OtherCPU: others,
-	}, rate, err
+	each := func(metric string, mb float64) result {
+		return result{
+			Metric: metric, Value: (mb - before) * 1e6 / float64(count), Unit: "bytes each", N: count,
+			RSS: mb, CPU: cpu.Seconds(), OtherCPU: others,
+		}
+	}
+	return []result{each("memory, just suspended", suspended), each("memory", after)}, rate, err
 }
 
 // s5Wake signals some of the runs that wait, and says how many did not continue.
@@ -254,10 +270,14 @@ func s5Late(ctx context.Context, n *node, s *naps, perSecond, seconds int, rate 
 	return result{Metric: "lateness p99", Value: ms(t.P99), Unit: "ms", N: count, P50: ms(t.P50), P99: ms(t.P99), OtherCPU: others}, nil
 }
 
-// s5InMemory lets runs fall due that wait so shortly that they do not leave memory.
+// s5InMemory lets runs fall due, one every 5 ms, that wait so shortly that they do
+// not leave memory.
 func s5InMemory(ctx context.Context, n *node, s *naps, count int, wait time.Duration) (result, error) {
-	usage := usageNow()
+	usage, began := usageNow(), time.Now()
 	if _, err := spread(ctx, count, inFlight, func(ctx context.Context, i int) error {
+		if err := pauseFor(ctx, time.Until(began.Add(time.Duration(i)*5*time.Millisecond))); err != nil {
+			return err
+		}
 		_, err := perdure.Call(ctx, n.Client(), sleeper.At(fmt.Sprintf("brief-%d", i)), nap{After: wait})
 		return err
 	}); err != nil {
