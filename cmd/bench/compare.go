@@ -37,7 +37,7 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	f.StringVar(&names, "s", "", "scenarios, comma separated; empty: "+compareNames)
 	f.StringVar(&durability, "durability", "disk,process", "durability levels, comma separated")
 	f.StringVar(&dir, "dir", "", "where the data goes, a folder on the disk to measure; empty: the temporary directory")
-	f.IntVar(&pairs, "pairs", 5, "how often each commit is measured")
+	f.IntVar(&pairs, "pairs", 6, "how often each commit is measured")
 	f.IntVar(&n, "n", 0, "number of runs; 0: each scenario's own")
 	f.BoolVar(&tiny, "tiny", false, "measure small: shows that it works, measures nothing")
 	if err := f.Parse(args); err != nil {
