@@ -94,7 +94,7 @@ func TestFamily_EndsWithWhoIsCancelledOrTerminated(t *testing.T) {
 		for _, id := range end {
 			want[id] = play.want
 		}
-		points, before := 0, 0
+		points := 0
 		run := func(t *testing.T, when runtimetest.When, n int) {
 			bubble(t, func(t *testing.T) {
 				w := world(t, family()...)
@@ -105,7 +105,7 @@ func TestFamily_EndsWithWhoIsCancelledOrTerminated(t *testing.T) {
 				r := ref("top", "a", "1")
 				w.Task(r, "", nil)
 				<-time.After(time.Hour)
-				before = len(w.Points())
+				before := len(w.Points())
 				if n > 0 {
 					w.CrashAt(when, before+n)
 				}

@@ -1,7 +1,7 @@
 package runtimetest
 
 import (
-	"context"
+	"slices"
 	"time"
 
 	"github.com/perdure/perdure/schemas"
@@ -24,18 +24,12 @@ func (w *World) Idle() time.Duration {
 // isTimer reports whether a wake-up is for a timer of the run's, and not only to
 // look at it again.
 func (w *World) isTimer(ref schemas.Ref, due time.Time) bool {
-	entries, err := w.Journal.Load(context.Background(), ref)
-	if err != nil {
-		return false
-	}
-	for _, s := range entries {
-		for _, e := range s.Entry.GetEvents() {
-			if e.GetTimerCreated().GetDue() == due.UnixNano() {
-				return true
-			}
-		}
-	}
-	return false
+	_, ok := w.Journal.peek(ref.Identity, func(s stored) bool {
+		return s.ref == ref && slices.ContainsFunc(s.seen.Entry.GetEvents(), func(e *schemas.Event) bool {
+			return e.GetTimerCreated().GetDue() == due.UnixNano()
+		})
+	})
+	return ok && !w.Journal.ended(ref)
 }
 
 // happens notes that an entry says more than that a run waits.

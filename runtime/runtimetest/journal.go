@@ -38,6 +38,7 @@ type stored struct {
 	time time.Time
 	ref  schemas.Ref
 	data []byte
+	seen schemas.Stored // decoded, for who only looks at it
 }
 
 var _ runtime.Journal = (*Journal)(nil)
@@ -76,6 +77,25 @@ func (j *Journal) last(ctx context.Context, id schemas.Identity, match func(stor
 		}
 	}
 	return schemas.Stored{}, false, nil
+}
+
+// peek returns the last entry of an identity that matches, as it is decoded
+// already: whoever looks at it leaves it as it is.
+func (j *Journal) peek(id schemas.Identity, match func(stored) bool) (schemas.Stored, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range slices.Backward(j.ids[id]) {
+		if match(s) {
+			return s.seen, true
+		}
+	}
+	return schemas.Stored{}, false
+}
+
+// ended reports whether a run has its record.
+func (j *Journal) ended(ref schemas.Ref) bool {
+	last, _ := j.peek(ref.Identity, func(s stored) bool { return s.ref == ref })
+	return last.Entry.GetRecord() != nil
 }
 
 // Load returns the entries of a run in order, its record alone if it has one.
@@ -143,13 +163,14 @@ func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schem
 	entries := j.ids[ref.Identity]
 	var head schemas.Stored
 	if n := len(entries); n > 0 {
-		if head, err = entries[n-1].decode(); err != nil {
-			return schemas.Outcome{}, err
-		}
+		head = entries[n-1].seen
 	}
 	if head.Seq != after {
 		if head.Entry.GetCounter() == e.GetCounter() && bytes.Equal(head.Entry.GetNonce(), e.GetNonce()) {
 			return schemas.Outcome{Seq: head.Seq}, nil // the same write, sent again
+		}
+		if head.Entry != nil {
+			head.Entry = proto.CloneOf(head.Entry)
 		}
 		return schemas.Outcome{Fenced: true, Head: head}, nil
 	}
@@ -157,10 +178,10 @@ func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schem
 		entries = slices.DeleteFunc(slices.Clone(entries), func(s stored) bool { return s.ref == ref })
 	}
 	j.seq++
-	s := stored{j.seq, time.Now(), ref, data}
+	s := stored{seq: j.seq, time: time.Now(), ref: ref, data: data}
+	s.seen, err = s.decode()
 	j.ids[ref.Identity] = append(entries, s)
-	d, err := s.decode()
-	j.history = append(j.history, d)
+	j.history = append(j.history, s.seen)
 	return schemas.Outcome{Seq: j.seq}, err
 }
 

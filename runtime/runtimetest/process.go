@@ -162,8 +162,9 @@ func (p *Process) crash() {
 // checkCarriers notes a breach of P12: an open run without a message and
 // without a wake-up. World.mu is held.
 func (w *World) checkCarriers(id schemas.Identity) {
-	head, ok, err := w.Journal.Head(context.Background(), id)
-	if err == nil && ok && head.Entry.GetRecord().GetOpen() != "" { // a refusal, behind which a run is open
+	head, ok := w.Journal.peek(id, func(stored) bool { return true })
+	var err error
+	if ok && head.Entry.GetRecord().GetOpen() != "" { // a refusal, behind which a run is open
 		head.Ref, err = schemas.ParseRef(head.Entry.GetRecord().GetOpen())
 	} else if head.Entry.GetRecord() != nil {
 		return

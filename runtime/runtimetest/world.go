@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -256,9 +257,9 @@ func (w *World) Signal(ref schemas.Ref, id, name string, value *schemas.Payload)
 func (w *World) Update(ctx context.Context, ref schemas.Ref, id, name string, input *schemas.Payload) (a *schemas.UpdateCompleted, err error) {
 	w.Send(ref.Identity, &schemas.Envelope{Type: schemas.Envelope_UPDATE, Id: id, Run: string(ref.ID), Method: name, Payload: input})
 	err = w.Until(ctx, func() bool {
-		last, _, err := w.Journal.Last(ctx, ref)
+		ended := w.Journal.ended(ref)
 		a = w.answer(ref, id) // after that: a record has the answers of its run
-		return a != nil || err == nil && last.Entry.GetRecord() != nil
+		return a != nil || ended
 	})
 	switch {
 	case err != nil:
@@ -296,20 +297,22 @@ func (w *World) Do(ctx context.Context, ref schemas.Ref, method string, input *s
 
 // Result waits for the record of a run.
 func (w *World) Result(ctx context.Context, ref schemas.Ref) (rec *schemas.Record, err error) {
-	err = w.Until(ctx, func() bool {
-		last, _, err := w.Journal.Last(ctx, ref)
-		rec = last.Entry.GetRecord()
-		return err == nil && rec != nil
-	})
+	err = w.Until(ctx, func() bool { return w.Journal.ended(ref) })
 	if err != nil {
 		return nil, fmt.Errorf("wait for %s: %w", ref, err)
 	}
-	return rec, nil
+	last, _, err := w.Journal.Last(ctx, ref)
+	return last.Entry.GetRecord(), err
 }
 
 // Settle waits until no message and no wake-up is left.
 func (w *World) Settle(ctx context.Context) error {
-	err := w.Until(ctx, func() bool { return len(w.Left()) == 0 })
+	err := w.Until(ctx, func() bool {
+		for range w.left() {
+			return false
+		}
+		return true
+	})
 	if err != nil {
 		return fmt.Errorf("%w; left over: %q", err, w.Left())
 	}
@@ -318,25 +321,35 @@ func (w *World) Settle(ctx context.Context) error {
 
 // Left lists what a world should not have when all its runs are over: messages
 // that nobody acknowledged, wake-ups, and entries that are no record.
-func (w *World) Left() (left []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, ms := range w.inbox {
-		for _, m := range ms {
-			left = append(left, fmt.Sprintf("message %s %s to %s", m.env.GetType(), m.env.GetId(), m.ref))
+func (w *World) Left() (left []string) { return slices.Sorted(w.left()) }
+
+// left is [World.Left] in any order.
+func (w *World) left() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, ms := range w.inbox {
+			for _, m := range ms {
+				if !yield(fmt.Sprintf("message %s %s to %s", m.env.GetType(), m.env.GetId(), m.ref)) {
+					return
+				}
+			}
+		}
+		for k := range w.wakes {
+			if !yield(fmt.Sprintf("wake-up %s of %s", k.timer, k.ref)) {
+				return
+			}
+		}
+		history := map[schemas.Ref]bool{} // whether the run's last entry is a record that keeps the others
+		for _, s := range slices.Backward(w.Journal.All()) {
+			if _, ok := history[s.Ref]; !ok {
+				history[s.Ref] = s.Entry.GetRecord().GetHistory()
+			}
+			if s.Entry.GetRecord() == nil && !history[s.Ref] && !yield(fmt.Sprintf("entry %d of %s", s.Seq, s.Ref)) {
+				return
+			}
 		}
 	}
-	for k := range w.wakes {
-		left = append(left, fmt.Sprintf("wake-up %s of %s", k.timer, k.ref))
-	}
-	for _, s := range w.Journal.All() {
-		last, _, err := w.Journal.Last(context.Background(), s.Ref)
-		if err != nil || s.Entry.GetRecord() == nil && !last.Entry.GetRecord().GetHistory() {
-			left = append(left, fmt.Sprintf("entry %d of %s", s.Seq, s.Ref))
-		}
-	}
-	slices.Sort(left)
-	return left
 }
 
 // Until waits until what is true, which it asks whenever the world has changed.
