@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second to exit
 			for _, unset := range []string{"NATS_URL", "NATS_CONTEXT", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 				env.Setenv(unset, "")
 			}
@@ -99,7 +100,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE", "GORACE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd
