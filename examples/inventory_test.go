@@ -117,6 +117,7 @@ func TestInventory_SurvivesKills(t *testing.T) {
 		"clerk": {"clerk"}, "counter": {"counter"}, "either": {"clerk", "counter"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			i := newInventory(t)
 			seed := rand.Uint64()
 			random := rand.New(rand.NewPCG(seed, 0))

@@ -56,6 +56,7 @@ func TestOpenSchedulesOfEarlierBuildsGoOn(t *testing.T) {
 //
 //	go test ./durable/schedules -run TestFreeze -freeze 2026-11-26
 func TestFreeze(t *testing.T) {
+	t.Parallel()
 	for name, play := range frozen {
 		durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 			play(t, w)

@@ -279,6 +279,7 @@ func (c *calendar) compare(t interface{ Fatalf(string, ...any) }, expr string, f
 
 // Two years of usual expressions, minute by minute.
 func TestTimesAgreeWithAnOracleThatLooksAtEveryMinute(t *testing.T) {
+	t.Parallel()
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range calendars() {
 		n := 0

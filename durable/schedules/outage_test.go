@@ -95,6 +95,7 @@ type happening struct {
 // pauses, fire each time within the catch-up window once, miss what is older, and
 // fire nothing else.
 func TestEachTimeFiresOnceWhateverHappens(t *testing.T) {
+	t.Parallel()
 	type ran struct{ fired, missed, dropped int }
 	var total ran
 	rapid.Check(t, func(rt *rapid.T) {
@@ -219,6 +220,7 @@ func TestEachTimeFiresOnceWhateverHappens(t *testing.T) {
 // TestTenThousandTimes: the journal of a schedule stays short, and so does what it
 // carries on, while it fires on time for more than two months.
 func TestTenThousandTimes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, every(time.Second), func(c *runtime.Config) { c.SuspendAfter = time.Hour }) // it stays in memory: nothing is replayed but by a new generation
 		defer s.close()
@@ -259,6 +261,7 @@ func TestTenThousandTimes(t *testing.T) {
 
 // A year's daily schedule that slept through half of it does what its policy says.
 func TestOutageOfMonths(t *testing.T) {
+	t.Parallel()
 	for policy, want := range map[schedules.Overlap]string{
 		schedules.Skip:      "fired 187, skipped 177, missed 0",
 		schedules.BufferAll: "fired 364, skipped 0, missed 0",

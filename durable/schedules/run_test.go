@@ -88,6 +88,7 @@ func expect(t *testing.T, what, got, want string) {
 }
 
 func TestScheduleStartsARunAtEachTimeAndShowsThem(t *testing.T) {
+	t.Parallel()
 	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
 		s := create(t, w, every(time.Minute))
 		pass(25*time.Minute + time.Second)
@@ -151,6 +152,7 @@ func TestOverlap(t *testing.T) {
 }
 
 func TestPauseTriggerUpdate(t *testing.T) {
+	t.Parallel()
 	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
 		create(t, w, every(time.Minute))
 		pass(15 * time.Minute)
@@ -196,6 +198,7 @@ func TestTargetThatNobodyHostsFailsAndTheScheduleGoesOn(t *testing.T) {
 }
 
 func TestBackfill(t *testing.T) {
+	t.Parallel()
 	durabletest.CrashSweep(t, func(t *testing.T, w *durabletest.World) {
 		create(t, w, every(time.Minute, func(s *schedules.Spec) { s.Paused = true }))
 		pass(time.Hour + 5*time.Minute)
