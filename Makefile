@@ -9,8 +9,12 @@ BENCH_FLAGS ?=
 # The commit that `make bench-compare` compares this tree with.
 BASE  ?=
 # Flags of go test that are the same in `test` and `check`, so that what the
-# one has run the other takes from the cache.
-TEST_FLAGS ?= -timeout 20m
+# one has run the other takes from the cache. Most tests wait for processes and
+# not for the processor: four at a time. `lint` vets, with more analyzers.
+TEST_FLAGS ?= -timeout 20m -parallel 4 -vet=off
+# A program that is built with -race, each node of a test included, otherwise
+# takes a second to exit, in case something races after main has returned.
+export GORACE ?= atexit_sleep_ms=0
 # Succeeds where Go's race detector can be built: it needs a C compiler.
 HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 2>&1
 
