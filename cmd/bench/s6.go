@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure"
@@ -59,14 +60,18 @@ var (
 	goOn    = durable.DeclareSignal[string]("go-on")
 )
 
-// waitingKind tells a channel of each signal when the run continued with it.
+// waitingKind tells a channel of each signal when the run continued with it, once: a
+// run that leaves memory in between is replayed.
 func waitingKind(continued chan<- time.Time) *runtime.Kind {
+	var told atomic.Int64
 	return durable.Workflow(waiting, func(ctx durable.Context, signals int) (none durable.None, err error) {
-		for range signals {
+		for n := range int64(signals) {
 			if _, err := durable.Await(ctx, goOn); err != nil {
 				return none, err
 			}
-			continued <- time.Now() //perdurevet:ignore the moment is what is measured
+			if told.CompareAndSwap(n, n+1) {
+				continued <- time.Now() //perdurevet:ignore the moment is what is measured
+			}
 		}
 		return none, nil
 	})
