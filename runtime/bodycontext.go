@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -22,11 +23,11 @@ type bodyContext struct {
 
 var _ context.Context = (*bodyContext)(nil)
 
-// cancel ends it, once: later causes are dropped.
+// cancel ends it, once: later causes are dropped, also its parent's.
 func (c *bodyContext) cancel(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.over || c.child == nil && c.parent.Err() != nil { // it ended before, by itself or with its parent
 		return
 	}
 	c.over, c.cause = true, cause
@@ -39,11 +40,13 @@ func (c *bodyContext) cancel(cause error) {
 func (c *bodyContext) real() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.child == nil {
+	switch {
+	case c.child != nil:
+	case c.over: // its parent may have ended since, for another cause
+		c.child, c.end = context.WithCancelCause(context.WithoutCancel(c.parent))
+		c.end(c.cause)
+	default:
 		c.child, c.end = context.WithCancelCause(c.parent)
-		if c.over {
-			c.end(c.cause)
-		}
 	}
 	return c.child
 }
@@ -64,8 +67,13 @@ func (c *bodyContext) Deadline() (time.Time, bool) { return c.parent.Deadline() 
 func (c *bodyContext) Done() <-chan struct{} { return c.real().Done() }
 
 func (c *bodyContext) Err() error {
-	if child := c.asked(); child != nil {
-		return child.Err()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.child != nil:
+		return c.child.Err()
+	case c.over:
+		return context.Canceled
 	}
 	return c.parent.Err()
 }
@@ -81,3 +89,7 @@ func (c *bodyContext) Value(key any) any {
 	}
 	return c.parent.Value(key)
 }
+
+// String is what fmt prints, which would read its fields otherwise, whoever writes
+// them at that moment.
+func (c *bodyContext) String() string { return fmt.Sprint(c.parent) + ".WithCancel" }

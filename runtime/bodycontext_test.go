@@ -3,6 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -72,4 +75,46 @@ func TestBodyContext_EndsAlone(t *testing.T) {
 	if next := (&bodyContext{parent: root}); next.Err() != nil {
 		t.Errorf("the next attempt's begins with %v", next.Err())
 	}
+}
+
+// Who ends it first, it or its parent, says why, also if nobody asked in between.
+func TestBodyContext_EndsOnce(t *testing.T) {
+	t.Parallel()
+	past, release := context.WithDeadline(t.Context(), time.Now().Add(-time.Hour))
+	defer release()
+	parent, end := context.WithCancelCause(t.Context())
+	first := &bodyContext{parent: parent}
+	first.cancel(errStop)
+	end(errors.New("later"))
+	last := &bodyContext{parent: past}
+	last.cancel(errStop)
+	for name, c := range map[string]struct {
+		c          *bodyContext
+		err, cause error
+	}{
+		"before its parent": {first, context.Canceled, errStop},
+		"after its parent":  {last, context.DeadlineExceeded, context.DeadlineExceeded},
+	} {
+		for range 2 {
+			if !errors.Is(c.c.Err(), c.err) || !errors.Is(context.Cause(c.c), c.cause) {
+				t.Errorf("it ended %s with %v for %v, want %v for %v", name, c.c.Err(), context.Cause(c.c), c.err, c.cause)
+			}
+			<-c.c.Done()
+		}
+	}
+}
+
+// Code that logs its arguments prints its context, whatever else happens to that.
+func TestBodyContext_IsPrinted(t *testing.T) {
+	t.Parallel()
+	c := &bodyContext{parent: t.Context(), step: &StepContext{}}
+	var wg sync.WaitGroup
+	wg.Go(func() { <-c.Done() })
+	wg.Go(func() { c.cancel(errStop) })
+	for range 100 {
+		if s := fmt.Sprintf("%v, %+v", c, context.WithoutCancel(c)); strings.Contains(s, "{") {
+			t.Fatalf("it is printed as %q", s)
+		}
+	}
+	wg.Wait()
 }

@@ -122,6 +122,20 @@ func TestGoexitOfAStepIsAnError(t *testing.T) {
 	}
 }
 
+// A body that panics while it leaves its goroutine leaves it all the same.
+func TestPanicWithinGoexitOfAStepIsAnError(t *testing.T) {
+	attempts := 0
+	ev, _ := runStep(t, func(context.Context) (*schemas.Payload, error) {
+		attempts++
+		defer func() { panic("on the way out") }()
+		goruntime.Goexit()
+		return nil, nil
+	}, runtime.StepOptions{Retry: runtime.RetryPolicy{Attempts: 2}})
+	if e := ev.GetError(); attempts != 2 || e.GetCode() != "panic" || e.GetMessage() != "panic: on the way out" {
+		t.Errorf("%d attempts, recorded as %v", attempts, e)
+	}
+}
+
 func TestTimeoutEndsAnAttemptAndIsRetried(t *testing.T) {
 	attempts := 0
 	ev, took := runStep(t, func(ctx context.Context) (*schemas.Payload, error) {

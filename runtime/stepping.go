@@ -152,20 +152,31 @@ func (s *stepping) attempt(number int) *attempt {
 
 // call calls the body; mine is false if another goroutine goes on meanwhile.
 func (a *attempt) call() (o outcome, mine bool) {
+	o.err = errLeft
 	left := true
 	defer func() {
-		if v := recover(); v != nil {
-			o, left = outcome{err: panicError(v, debug.Stack())}, false
-		}
 		mine = a.over.CompareAndSwap(false, true)
 		if left && mine { // this goroutine ends here
 			mine = false
-			a.s.crew.Do(func() { a.s.afterwards(a, outcome{err: errLeft}) })
+			last := o
+			a.s.crew.Do(func() { a.s.afterwards(a, last) })
 		}
 	}()
-	o.p, o.err = a.s.body(a.ctx)
+	a.guarded(&o)
 	left = false
 	return o, false // see above
+}
+
+// guarded calls the body, whose panic is its outcome. It does not return if the body
+// leaves the goroutine, also where it panics on its way out.
+func (a *attempt) guarded(o *outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			*o = outcome{err: panicError(v, debug.Stack())}
+		}
+	}()
+	p, err := a.s.body(a.ctx)
+	*o = outcome{p, err}
 }
 
 // afterwards goes on, with the outcome of an attempt, on a goroutine that did not
@@ -229,35 +240,52 @@ func (s *stepping) conclude(a *attempt, o outcome) bool {
 	}
 	a.close()
 	s.ev.step.Attempts = uint32(a.number)
-	if o.err == nil {
+	switch {
+	case o.err == nil:
 		s.ev.step.Result = o.p
-	} else {
-		if s.again(a.number, AsError(o.err)) {
-			if s.may() {
-				return false
-			}
-			s.ev = nil
-			s.end(o.err)
-			return true
-		}
-		s.ev.step.Error = EncodeError(o.err)
+	case !s.again(a.number, o.err):
+		s.fail(o.err)
+		return true
+	case s.may():
+		return false
+	default:
+		s.ev = nil
 	}
-	s.ev.step.Took = int64(time.Since(s.began))
 	s.end(o.err)
 	return true
 }
 
 // again waits until there is to be another attempt, and reports whether there is.
-func (s *stepping) again(attempts int, e *Error) bool {
-	opts := s.f.step.opts
+func (s *stepping) again(attempts int, err error) bool {
+	opts, e := s.f.step.opts, AsError(err)
 	wait, again := opts.Retry.next(attempts, e)
-	if !again || opts.Once || s.ctx.Err() != nil || !opts.worth(e) {
+	if !again || opts.Once || s.ctx.Err() != nil || !s.worth(err, e) {
 		return false
 	}
 	if end, bounded := s.ctx.Deadline(); bounded && time.Until(end) <= wait {
 		return false // there is no time for another
 	}
 	return sleep(s.ctx, wait)
+}
+
+// worth asks RetryIf. Where that leaves its goroutine it has said no, and another
+// goroutine ends the step.
+func (s *stepping) worth(err error, e *Error) bool {
+	left := true
+	defer func() {
+		if left {
+			s.crew.Do(func() { s.fail(err) })
+		}
+	}()
+	yes := s.f.step.opts.worth(e)
+	left = false
+	return yes
+}
+
+// fail ends the step with an error.
+func (s *stepping) fail(err error) {
+	s.ev.step.Error = EncodeError(err)
+	s.end(err)
 }
 
 // end tells the outcome, and frees what belongs to the step.
@@ -274,7 +302,7 @@ func (s *stepping) end(err error) {
 		s.report(nil)
 		return
 	}
-	s.ev.step.Attributes = attributes
+	s.ev.step.Took, s.ev.step.Attributes = int64(time.Since(s.began)), attributes
 	s.report(s.ev.whole())
 }
 

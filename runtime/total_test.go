@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,15 +79,20 @@ func TestStepIsTriedAgainOnlyForErrorsThatAreWorthIt(t *testing.T) {
 	})
 }
 
-// TestPanicOfRetryIfEndsTheStep with the error that it was asked about.
+// TestPanicOfRetryIfEndsTheStep with the error that it was asked about, as does its
+// leaving the goroutine.
 func TestPanicOfRetryIfEndsTheStep(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
-			return result(c, c.Step("s", func(context.Context) (*schemas.Payload, error) {
-				return nil, &runtime.Error{Code: "busy"}
-			}, runtime.StepOptions{RetryIf: func(*runtime.Error) bool { panic("boom") }}))
-		}))
-		w.Task(ref("w", "a", "1"), "", nil)
-		expect(t, w, ref("w", "a", "1"), "error busy")
-	})
+	for name, ask := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": goruntime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+					return result(c, c.Step("s", func(context.Context) (*schemas.Payload, error) {
+						return nil, &runtime.Error{Code: "busy"}
+					}, runtime.StepOptions{RetryIf: func(*runtime.Error) bool { ask(); return true }}))
+				}))
+				w.Task(ref("w", "a", "1"), "", nil)
+				expect(t, w, ref("w", "a", "1"), "error busy")
+			})
+		})
+	}
 }
