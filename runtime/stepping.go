@@ -306,12 +306,13 @@ func (s *stepping) end(err error) {
 	s.report(s.ev.whole())
 }
 
+// sleep returns whether ctx goes on when d has passed.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+		return ctx.Err() == nil // it may have ended at the same moment
 	case <-ctx.Done():
 		return false
 	}

@@ -127,3 +127,16 @@ func stepAtRandom(t *testing.T, rng *rand.Rand, seed uint64) {
 		t.Errorf("seed %d: after its end there are %d more reports, and %d more calls", seed, len(reports), calls.Load()-n)
 	}
 }
+
+// No attempt begins once its step was told to stop, or its time is over, also if the
+// wait for it is over at the same moment, as after a pause of the process.
+func TestStepping_BeginsNoAttemptOnceItIsOver(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	for range 100 {
+		if sleep(ctx, 0) {
+			t.Fatal("there is to be another attempt")
+		}
+	}
+}
