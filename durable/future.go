@@ -14,8 +14,22 @@ type Waitable interface {
 	future() *runtime.Future // seals the interface
 }
 
-// A Future is a result that may not be there yet: of [StepAsync], [Go],
-// [After], [Start] or [CallAsync].
+// A Future is a result that may not be there yet: of [StepAsync], [Go], [After],
+// [Start], [CallAsync], [AwaitAsync] or [AskApprovalAsync]. What it is of goes on
+// meanwhile, and is recorded whether or not anybody asks for the result, which may be
+// asked for again and again. It is of one execution of the run's code, and used by that
+// alone: with [Select], [All] and [Any] several are waited for at once.
+//
+//	packed := durable.StepAsync(ctx, "pack", pack)
+//	billed := durable.StepAsync(ctx, "bill", bill)
+//	if _, err := durable.All(ctx, packed, billed); err != nil {
+//		return Receipt{}, err
+//	}
+//
+// Wrong: [Future.Result] right behind each StepAsync, which is one step after the
+// other; Done in a loop without a wait, which never ends, since nothing is done while
+// code runs; and one that is kept in a variable of the package, or used in the body of
+// a step.
 type Future[T any] struct {
 	f   *runtime.Future
 	get func(*runtime.Future) (T, error) // nil: its payload is decoded

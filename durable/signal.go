@@ -40,7 +40,9 @@ func (o TimeoutOption) applyAwait(c *callConfig) { c.timeout = o.d }
 // was awaited was kept; each goes to one Await, in the order in which both came,
 // and one that was sent twice with the same message ID is one. A run that waits
 // longer than a moment leaves memory. With [Timeout] the error is [ErrTimeout]
-// once that has passed, and a signal that comes later is kept for the next Await.
+// once that has passed, and a signal that comes later is kept for the next Await. The
+// error is [ErrCancelled] if the run is cancelled meanwhile, and [ErrInvalid] for a
+// value that is no T, which is then used up.
 //
 //	ok, err := durable.Await(ctx, Approved, durable.Timeout(48*time.Hour))
 //	if errors.Is(err, durable.ErrTimeout) {
@@ -48,7 +50,11 @@ func (o TimeoutOption) applyAwait(c *callConfig) { c.timeout = o.d }
 //	}
 //
 // Wrong: an Await in a virtual actor's method holds every later message of its
-// key back until the signal comes; wait in a workflow.
+// key back until the signal comes; wait in a workflow. A signal is sent and not
+// answered: for what its sender waits to hear of, [OnUpdate]; for a decision of
+// people, [AskApproval], which shows them what is asked; for the end of another run,
+// [Call] or [Attach]. A loop that awaits for years without [ContinueAsNew] has a
+// journal that grows.
 func Await[T any](ctx Context, signal Signal[T], opts ...AwaitOption) (T, error) {
 	cfg, limited, cancel := awaitConfig(ctx, opts)
 	defer cancel()
@@ -66,6 +72,9 @@ func Await[T any](ctx Context, signal Signal[T], opts ...AwaitOption) (T, error)
 
 // AwaitAsync is [Await] as a future, for [Select]. The error is [ErrInvalid] for
 // a name of a wrong form.
+//
+// Wrong: a new one each time round a loop where another future was done first. The
+// one before still waits, and takes the next value; keep it until it is done.
 func AwaitAsync[T any](ctx Context, signal Signal[T]) (*Future[T], error) {
 	if signal.err != nil {
 		return nil, Fail(ErrInvalid.Code, "%v", signal.err)

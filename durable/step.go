@@ -9,8 +9,17 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// A StepOption configures one step: [Retry], [RetryFor],
-// [RetryIf], [Timeout], [Once].
+// A StepOption configures one step: [Retry], [RetryFor] and [RetryIf] say how often
+// its body is tried, [Timeout] and [HeartbeatTimeout] when an attempt is ended, [Once]
+// and [OnceOrVerify] what becomes of it if its process dies in the middle. The order of
+// options does not matter; of two of the same the last one counts. They are no part of
+// what is recorded: a run that is open goes on with those that the code has by now.
+//
+//	durable.Step(ctx, "charge", charge, durable.Retry(5, 200*time.Millisecond), durable.Timeout(10*time.Second))
+//
+// Wrong: [Once] beside [Retry], since it has one attempt; and [Timeout] as a bound for
+// the step as a whole, which is [RetryFor]: a timeout ends one attempt, and the next
+// one begins.
 type StepOption interface{ applyStep(*runtime.StepOptions) }
 
 type stepOption func(*runtime.StepOptions)
