@@ -114,23 +114,19 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 	if end := x.stale(); end != nil {
 		return end
 	}
-	var effects []func(context.Context) error // at the same time
-	var stopped error
 	if rec.GetStateChanged() && x.state.GetSequence() < seq {
+		// before anything goes out: who is answered, or told, may ask for it
 		v := &schemas.State{Value: rec.GetState(), Run: string(ref.ID), Sequence: seq}
-		effects = append(effects, func(ctx context.Context) error {
-			out, err := x.replaceState(ctx, ref, rec.GetStateRevision(), v)
-			if err != nil {
-				return fmt.Errorf("write the state of %s: %w", x.id, err)
-			}
-			if out.Fenced {
-				stopped = Errorf(ErrConflict.Code, "the state of %s is not the one that %s replaces (revision %d): something else wrote it; delete that value, and resume a run of the identity: the state that %s left is written then", x.id, ref, rec.GetStateRevision(), ref)
-				return stopped
-			}
-			x.state, x.rev = v, out.Seq
-			return nil
-		})
+		out, err := x.replaceState(ctx, ref, rec.GetStateRevision(), v)
+		if err != nil {
+			return ending(Restart, fmt.Errorf("settle %s: write the state of %s: %w", ref, x.id, err))
+		}
+		if out.Fenced {
+			return ending(Stopped, Errorf(ErrConflict.Code, "the state of %s is not the one that %s replaces (revision %d): something else wrote it; delete that value, and resume a run of the identity: the state that %s left is written then", x.id, ref, rec.GetStateRevision(), ref))
+		}
+		x.state, x.rev = v, out.Seq
 	}
+	var effects []func(context.Context) error // at the same time
 	if out := rec.GetOutbox(); len(out) > 0 {
 		effects = append(effects, func(ctx context.Context) error {
 			return inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
@@ -141,11 +137,7 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 	if rec.GetSuspended() {
 		effects = append(effects, func(ctx context.Context) error { return x.cfg.Wakes.Cancel(ctx, ref, "") })
 	}
-	err := inOrder(ctx, len(effects), func(i int) int { return i }, func(ctx context.Context, i int) error { return effects[i](ctx) })
-	switch {
-	case stopped != nil:
-		return ending(Stopped, stopped)
-	case err != nil:
+	if err := inOrder(ctx, len(effects), func(i int) int { return i }, func(ctx context.Context, i int) error { return effects[i](ctx) }); err != nil {
 		return ending(Restart, fmt.Errorf("settle %s: %w", ref, err))
 	}
 	return nil

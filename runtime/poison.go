@@ -190,6 +190,7 @@ func (x *Executor) poison(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 
 // stopped releases a run that was told to stop while its process goes on.
 func (l *live) stopped(ctx context.Context) {
+	l.r.stopSteps() // before it is said that the run was given up
 	if l.draining() {
 		l.release(ctx)
 	}

@@ -144,10 +144,15 @@ func (r *run) begin(s *schemas.Started) {
 // drop ends the code of a run that goes on elsewhere, or is over.
 func (r *run) drop() {
 	r.finishSpan(ErrFenced)
+	r.stopSteps()
+	r.sched.unwind()
+}
+
+// stopSteps tells the steps that run to stop.
+func (r *run) stopSteps() {
 	for _, f := range r.futures {
 		if f.step.cancel != nil {
 			f.step.cancel()
 		}
 	}
-	r.sched.unwind()
 }

@@ -333,3 +333,29 @@ func TestP05_LongStepIsRecorded(t *testing.T) {
 		t.Error(wrong)
 	}
 }
+
+// A run that is cancelled while its step waits for the next attempt ends as one that is
+// cancelled while the body runs: by that, and not by what the last attempt said.
+func TestStepIsCancelledBetweenAttempts(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := world(t, kind("w", func(c *runtime.Context, _ string) (string, error) {
+			return result(c, c.Step("step", func(context.Context) (*schemas.Payload, error) {
+				return nil, errors.New("the far side is away")
+			}, runtime.StepOptions{Retry: runtime.RetryPolicy{Attempts: 10, Backoff: 10 * time.Second}}))
+		}))
+		r := ref("w", "a", "1")
+		w.Task(r, "", nil)
+		<-time.After(time.Second)
+		w.Cancel(r, "c")
+		ctx, cancel := patience(t)
+		defer cancel()
+		rec, err := w.Result(ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.GetStatus() != schemas.Status_CANCELLED || rec.GetError().GetCode() != runtime.ErrCancelled.Code {
+			t.Errorf("the run is %v with %v, want cancelled", rec.GetStatus(), rec.GetError())
+		}
+		settle(t, w)
+	})
+}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -71,6 +72,9 @@ type outcome struct {
 }
 
 var errLeft = &Error{Code: ErrPanic.Code, Message: "the step left its goroutine by runtime.Goexit; return an error instead"}
+
+// errBehind is what the body says that was left behind: see byCause.
+var errBehind = errors.New("its body did not return within " + stopGrace.String() + " of that, and was left behind")
 
 // stopGrace is how long a body may take to return once its context has ended.
 const stopGrace = 5 * time.Second
@@ -208,7 +212,7 @@ func (s *stepping) linger(a *attempt) {
 	}
 	a.grace = time.AfterFunc(stopGrace, func() {
 		if a.over.CompareAndSwap(false, true) {
-			s.afterwards(a, outcome{err: context.Cause(a.ctx)})
+			s.afterwards(a, outcome{err: errBehind})
 		}
 	})
 }
@@ -232,40 +236,51 @@ func (a *attempt) close() {
 
 // conclude takes an attempt's outcome. It returns false if there is to be another.
 func (s *stepping) conclude(a *attempt, o outcome) bool {
-	if o.err != nil && a.ctx.Err() != nil && AsError(o.err).Code != ErrPanic.Code {
-		// what the body made of the end of its context says less than its cause
-		if cause := AsError(context.Cause(a.ctx)); !AsError(o.err).Final {
-			o.err = &Error{Code: cause.Code, Message: cause.Error(), Details: o.err.Error(), Final: cause.Final}
-		}
-	}
+	o.err = byCause(a.ctx, o.err)
 	a.close()
 	s.ev.step.Attempts = uint32(a.number)
-	switch {
-	case o.err == nil:
+	if o.err == nil {
 		s.ev.step.Result = o.p
-	case !s.again(a.number, o.err):
-		s.fail(o.err)
+		s.end(nil)
 		return true
+	}
+	switch again, err := s.again(a.number, o.err); {
+	case !again:
+		s.fail(err)
 	case s.may():
 		return false
 	default:
 		s.ev = nil
+		s.end(err)
 	}
-	s.end(o.err)
 	return true
 }
 
-// again waits until there is to be another attempt, and reports whether there is.
-func (s *stepping) again(attempts int, err error) bool {
+// byCause returns the error of a body whose context may have ended: what it made of
+// that says less than the cause.
+func byCause(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || AsError(err).Code == ErrPanic.Code || AsError(err).Final {
+		return err
+	}
+	cause := AsError(context.Cause(ctx))
+	return &Error{Code: cause.Code, Message: cause.Error(), Details: err.Error(), Final: cause.Final}
+}
+
+// again waits until there is to be another attempt, up to a minute, and reports
+// whether there is; if not, why the step has failed.
+func (s *stepping) again(attempts int, err error) (bool, error) {
 	opts, e := s.f.step.opts, AsError(err)
 	wait, again := opts.Retry.next(attempts, e)
 	if !again || opts.Once || s.ctx.Err() != nil || !s.worth(err, e) {
-		return false
+		return false, err
 	}
 	if end, bounded := s.ctx.Deadline(); bounded && time.Until(end) <= wait {
-		return false // there is no time for another
+		return false, err // there is no time for another
 	}
-	return sleep(s.ctx, wait)
+	if !sleep(s.ctx, wait) {
+		return false, byCause(s.ctx, err)
+	}
+	return true, nil
 }
 
 // worth asks RetryIf. Where that leaves its goroutine it has said no, and another
