@@ -2,6 +2,8 @@ package perdure_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -30,6 +32,59 @@ func planReports(ctx context.Context, c *perdure.Client) error {
 		PauseOnFailure: true,
 	}, Report.At(""), "sales")
 	return err
+}
+
+// keepPolling creates a schedule, or makes the one that there is what the code says.
+func keepPolling(ctx context.Context, c *perdure.Client) error {
+	spec := schedules.Spec{
+		Every:  15 * time.Minute,
+		Target: schedules.Target{Kind: "report", Input: json.RawMessage(`"sales"`)},
+	}
+	_, err := c.Schedules().Create(ctx, "polls", spec)
+	if errors.Is(err, durable.ErrConflict) { // it has another spec: an older one of the code, or an operator's
+		err = c.Schedules().Update(ctx, "polls", spec)
+	}
+	return err
+}
+
+func ExampleSchedules_Update() {
+	dir, err := os.MkdirTemp("", "perdure")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Host(durable.Workflow(Report, writeReport)), perdure.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	<-node.Ready()
+
+	c := node.Client()
+	fmt.Println("first start:", keepPolling(ctx, c))
+	fmt.Println("an operator:", c.Schedules().Update(ctx, "polls", schedules.Spec{Every: time.Hour, Target: schedules.Target{Kind: "report"}}))
+	for range 2 {
+		fmt.Println("started again:", keepPolling(ctx, c))
+		info, err := c.Schedules().Get(ctx, "polls")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(info.Spec.Every, string(info.Spec.Target.Input))
+	}
+	// Output:
+	// first start: <nil>
+	// an operator: <nil>
+	// started again: <nil>
+	// 15m0s "sales"
+	// started again: <nil>
+	// 15m0s "sales"
 }
 
 func ExampleSchedule() {
