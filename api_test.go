@@ -246,7 +246,7 @@ func TestAPI_ListIsPagedTheNewestFirst(t *testing.T) {
 	if _, e := api[page](t, nc, "runs.list", `{"limit":1001}`); e.Code != "invalid" {
 		t.Errorf("a limit of 1001 is %+v, want invalid", e)
 	}
-	if _, e := api[page](t, nc, "runs.list", `{"status":"bogus"}`); e.Code != "invalid" || e.Message != `no run has the status "bogus"; there are "queued", "running", "suspended", "completed", "failed", "cancelled", "stalled", "nondeterministic", "poisoned", "paused"` {
+	if _, e := api[page](t, nc, "runs.list", `{"status":"bogus"}`); e.Code != "invalid" || e.Message != `"bogus" is no status of a run; there are "queued", "running", "suspended", "completed", "failed", "cancelled", "stalled", "nondeterministic", "poisoned", "paused"` {
 		t.Errorf("a status that does not exist is %+v", e)
 	}
 	for endpoint, want := range map[string]string{

@@ -81,7 +81,7 @@ func checkStatus(status string) error {
 		}
 	}
 	if !slices.Contains(names, status) {
-		return durable.Fail(durable.ErrInvalid.Code, "no run has the status %q; there are %s", status, quoted(names))
+		return durable.Fail(durable.ErrInvalid.Code, "%q is no status of a run; there are %s", status, quoted(names))
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func TestAttributes_OfAWrongFormAreRefused(t *testing.T) {
 			t.Errorf("started over the API with %+v: %v", opts, err)
 		}
 	}
-	for _, q := range []perdure.ListRuns{{Where: []string{"a"}}, {Where: []string{"=x"}}, {Where: []string{"a!x"}}, {Key: "a", KeyPrefix: "a"}, {After: "zz@"}, {After: "!@x"}, {Status: "done"}} {
+	for _, q := range []perdure.ListRuns{{Where: []string{"a"}}, {Where: []string{"=x"}}, {Where: []string{"a!x"}}, {Where: []string{"a>>4"}}, {Where: []string{"a<>4"}}, {Where: []string{"a==4"}}, {Where: []string{"a>==4"}}, {Key: "a", KeyPrefix: "a"}, {After: "zz@"}, {After: "!@x"}, {Status: "done"}} {
 		if _, err := c.List(ctx, q); q.After != "zz@" && !errors.Is(err, durable.ErrInvalid) {
 			t.Errorf("%+v: %v, want ErrInvalid", q, err)
 		}

@@ -42,6 +42,10 @@ func parseCondition(s string) (c condition, err error) {
 		return c, runtime.Errorf(runtime.ErrInvalid.Code, "the condition %q: an attribute's name of letters, digits, '-' and '_' comes first, then =, !=, <, <=, > or >=, then the value", s)
 	}
 	c.text = s[i+len(c.op):]
+	equality := c.op == "=" || c.op == "!=" // a text may be <so>, but nobody orders by that
+	if more := strings.TrimLeft(c.text, "=!<>"); len(more) < len(c.text) && (!equality || c.text[0] == '=') {
+		return c, runtime.Errorf(runtime.ErrInvalid.Code, "the condition %q: %q is no operator; there are =, !=, <, <=, > and >=", s, s[i:len(s)-len(more)])
+	}
 	value := strings.TrimSpace(c.text)
 	c.integer, err = strconv.ParseInt(value, 10, 64)
 	c.isInt = err == nil

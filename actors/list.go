@@ -329,7 +329,7 @@ func (f Filter) compile() (*selection, error) {
 	for _, name := range f.Status {
 		s, ok := statusOf(name)
 		if !ok {
-			return nil, runtime.Errorf(runtime.ErrInvalid.Code, "no run has the status %q", name)
+			return nil, runtime.Errorf(runtime.ErrInvalid.Code, "%q is no status of a run", name)
 		}
 		q.status |= 1 << s
 	}

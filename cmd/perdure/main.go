@@ -70,6 +70,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	code := exitCode(err)
 	f := failureOf(err, code)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		f.Message = strings.ReplaceAll(f.Message, context.Canceled.Error(), "interrupted")
+	}
 	if out := cmd.Flag("output"); out != nil && out.Value.String() == "json" {
 		// where that fails, so does everything; the exit code says the rest
 		_ = printJSON(stderr, map[string]failure{"error": f})
@@ -130,6 +133,9 @@ func failureOf(err error, exit int) failure {
 		}
 	case errors.As(err, &e):
 		f.Code, f.Hint = e.Code, e.Details
+		if strings.HasSuffix(f.Hint, context.Canceled.Error()) { // what a step says that was told to stop
+			f.Hint = ""
+		}
 	case exit == exitUsage:
 		f.Code = durable.ErrInvalid.Code
 	case exit == exitUnavailable:
@@ -170,8 +176,19 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand())
+	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), versionCommand())
 	return root
+}
+
+// versionCommand is --version, for who looks for a command.
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version, as --version does", Args: exactly(0, "no arguments"), Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s version %s\n", cmd.Root().Name(), cmd.Root().Version)
+			return err
+		},
+	}
 }
 
 // version is the module version of this build, and the revision it was made of.

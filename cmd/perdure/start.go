@@ -130,8 +130,14 @@ func waitFor(ctx context.Context, cmd *cobra.Command, client *perdure.Client, ru
 	result, err := run.Result(ctx)
 	stop()
 	<-watched
-	if errors.Is(err, durable.ErrConflict) || ctx.Err() != nil {
-		return err // it is another run, or was not waited for
+	switch {
+	case errors.Is(err, durable.ErrConflict): // it is another run
+		return err
+	case ctx.Err() != nil && err != nil:
+		if errors.Is(err, ctx.Err()) && !errors.Is(err, durable.ErrNotFound) {
+			err = hinted{err, "the run is not stopped; its result is waited for by: perdure wait " + run.Ref()}
+		}
+		return err
 	}
 	if err != nil || c.output == "json" {
 		info, gerr := client.Get(ctx, run.Ref())
