@@ -10,8 +10,8 @@ BENCH_FLAGS ?=
 BASE  ?=
 # Flags of go test that are the same in `test` and `check`, so that what the
 # one has run the other takes from the cache. Most tests wait for processes and
-# not for the processor: four at a time. `lint` vets, with more analyzers.
-TEST_FLAGS ?= -timeout 20m -parallel 4 -vet=off
+# not for the processor: three at a time. `lint` vets, with more analyzers.
+TEST_FLAGS ?= -timeout 20m -parallel 3 -vet=off
 # A program that is built with -race, each node of a test included, otherwise
 # takes a second to exit, in case something races after main has returned.
 export GORACE ?= atexit_sleep_ms=0

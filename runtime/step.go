@@ -9,7 +9,8 @@ import (
 )
 
 // A StepFunc is the body of a step: any Go code. Its context ends when the step
-// is to stop, and carries what [StepFrom] returns.
+// is to stop, and carries what [StepFrom] returns. The goroutine that calls it goes on
+// to others: a body that has locked it to its thread unlocks it.
 type StepFunc func(ctx context.Context) (*schemas.Payload, error)
 
 // StepOptions configure a step. The zero value is the default of each.
