@@ -203,6 +203,7 @@ func (h *Host) Join(ctx context.Context) error {
 			names = append(names, string(name))
 		}
 	}
+	slices.Sort(names)
 	m, err := cluster.Join(ctx, cluster.Config{
 		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names, Builds: h.builds(),
 		Embedded: b.Embedded(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
