@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func between(r *rand.Rand, d [2]time.Duration) time.Duration {
 type chaotic struct {
 	name string
 	once func(ctx context.Context, c *chaos, id string, r *rand.Rand) error
-	done int
+	done atomic.Int64
 }
 
 // chaos is what the cases share.
@@ -310,16 +311,21 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 					return
 				default:
 				}
-				if err := c.once(ctx, s, fmt.Sprintf("%d-%d", i, c.done), r); err != nil {
-					t.Errorf("%s, %d: %v", c.name, c.done, err)
+				if err := c.once(ctx, s, fmt.Sprintf("%d-%d", i, c.done.Load()), r); err != nil {
+					t.Errorf("%s, %d: %v", c.name, c.done.Load(), err)
 					return
 				}
-				c.done++
+				c.done.Add(1)
 			}
 		})
 	}
-	r, outages := rand.New(rand.NewPCG(seed, 99)), 0
+	r, outages := rand.New(rand.NewPCG(seed, 99)), int64(0)
 	for end := time.Now().Add(m.lasts); time.Now().Before(end) && !t.Failed(); outages++ {
+		for _, c := range cases { // each outage meets something new of each
+			for c.done.Load() < outages && !t.Failed() && ctx.Err() == nil {
+				<-time.After(10 * time.Millisecond)
+			}
+		}
 		up := time.NewTimer(between(r, m.up))
 		<-up.C
 		server.Kill()
@@ -330,9 +336,9 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 	close(over)
 	workers.Wait()
 	for _, c := range cases {
-		t.Logf("%s: %d times", c.name, c.done)
-		if c.done < outages {
-			t.Errorf("%s: done %d times in %d outages", c.name, c.done, outages)
+		t.Logf("%s: %d times", c.name, c.done.Load())
+		if c.done.Load() < outages {
+			t.Errorf("%s: done %d times in %d outages", c.name, c.done.Load(), outages)
 		}
 	}
 	s.scheduled(t, began)
@@ -346,7 +352,7 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 		}
 	}
 	t.Logf("%d steps, %d of them again, in %d outages", steps, repeated, outages)
-	if most := outages * len(cases); repeated > most {
+	if most := int(outages) * len(cases); repeated > most {
 		t.Errorf("%d steps were executed again, want at most those in flight at %d outages: %d", repeated, outages, most)
 	}
 }
