@@ -47,26 +47,38 @@ func keepPolling(ctx context.Context, c *perdure.Client) error {
 	return err
 }
 
-func ExampleSchedules_Update() {
+// reporting runs a node that writes reports, until end.
+func reporting(ctx context.Context) (c *perdure.Client, end func(), err error) {
 	dir, err := os.MkdirTemp("", "perdure")
 	if err != nil {
-		fmt.Println(err)
-		return
+		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
+	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Host(durable.Workflow(Report, writeReport)), perdure.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- node.Run(ctx) }()
+	<-node.Ready()
+	return node.Client(), func() {
+		stop()
+		if err := errors.Join(<-ended, os.RemoveAll(dir)); err != nil {
+			fmt.Println(err)
+		}
+	}, nil
+}
+
+func ExampleSchedules_Update() {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Host(durable.Workflow(Report, writeReport)), perdure.Logger(slog.New(slog.DiscardHandler)))
+	c, end, err := reporting(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	defer func() { stop(); <-ended }()
-	<-node.Ready()
+	defer end()
 
-	c := node.Client()
 	fmt.Println("first start:", keepPolling(ctx, c))
 	fmt.Println("an operator:", c.Schedules().Update(ctx, "polls", schedules.Spec{Every: time.Hour, Target: schedules.Target{Kind: "report"}}))
 	for range 2 {
@@ -88,28 +100,19 @@ func ExampleSchedules_Update() {
 }
 
 func ExampleSchedule() {
-	dir, err := os.MkdirTemp("", "perdure")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(dir)
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Host(durable.Workflow(Report, writeReport)), perdure.Logger(slog.New(slog.DiscardHandler)))
+	c, end, err := reporting(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- node.Run(ctx) }()
-	defer func() { stop(); <-ended }()
-	<-node.Ready()
+	defer end()
 
-	if err := planReports(ctx, node.Client()); err != nil {
+	if err := planReports(ctx, c); err != nil {
 		fmt.Println(err)
 	}
-	s := node.Client().Schedules()
+	s := c.Schedules()
 	if err := s.Pause(ctx, "nightly", "the archive moves"); err != nil {
 		fmt.Println(err)
 	}

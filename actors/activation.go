@@ -296,9 +296,6 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 		u.lighten(task)
 		task.given = true
 	}
-	if task != nil {
-		task.hashes = task.inputHashes()
-	}
 	begun := a.begin(ref.ID, func(ctx context.Context) *runtime.Ending {
 		if bound && !placed {
 			if err := u.host.slots.Wait(ctx, u.lease.Draining()); err != nil {
@@ -343,6 +340,7 @@ func (a *activation) run(ctx context.Context, ref schemas.Ref, task *item, light
 	if task == nil {
 		return a.exec.Resume(ctx, ref, mail)
 	}
+	task.hashes = task.inputHashes() // of what is given away nobody else asks for them meanwhile
 	end := a.exec.Run(ctx, runtime.Task{Ref: ref, Envelope: env, From: task.d.From, Published: task.d.Published, Hash: task.hashes[0]}, mail)
 	if task.light {
 		a.pump.weigh(task, 0)

@@ -115,8 +115,7 @@ func (a *activation) refused(m refused) {
 
 func (a *activation) refusal(it *item) runtime.Refusal {
 	r := runtime.Refusal{
-		Task: runtime.Task{Ref: a.id.Run(it.run), Envelope: it.d.Envelope, From: it.d.From, Published: it.d.Published},
-		Hash: it.inputHashes()[0],
+		Task: runtime.Task{Ref: a.id.Run(it.run), Envelope: it.d.Envelope, From: it.d.From, Published: it.d.Published, Hash: it.inputHashes()[0]},
 	}
 	if by := it.press.by; by != "" {
 		r.By = a.id.Run(by)

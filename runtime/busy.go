@@ -15,8 +15,7 @@ import (
 
 // A Refusal is a task that is not to be executed.
 type Refusal struct {
-	Task
-	Hash []byte // of its input
+	Task // its Hash is known
 	// By is the run that takes its place, which is named in its record; the zero
 	// value for a task that is refused because the identity is busy.
 	By schemas.Ref

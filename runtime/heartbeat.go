@@ -29,17 +29,14 @@ func (s *StepContext) Heartbeat(p *schemas.Payload) error {
 	}
 	said.progress = p
 	now := time.Now()
-	report := said.mail != nil && !now.Before(said.due)
-	if report {
+	if said.mail != nil && !now.Before(said.due) {
 		said.due = now.Add(max(time.Second, now.Sub(said.began)/8))
+		said.mail.putStep(stepDone{future: said.future, progress: p}) // before the step's end, which waits for mu
 	}
 	said.mu.Unlock()
 	select {
 	case s.alive <- struct{}{}:
 	default:
-	}
-	if report {
-		said.mail.putStep(stepDone{future: said.future, progress: p})
 	}
 	return nil
 }

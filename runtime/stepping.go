@@ -30,10 +30,8 @@ type stepping struct {
 	said    said            // by all of them
 	root    bodyContext     // of the step
 	ctx     context.Context // root, with the step's span and deadline
-	bounded bool            // ctx may end by itself
 	release context.CancelFunc
 	span    func(map[string]string, error)
-	began   time.Time
 	ev      *completion // nil: given up
 
 	first attempt
@@ -82,8 +80,8 @@ const stopGrace = 5 * time.Second
 // begin executes the step on a goroutine of the crew. ctx is what its context
 // derives from.
 func (s *stepping) begin(ctx context.Context) {
-	s.root.parent, s.began = ctx, time.Now()
-	s.said.began, s.said.future = s.began, s.f
+	s.root.parent = ctx
+	s.said.began, s.said.future = time.Now(), s.f
 	s.known.said = &s.said
 	s.crew.Do(s.run)
 }
@@ -96,7 +94,6 @@ func (s *stepping) run() {
 		s.ctx, s.span = s.tracer.Step(context.WithValue(s.ctx, stepKey{}, &s.known), s.f.path, s.f.name)
 	}
 	if total := s.f.step.opts.Total; total > 0 {
-		s.bounded = true
 		s.ctx, s.release = context.WithTimeoutCause(s.ctx, total, &Error{Code: ErrTimeout.Code, Message: "the step did not end within " + total.String() + ", all attempts together"})
 	}
 	s.goOn(1)
@@ -121,15 +118,13 @@ func (s *stepping) attempt(number int) *attempt {
 	}
 	a.s, a.number, a.info = s, number, s.known
 	a.root.parent, a.root.step, a.ctx = s.ctx, &a.info, &a.root
-	opts, bounded := s.f.step.opts, s.bounded
+	opts := s.f.step.opts
 	if opts.Timeout > 0 {
-		bounded = true
 		var end context.CancelFunc
 		a.ctx, end = context.WithTimeoutCause(a.ctx, opts.Timeout, &Error{Code: ErrTimeout.Code, Message: "the step did not end within its timeout of " + opts.Timeout.String()})
 		a.ends = append(a.ends, end)
 	}
 	if opts.Heartbeat > 0 {
-		bounded = true
 		a.info.alive = make(chan struct{}, 1)
 		ctx, end := context.WithCancelCause(a.ctx)
 		var watch sync.WaitGroup
@@ -145,7 +140,7 @@ func (s *stepping) attempt(number int) *attempt {
 	if told {
 		s.linger(a)
 	}
-	if bounded { // it may have ended by now
+	if opts.Total > 0 || opts.Timeout > 0 || opts.Heartbeat > 0 { // it ends by itself, and may have by now
 		forget := context.AfterFunc(a.ctx, func() { s.linger(a) })
 		s.mu.Lock()
 		a.ends = append(a.ends, func() { forget() })
@@ -317,7 +312,7 @@ func (s *stepping) end(err error) {
 		s.report(nil)
 		return
 	}
-	s.ev.step.Took, s.ev.step.Attributes = int64(time.Since(s.began)), attributes
+	s.ev.step.Took, s.ev.step.Attributes = int64(time.Since(s.said.began)), attributes
 	s.report(s.ev.whole())
 }
 

@@ -7,8 +7,9 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// Without a tracer, a deadline and anybody who asks when its context ends, a step is
-// three allocations: itself, what its goroutine is given, and its event.
+// Without a tracer, a deadline and anybody who asks when its context ends, to execute a
+// step is three allocations beside the functions that it is given: itself, what its
+// goroutine runs, and its event.
 func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 	f := &Future{kind: kindStep, path: "1", name: "greet", step: step{fn: func(context.Context) (*schemas.Payload, error) { return nil, nil }}}
 	crew := NewCrew(4)

@@ -50,7 +50,7 @@ func (a *activation) pressOn() {
 
 func (m *received) refusal() runtime.Refusal {
 	return runtime.Refusal{
-		Task: runtime.Task{Ref: m.ref, Envelope: m.env, From: "local", Published: time.Now()}, Hash: runtime.HashInput(m.env), By: m.press.by,
+		Task: runtime.Task{Ref: m.ref, Envelope: m.env, From: "local", Published: time.Now(), Hash: runtime.HashInput(m.env)}, By: m.press.by,
 	}
 }
 
