@@ -71,13 +71,14 @@ func mismatches(which string) func(t *testing.T, w *world) {
 		}
 		call(t, w.c, counterAdd.At(key(t)), 1)
 		run := start(t, w.c, mismatch.At(key(t)), which)
+		var why string
 		eventually(t, "the run stands still", func() bool {
-			is, _ := status(t, w.c, run.Ref())
-			return is == "nondeterministic"
+			info := get(t, w.c, run.Ref())
+			why = info.Reason
+			return info.Status == "nondeterministic"
 		})
-		info, err := w.c.Get(soon(t), run.Ref())
-		if err == nil && !strings.Contains(info.Reason, "the journal has") {
-			t.Errorf("the run stands still because of %q, want what the journal has and the code asks for", info.Reason)
+		if !strings.Contains(why, "the journal has") {
+			t.Errorf("the run stands still because of %q, want what the journal has and the code asks for", why)
 		}
 		if got := call(t, w.c, counterAdd.At(key(t)), 0); got != (change{1, 1}) {
 			t.Errorf("the counter is %+v, want what it was: 1", got)

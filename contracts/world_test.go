@@ -216,17 +216,23 @@ func ask[In, Out any](t testing.TB, c *perdure.Client, to durable.QueryTarget[In
 	return out
 }
 
-// status returns what is known of a run, "" where that is nothing, and what it
-// shows.
-func status(t testing.TB, c *perdure.Client, run string) (string, string) {
+// get returns what is known of a run, which may be nothing.
+func get(t testing.TB, c *perdure.Client, run string) (info *perdure.RunInfo) {
 	t.Helper()
-	var info *perdure.RunInfo
 	retried(t, "the run", func(ctx context.Context) (err error) {
 		if info, err = c.Get(ctx, run); durable.IsCode(err, durable.ErrNotFound.Code) {
 			info, err = &perdure.RunInfo{}, nil
 		}
 		return err
 	})
+	return info
+}
+
+// status returns the status of a run, "" where nothing is known of it, and what it
+// shows.
+func status(t testing.TB, c *perdure.Client, run string) (string, string) {
+	t.Helper()
+	info := get(t, c, run)
 	var shown string
 	if len(info.CustomStatus) > 0 {
 		if err := json.Unmarshal(info.CustomStatus, &shown); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,6 +186,46 @@ func TestRequestsThatComeAgainAreOne(t *testing.T) {
 		expect(t, w, r, "charged slept gone counted 1")
 		settle(t, w)
 	})
+}
+
+// TestCancellationThatComesAgainHoldsNothingUp: that it comes again as what follows
+// it is about to begin, in the process of before or in the next one.
+func TestCancellationThatComesAgainHoldsNothingUp(t *testing.T) {
+	for n := range 8 {
+		t.Run(fmt.Sprintf("crash at %d", n), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := runtimetest.NewWorld(kind("w", undoing(func(c *runtime.Context, _ string) (string, error) {
+					return result(c, c.After("sleep", time.Hour))
+				})))
+				w.AutoRestart = true
+				w.Configure = func(cfg *runtime.Config) { cfg.MaxCrashes = 2 } // suspect from the first
+				r := ref("w", "a", "1")
+				var asked atomic.Bool
+				w.OnPoint = func(what string) {
+					if asked.Load() && strings.HasPrefix(what, "append") {
+						w.Cancel(r, "c")
+					}
+				}
+				w.Start()
+				w.Task(r, "", nil)
+				<-time.After(time.Second / 2)
+				if n > 0 {
+					w.CrashAt(runtimetest.After, len(w.Points())+n)
+				}
+				began := time.Now()
+				asked.Store(true)
+				w.Cancel(r, "c")
+				expect(t, w, r, "error cancelled")
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("it ended %v after it was asked", took)
+				}
+				settle(t, w)
+				for _, wrong := range w.Close() {
+					t.Error(wrong)
+				}
+			})
+		})
+	}
 }
 
 // TestTerminatedRunRunsNoCode wherever it is: neither its compensations, nor

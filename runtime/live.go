@@ -106,6 +106,10 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			r.aside = nil
 		}
 		if len(l.queue) == 0 {
+			if asks.halts() { // it is known: what waited for it may begin, and nobody says so again
+				e = nil
+				continue
+			}
 			if l.gaveUp {
 				return ending(Lost, Errorf(ErrFenced.Code, "a step of %s was given up: this process may not act for its partition now", r.ref))
 			}
