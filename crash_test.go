@@ -204,10 +204,17 @@ func undisturbed(t *testing.T, sc scenario) (c calm) {
 	n.run()
 	s.settled()
 	c.outcome, c.keys = s.outcome(), far.keys()
-	eventually(t, "what was begun is confirmed, and the server's counts and the fault points agree", func() bool {
-		c.points = n.visited()
-		after := pointed(c.points, "after")
-		return cmp.Equal(pointed(c.points, "before"), after) && cmp.Equal(after, s.counted(sc.tasks))
+	var why string
+	eventuallyElse(t, func() string { return why }, func() bool {
+		c.points = writes(n.visited())
+		begun, confirmed := pointed(c.points, "before"), pointed(c.points, "after")
+		if diff := cmp.Diff(begun, confirmed); diff != "" {
+			why = "what was begun is confirmed (-begun +confirmed):\n" + diff
+			return false
+		}
+		diff := cmp.Diff(confirmed, s.counted(sc.tasks))
+		why = "the server counts as many (-confirmed +counted):\n" + diff
+		return diff == ""
 	})
 	for _, o := range s.orphans() {
 		t.Error("orphan:", o)

@@ -382,6 +382,25 @@ func (s *store) counted(tasks uint64) written {
 	return w
 }
 
+// writes leaves out the points of sends that wrote nothing: whoever finds an identity
+// settles its last record, and may so put out again what was put out before.
+func writes(points []point) (all []point) {
+	for _, p := range points {
+		if p.op != "duplicate" {
+			all = append(all, p)
+			continue
+		}
+		begun := point{"send", "before", p.subject}
+		for i, q := range slices.Backward(all) {
+			if q == begun {
+				all = slices.Delete(all, i, i+1)
+				break
+			}
+		}
+	}
+	return all
+}
+
 // pointed is the same by the fault points after a write, or before it.
 func pointed(points []point, when string) written {
 	w := written{Else: map[string]int{}}

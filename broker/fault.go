@@ -3,7 +3,9 @@ package broker
 // A FaultPoint is a moment just before or just after a write of a run: the
 // points at which a crash test kills the process.
 type FaultPoint struct {
-	// Op is append, commit, state, send, ack, schedule or cancel-schedule.
+	// Op is append, commit, state, send, ack, schedule or cancel-schedule. In the
+	// place of the point after a send it is duplicate, if the message was stored
+	// before: nothing was written.
 	Op string
 	// Subject is where the write goes; for an ack, where the message was.
 	Subject string
@@ -18,6 +20,7 @@ const (
 	opCommit         = "commit"
 	opState          = "state"
 	opSend           = "send"
+	opDuplicate      = "duplicate"
 	opAck            = "ack"
 	opSchedule       = "schedule"
 	opCancelSchedule = "cancel-schedule"

@@ -12,8 +12,9 @@ import (
 	"github.com/perdure/perdure/broker/brokertest"
 )
 
-// Every write of a run has one point before it and one after it, and a write
-// that is refused none after it: the crash sweep counts on it.
+// Every write of a run has one point before it and one after it, a write that is
+// refused none after it, and a message that was stored before another: the crash
+// sweep counts on it.
 func TestFault_OnePairOfPointsPerWrite(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -45,6 +46,8 @@ func TestFault_OnePairOfPointsPerWrite(t *testing.T) {
 	}
 	r.sent("local", id, task("1"))
 	check("before send task.local.wf.k", "after send task.local.wf.k")
+	r.sent("local", id, task("1"))
+	check("before send task.local.wf.k", "after duplicate task.local.wf.k")
 	f := r.take(p, 1)
 	d := r.next(f)
 	check([]string(nil)...)

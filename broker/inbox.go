@@ -55,7 +55,9 @@ func (i *Inbox) Publish(ctx context.Context, from string, to schemas.Identity, e
 	if err != nil {
 		return Accepted{}, fmt.Errorf("send message %q to %v: %w", env.Id, to, err)
 	}
-	if !ack.duplicate {
+	if ack.duplicate {
+		i.b.after(opDuplicate, msg.Subject)
+	} else {
 		i.b.after(opSend, msg.Subject)
 	}
 	return Accepted{ack.seq, ack.duplicate}, nil
