@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure/broker"
@@ -267,15 +266,26 @@ func TestJournal_EntryOverTheServersLimitIsTooLarge(t *testing.T) {
 	r.appended(ref, 0, entry("w", 2)) // nothing was stored
 }
 
+// TestJournal_AppendEndsWithItsContext, and says what it was told, also where it ends
+// while it waits to be told again.
 func TestJournal_AppendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	r := embedded(t)
-	js := r.js
-	must(t, js.DeleteStream(r.ctx, r.n.RunsStream())) // nobody acknowledges
-	ctx, cancel := context.WithTimeout(r.ctx, 100*time.Millisecond)
+	p := newPair(t)
+	must(t, p.near.js.DeleteStream(p.near.ctx, p.near.n.RunsStream())) // nobody acknowledges
+	before, stats := p.far.nc.Stats(), p.far.nc.Stats
+	ctx, cancel := context.WithCancel(p.far.ctx)
 	defer cancel()
-	_, err := r.b.Journal().Append(ctx, identity("wf", "k").Run("1"), 0, entry("w", 1))
-	if !errors.Is(err, context.DeadlineExceeded) {
+	out := beside(func() (schemas.Outcome, error) {
+		return p.far.b.Journal().Append(ctx, identity("wf", "k").Run("1"), 0, entry("w", 1))
+	})
+	p.near.until("it was told that nobody is there", func() bool { return stats().InMsgs > before.InMsgs })
+	p.way.Deafen()
+	p.near.until("it waits for an answer", func() bool {
+		s := stats()
+		return s.OutMsgs-before.OutMsgs > s.InMsgs-before.InMsgs
+	})
+	cancel()
+	if err := (<-out).err; !errors.Is(err, context.Canceled) {
 		t.Errorf("append: %v, want the context's error", err)
 	} else {
 		mentions(t, err, "outcome unknown", "no responders")

@@ -60,6 +60,7 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 	defer p.mux.forget(w)
 	msg.Reply = w.reply
 	wait, pause := ackWait, retryWait
+	var last error // what an attempt ended with, for people
 	for {
 		a, err := p.once(ctx, w, msg, wait)
 		if err == nil {
@@ -67,7 +68,7 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 		}
 		switch {
 		case errors.Is(err, errNoAnswer):
-			wait = min(2*wait, ackWaitMax)
+			wait, last = min(2*wait, ackWaitMax), err
 			continue
 		case errors.Is(err, errLost):
 			if err := p.link.connected(ctx); err != nil {
@@ -81,8 +82,12 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 			}
 		case refused(err) != nil && refused(err).temporary():
 		default:
+			if last != nil && ctx.Err() != nil { // it ended while an answer was waited for
+				err = fmt.Errorf("%w (last: %w)", err, last)
+			}
 			return ack{}, err
 		}
+		last = err
 		if perr := p.link.pause(ctx, jitter(pause)); perr != nil {
 			return ack{}, unknown(msg.Subject, fmt.Errorf("%w (last: %w)", perr, err))
 		}
