@@ -11,12 +11,14 @@ import (
 
 var say = durable.Declare[string, string]("chat.say")
 
-// chatting answers after a while.
+// chatting thinks about a greeting for an hour.
 func chatting(policy durable.BusyPolicy) *durable.Kind {
 	return actors.New(actors.Handlers[struct{}]{
 		actors.On(say, func(ctx durable.Context, _ *struct{}, in string) (string, error) {
-			if err := durable.Sleep(ctx, 20*time.Millisecond); err != nil {
-				return "", err
+			if in == "hello" {
+				if err := durable.Sleep(ctx, time.Hour); err != nil {
+					return "", err
+				}
 			}
 			return "you said " + in, nil
 		}),

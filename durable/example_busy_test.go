@@ -12,12 +12,14 @@ import (
 // Say is what a chat is asked.
 var Say = durable.Declare[string, string]("chat.say")
 
-// chatting answers after a while. Elsewhere it is a virtual actor:
+// chatting thinks about a greeting for an hour. Elsewhere it is a virtual actor:
 // actors.New(handlers, durable.Busy(policy)).
 func chatting(policy durable.BusyPolicy) *durable.Kind {
 	k := bind(Say, func(ctx durable.Context, in string) (string, error) {
-		if err := durable.Sleep(ctx, 20*time.Millisecond); err != nil {
-			return "", err
+		if in == "hello" {
+			if err := durable.Sleep(ctx, time.Hour); err != nil {
+				return "", err
+			}
 		}
 		return "you said " + in, nil
 	})
@@ -45,13 +47,12 @@ func ExampleBusy() {
 func ExampleIfBusy() {
 	desk := durable.DeclareWorkflow[string, string]("chatdesk")
 	kind := durable.Workflow(desk, func(ctx durable.Context, in string) (string, error) {
-		first, err := durable.Start(ctx, Say.At("ben"), in)
-		if err != nil {
+		if _, err := durable.Start(ctx, Say.At("ben"), in); err != nil {
 			return "", err
 		}
-		_, err = durable.Call(ctx, Say.At("ben"), "still there?", durable.IfBusy(durable.Reject))
+		_, err := durable.Call(ctx, Say.At("ben"), "still there?", durable.IfBusy(durable.Reject))
 		if errors.Is(err, durable.ErrBusy) {
-			return first.Result(ctx)
+			return "ben is busy", nil
 		}
 		return "", err
 	})
@@ -59,6 +60,6 @@ func ExampleIfBusy() {
 	fmt.Println(durabletest.Call(w, desk.At("1"), "hello"))
 	fmt.Println(w.Close())
 	// Output:
-	// you said hello <nil>
+	// ben is busy <nil>
 	// <nil>
 }

@@ -64,13 +64,14 @@ func TestPausedRunStandsStill(t *testing.T) {
 		w.Task(r, "", nil)
 		<-time.After(10 * time.Minute)
 		w.Control(r, "p", pause)
+		synctest.Wait() // the signal finds it paused
 		w.Signal(r, "s", "go", text("gone"))
 		<-time.After(10 * time.Hour)
 		if got := status(t, w, r); got != "PAUSED" {
 			t.Errorf("it is %s", got)
 		}
 		got := events(w, r)
-		want := []string{"claimed:1 started", "step:1", "timer:2", "suspended", "paused signal", "suspended"}
+		want := []string{"claimed:1 started", "step:1", "timer:2", "suspended", "paused", "suspended", "signal", "suspended"}
 		if diff := slices.Compare(want, got[:min(len(want), len(got))]); diff != 0 {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
