@@ -16,7 +16,7 @@ var (
 
 // attachKinds are runs that wait for a signal, and runs that wait for those, or for
 // reports.
-func attachKinds() []*durable.Kind {
+func attachKinds(viewers ...durable.KindOption) []*durable.Kind {
 	return []*durable.Kind{
 		durable.Workflow(slow, func(ctx durable.Context, in string) (string, error) {
 			got, err := durable.Await(ctx, finish)
@@ -35,7 +35,7 @@ func attachKinds() []*durable.Kind {
 				return "", err
 			}
 			return s.Result(ctx)
-		}),
+		}, viewers...),
 	}
 }
 
@@ -77,7 +77,8 @@ func TestAttach_AcrossOwners(t *testing.T) {
 // is nowhere does not keep anybody waiting.
 func TestAttach_ToWhatIsOver(t *testing.T) {
 	t.Parallel()
-	s := setup(t, append(attachKinds(), reportKind(durable.Keep(durable.Completed, time.Hour), durable.Keep(durable.Failed, time.Hour)))...).sweeping(1500 * time.Millisecond)
+	keep := []durable.KindOption{durable.Keep(durable.Completed, time.Hour), durable.Keep(durable.Failed, time.Hour)}
+	s := setup(t, append(attachKinds(keep...), reportKind(keep...))...).sweeping(1500 * time.Millisecond)
 	s.start()
 	id := ref("report", "a", "").Identity
 	for _, in := range []string{"fail", "large", "tea"} {

@@ -94,7 +94,8 @@ func TestP12_TaskOfASuspendedRunStoresTheWakeUpAgain(t *testing.T) {
 	s.cfg.SuspendAfter = time.Millisecond
 	stop := s.start()
 	r := ref("account", "a", "1")
-	s.send(r, "slumber", "2s")
+	const asleep = "6s" // it is to be asleep still when the next host has come
+	s.send(r, "slumber", asleep)
 	s.untilStatus(r, "suspended")
 	s.idle(r.Identity)
 	stop()
@@ -102,7 +103,7 @@ func TestP12_TaskOfASuspendedRunStoresTheWakeUpAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.window()
-	s.send(r, "slumber", "2s")
+	s.send(r, "slumber", asleep)
 	s.start()
 	s.until("a wake-up stands again", func() bool { return len(s.timers(r.Identity)) > 0 })
 	s.idle(r.Identity)

@@ -153,7 +153,10 @@ func (s *bench) end(r schemas.Ref) actors.Done {
 	var d actors.Done
 	s.until("the end of "+r.String(), func() (ok bool) {
 		var err error
-		if d, ok, err = actors.Ended(s.ctx, s.b, r); err != nil {
+		if d, ok, err = actors.Ended(s.ctx, s.b, r); !ok && err == nil && s.cfg.Retention > 0 {
+			d, ok, err = actors.EndedLongAgo(s.ctx, s.b, r) // it may be swept before it is looked at
+		}
+		if err != nil {
 			s.t.Fatal(err)
 		}
 		return ok

@@ -55,13 +55,13 @@ func TestP18_RunMaySendThousandsWhenItEnds(t *testing.T) {
 // the cap, each of them is not, and the process ends before they are put out.
 func TestP18_RunMaySendMoreThanAnObjectWhenItEnds(t *testing.T) {
 	t.Parallel()
-	const messages, size = 450, 3 << 10
+	const messages, size, keys = 272, 5 << 10, 8
 	spread := durable.Declare[int, durable.None]("spread")
 	drop := durable.Declare[string, int]("sink.drop")
 	s := setupWith(t, capped,
 		actors.New(actors.Handlers[durable.None]{actors.On(spread, func(ctx durable.Context, _ *durable.None, n int) (durable.None, error) {
-			for range n {
-				if _, err := durable.Send(ctx, drop.At("all"), strings.Repeat("m", size)); err != nil {
+			for i := range n {
+				if _, err := durable.Send(ctx, drop.At(fmt.Sprint(i%keys)), strings.Repeat("m", size)); err != nil {
 					return durable.None{}, err
 				}
 			}
@@ -89,10 +89,12 @@ func TestP18_RunMaySendMoreThanAnObjectWhenItEnds(t *testing.T) {
 	if len(out) != messages || len(out[messages-1].GetPayload().GetData()) < size {
 		t.Errorf("the record has %d messages, want %d, each with its payload", len(out), messages)
 	}
-	id := ref("sink", "all", "1").Identity
-	s.until(id.String()+" got its messages", func() bool {
-		v, _, err := s.b.State().Get(s.ctx, id)
-		return err == nil && string(v.GetValue().GetData()) == fmt.Sprint(messages)
-	})
-	s.idle(id)
+	for i := range keys {
+		id := ref("sink", fmt.Sprint(i), "1").Identity
+		s.until(id.String()+" got its messages", func() bool {
+			v, _, err := s.b.State().Get(s.ctx, id)
+			return err == nil && string(v.GetValue().GetData()) == fmt.Sprint(messages/keys)
+		})
+		s.idle(id)
+	}
 }
