@@ -51,6 +51,9 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 				events = append(events, e)
 			}
 		case schemas.Envelope_WAKE:
+			if env.GetId() == l.wake {
+				l.wake = "" // it carries the run no more
+			}
 			if due := time.Unix(0, env.GetDue()); due.After(now) {
 				now = due // due times are the broker's: its clock says that it is time
 			}

@@ -28,6 +28,7 @@ type live struct {
 	later  []*schemas.Envelope // updates, and signals of a fork, that cannot be looked at now
 	armed  map[*Future]string  // timers and calls that are waited for, by path
 	timer  *time.Timer         // of wait, used again
+	wake   string              // the wake-up that was stored last and has not fired
 }
 
 // execute moves a run from where it is to an ending: what its code asks for is

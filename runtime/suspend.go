@@ -35,11 +35,16 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 		due = l.backstop(time.Now())
 	}
 	timer := l.timerID()
-	env := &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: timer, Run: string(l.r.ref.ID), Path: timer, Due: due.UnixNano()}
 	l.r.suspended = true
-	l.r.wakes[timer] = due
-	if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {
-		return ending(Restart, fmt.Errorf("store the wake-up of %s: %w", l.r.ref, err))
+	if l.wake == timer { // a message came as it was stored, of which nothing became
+		due = l.r.wakes[timer]
+	} else {
+		env := &schemas.Envelope{Type: schemas.Envelope_WAKE, Id: timer, Run: string(l.r.ref.ID), Path: timer, Due: due.UnixNano()}
+		l.r.wakes[timer] = due
+		if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {
+			return ending(Restart, fmt.Errorf("store the wake-up of %s: %w", l.r.ref, err))
+		}
+		l.wake = timer
 	}
 	if !l.mail.sealIfEmpty() {
 		return nil

@@ -148,6 +148,32 @@ func TestP12_MessageThatComesWhileTheRunSuspendsIsNotLost(t *testing.T) {
 	}
 }
 
+// TestWakeUpIsStoredOnce also if a message comes as it is, of which nothing becomes:
+// the run suspends with the one that it has.
+func TestWakeUpIsStoredOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := ref("sleeper", "a", "1")
+		w := runtimetest.NewWorld(sleeper())
+		again := 3
+		w.OnPoint = func(what string) {
+			if strings.HasPrefix(what, "wake") && again > 0 {
+				again--
+				w.Task(r, "", nil) // the task comes again
+			}
+		}
+		w.Start()
+		w.Task(r, "", nil)
+		expect(t, w, r, "48h0m0s")
+		settle(t, w)
+		if n := count(w.Points(), "wake"); n != 1 {
+			t.Errorf("the wake-up was stored %d times: %q", n, w.Points())
+		}
+		for _, wrong := range w.Close() {
+			t.Error(wrong)
+		}
+	})
+}
+
 // TestP12_RunThatWaitsForResultsAloneIsLookedAtAgain: its wake-up is a
 // backstop, and changes nothing.
 func TestP12_RunThatWaitsForResultsAloneIsLookedAtAgain(t *testing.T) {
