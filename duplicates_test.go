@@ -55,7 +55,7 @@ func TestSameIDIsOneRun(t *testing.T) {
 		}
 	}
 	record := s.raw(ref)
-	if inbox := s.inbox().State.LastSeq; inbox < 500 {
+	if inbox := s.inbox().State.LastSeq - 1; inbox < 500 { // without the one that it keeps
 		t.Errorf("%d messages came to the inbox, want the 500 that JetStream knows no ID of, at least: nothing was shown", inbox)
 	}
 

@@ -55,6 +55,7 @@ func (s *store) auditing() {
 	_, err := s.b.Conn().Subscribe("$JS.EVENT.ADVISORY.API", func(m *nats.Msg) {
 		var a struct {
 			Subject  string `json:"subject"`
+			Request  string `json:"request"`
 			Response string `json:"response"`
 		}
 		if err := json.Unmarshal(m.Data, &a); err != nil {
@@ -65,6 +66,9 @@ func (s *store) auditing() {
 		defer s.mu.Unlock()
 		switch verb := strings.Join(words[:min(len(words), 2)], "."); verb {
 		case "STREAM.PURGE":
+			if strings.Contains(a.Request, ".kept.") {
+				return
+			}
 			var r struct {
 				Purged uint64 `json:"purged"`
 			}
@@ -109,6 +113,9 @@ func (s *store) inbox() *jetstream.StreamInfo {
 	n := s.b.Names()
 	return s.stream(n.InboxStream())
 }
+
+// keptSubject is of the message that one of [store.inboxes] keeps.
+func keptSubject(n broker.Names, stream string) string { return n.Namespace() + ".kept." + stream }
 
 // consumers returns those of the inbox and of its timers.
 func (s *store) consumers() (all []*jetstream.ConsumerInfo) {
@@ -231,7 +238,9 @@ func (s *store) look(ctx context.Context) (left []string, err error) {
 			return nil, err
 		}
 		for subject, n := range stream.State.Subjects {
-			left = append(left, fmt.Sprintf("%d of %s", n, subject))
+			if subject != keptSubject(s.b.Names(), name) {
+				left = append(left, fmt.Sprintf("%d of %s", n, subject))
+			}
 		}
 	}
 	journal, err := s.readJournal(ctx)
@@ -357,12 +366,16 @@ func (s *store) counted(tasks uint64) written {
 		States:  s.stream("KV_" + n.StateBucket()).State.LastSeq,
 		Else:    map[string]int{},
 	}
-	var delivered uint64
+	var delivered, stored uint64
+	for _, name := range s.inboxes() {
+		state := s.stream(name).State
+		stored += state.LastSeq - state.Subjects[keptSubject(n, name)]
+	}
 	for _, c := range s.consumers() {
 		delivered += c.Delivered.Consumer
 		w.Acks += c.Delivered.Consumer - uint64(c.NumAckPending)
 	}
-	w.Schedules = s.inbox().State.LastSeq + s.stream(n.TimersStream()).State.LastSeq - delivered
+	w.Schedules = stored - delivered
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fired := w.Schedules - s.gone

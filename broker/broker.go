@@ -24,6 +24,7 @@ type Broker struct {
 	notices  notices
 	served   servedRounds
 	remains  remains
+	kept     keepers
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -52,6 +53,9 @@ func (b *Broker) open(ctx context.Context) error {
 		if err = b.close(); err == nil {
 			err = b.assemble(ctx, false)
 		}
+	}
+	if err == nil && len(b.cfg.Kinds) > 0 {
+		b.keep(ctx)
 	}
 	return err
 }
@@ -133,6 +137,7 @@ func (b *Broker) close() error {
 		}
 		b.served.close()
 		b.remains.workers.Wait()
+		b.kept.workers.Wait()
 		b.notices.close()
 		if b.mux != nil {
 			b.mux.close()

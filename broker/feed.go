@@ -154,6 +154,7 @@ func (f *Feed) next(ctx context.Context) (Delivery, error) {
 	}
 	d := f.b.delivery(m.stream, m.message)
 	f.count++
+	f.b.kept.delivered(m.stream, len(m.data))
 	d.Number, d.ack = f.count, m.reply
 	return d, nil
 }

@@ -17,6 +17,7 @@ import (
 //	<ns>.timer.<p>.<kind>.<key>.<run>.<n>  a schedule, in the stream of timers
 //	<ns>.wake.<p>.<kind>.<key>             the wake-up that it becomes, in the same
 //	<ns>.run.<p>.<kind>.<key>.<id>         a run's journal
+//	<ns>.kept.<stream>                     a message that a work queue keeps
 //	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
 //	<ns>.archive.<p>.<kind>.<key>.<id>     a record that is kept longer
 //	<ns>.dead.<kind>.<key>                 what could not be handled

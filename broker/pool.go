@@ -181,13 +181,15 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 		}
 		sc = have.Config
 	}
-	missing := 0
+	all := []string{names.keptSubject(sc.Name)}
 	for _, k := range kinds {
-		for _, s := range subjects(k) {
-			if !slices.Contains(sc.Subjects, s) {
-				sc.Subjects = append(sc.Subjects, s)
-				missing++
-			}
+		all = append(all, subjects(k)...)
+	}
+	missing := 0
+	for _, s := range all {
+		if !slices.Contains(sc.Subjects, s) {
+			sc.Subjects = append(sc.Subjects, s)
+			missing++
 		}
 	}
 	switch {

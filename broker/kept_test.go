@@ -1,0 +1,63 @@
+package broker_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+)
+
+// kept returns the sequence of the one message that a stream keeps, 0 for none.
+func (r *raw) kept(stream string) uint64 {
+	r.t.Helper()
+	s, err := r.js.Stream(r.ctx, stream)
+	must(r.t, err)
+	info, err := s.Info(r.ctx, jetstream.WithSubjectFilter("*.kept.>"))
+	must(r.t, err)
+	subjects := info.State.Subjects
+	if len(subjects) != 1 || subjects[r.n.Namespace()+".kept."+stream] != 1 {
+		return 0
+	}
+	m, err := s.GetLastMsgForSubject(r.ctx, r.n.Namespace()+".kept."+stream)
+	must(r.t, err)
+	return m.Sequence
+}
+
+// TestKept_AnEmptiedInboxKeepsItsFile: a run that goes alone empties the inbox, and the
+// server would make it a new file each time.
+func TestKept_AnEmptiedInboxKeepsItsFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := embedded(t, func(c *broker.Config) { c.Dir = dir })
+	inbox := r.n.InboxStream()
+	id := identity("weather", "amsterdam")
+	f := r.take(r.n.Partition(id), 1)
+	files := func() []string {
+		all, err := filepath.Glob(filepath.Join(dir, "jetstream", "$G", "streams", inbox, "msgs", "*.blk"))
+		must(t, err)
+		return all
+	}
+	if r.kept(inbox) == 0 || r.kept(r.n.TimersStream()) == 0 {
+		t.Error("a stream keeps no message")
+	}
+	before := files()
+	for _, run := range []string{"1", "2", "3"} {
+		r.sent("local", id, task(run))
+		d := r.next(f)
+		must(t, f.Ack(r.ctx, d))
+		if after := files(); len(before) != 1 || len(after) != 1 || before[0] != after[0] {
+			t.Fatalf("the messages are in %q, before in %q", after, before)
+		}
+	}
+
+	first := r.kept(inbox)
+	for n := range 8 { // of half a megabyte: more than 2 MiB in all
+		env := task("large" + string(rune('0'+n)))
+		env.Payload = &schemas.Payload{Data: make([]byte, 512<<10)}
+		r.sent("local", id, env)
+		must(t, f.Ack(r.ctx, r.next(f)))
+	}
+	r.until("the kept message is behind what was delivered", func() bool { return r.kept(inbox) > first+4 })
+}
