@@ -50,7 +50,11 @@ type activation struct {
 }
 
 func newActivation(u *pump, id schemas.Identity, kind *runtime.Kind, self address) *activation {
-	return &activation{pump: u, id: id, kind: kind, self: self, exec: runtime.NewExecutor(u.host.engine, id, kind, u.lease)}
+	a := &activation{pump: u, id: id, kind: kind, self: self, exec: runtime.NewExecutor(u.host.engine, id, kind, u.lease)}
+	if u.borrowed == nil && !u.lends.Load() {
+		a.exec.Follows() // an activation leaves memory when nothing of it is under way
+	}
+	return a
 }
 
 // ended is what an execution tells its activation, and waits for the messages
@@ -125,9 +129,9 @@ func (a *activation) receive(msg any) {
 	a.next()
 	switch msg.(type) {
 	case ended, repaid:
-		// a workflow's key has one run: nothing more is likely to come; and what is
-		// borrowed is given back
-		if a.pump.borrowed != nil || a.kind.OncePerKey && a.open == nil && !a.halted {
+		// a workflow's key has one run: nothing more is likely to come, or not for long
+		// if it is suspended; and what is borrowed is given back
+		if a.pump.borrowed != nil || a.kind.OncePerKey && (a.open == nil || a.asleep) && !a.halted {
 			a.leave()
 		}
 	}

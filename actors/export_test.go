@@ -44,3 +44,15 @@ func RoomBesideOthers(ctx context.Context, stillness, now time.Duration) <-chan 
 	}()
 	return took
 }
+
+// Activations returns how many identities the host has in memory.
+func (h *Host) Activations() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range h.pumps {
+		u.mu.Lock()
+		n += len(u.activations)
+		u.mu.Unlock()
+	}
+	return n
+}

@@ -66,6 +66,7 @@ type done struct {
 // lend lends the identity to a node that has the build.
 func (a *activation) lend(build string) {
 	u := a.pump
+	u.lends.Store(true)
 	l := u.host.newLent(a, build)
 	if l == nil { // it went just now: look again
 		a.restart(errNoBorrower)

@@ -29,6 +29,7 @@ type pump struct {
 	work   work            // executions with their acknowledgements, reads, pauses, the sweep
 	held   share           // messages received and not acknowledged
 	routed atomic.Uint64   // number of the last message that reached its mailbox
+	lends  atomic.Bool     // an identity was lent: others have appended under this lease, or may
 
 	borrowed  *borrowed // the tenure, if it is one identity's
 	collected time.Time // when objects were last looked through; the sweep's

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -124,6 +125,7 @@ type Executor struct {
 	known   bool        // head and state were read, or written, by this executor
 	head    uint64      // sequence of the identity's last entry, 0 for none
 	claimed bool        // Claimed was appended under this lease
+	follows bool        // see Follows
 	open    schemas.Ref // the identity's open run, the zero value for none
 	asleep  bool        // open is suspended
 	aside   bool        // the head is not open's, but a refusal
@@ -139,6 +141,12 @@ func NewExecutor(cfg *Config, id schemas.Identity, kind *Kind, lease Lease) *Exe
 	x.Received()
 	return x
 }
+
+// Follows says that whatever executed something of the identity under this lease
+// before was of this process, and that nothing of it is under way: each append of it
+// was stored or refused. A run that it suspended is then claimed still, and is resumed
+// without another claim: its last entry is what fences those of lower epochs.
+func (x *Executor) Follows() { x.follows = true }
 
 // Received notes that a message for the identity was just received. Any
 // goroutine may call it.
@@ -170,6 +178,9 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 	}
 	if rec == nil {
 		x.open, x.asleep = head.Ref, suspends(head.Entry)
+		if x.follows && x.asleep && head.Entry.GetEpoch() == x.lease.Epoch() && bytes.Equal(head.Entry.GetNonce(), x.cfg.Nonce) {
+			x.claimed = true
+		}
 		return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 	}
 	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {

@@ -52,6 +52,49 @@ func TestP12_WakeUpIsStoredBeforeTheRunIsSuspended(t *testing.T) {
 	})
 }
 
+// TestP02_WhoSuspendedARunResumesItWithoutAnotherClaim: a run that was claimed under a
+// lease is claimed still when it comes back into memory; who takes it over, and who
+// begins again after something went wrong, claims it.
+func TestP02_WhoSuspendedARunResumesItWithoutAnotherClaim(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(t *testing.T, w *runtimetest.World, r schemas.Ref)
+		more      int // entries than where nothing happens meanwhile
+	}{
+		"the same lease": {func(*testing.T, *runtimetest.World, schemas.Ref) {}, 0},
+		"another process": {func(_ *testing.T, w *runtimetest.World, _ schemas.Ref) {
+			w.Processes()[0].Kill()
+			w.Start()
+		}, 1},
+		"one that begins again": {func(t *testing.T, w *runtimetest.World, r schemas.Ref) {
+			p := w.Processes()[0]
+			x := runtime.NewExecutor(p.Config(), r.Identity, w.Kind(r.Kind), p)
+			if end := x.Open(t.Context()); end == nil || !end.Asleep {
+				t.Fatalf("the run is not suspended: %+v", end)
+			}
+			if end := x.Resume(t.Context(), r, runtime.NewMailbox()); end.Kind != runtime.Suspended {
+				t.Fatalf("the run is not suspended again: %+v", end)
+			}
+		}, 2}, // its claim, and that it has suspended the run
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := world(t, sleeper())
+				w.Passivate = true
+				r := ref("sleeper", "a", "1")
+				w.Task(r, "", nil)
+				<-time.After(time.Hour)
+				c.meanwhile(t, w, r)
+				expect(t, w, r, "48h0m0s")
+				settle(t, w)
+				// its start, its timer, that it is suspended, that the timer fired
+				if got, want := count(w.Points(), "append"), 4+c.more; got != want {
+					t.Errorf("%d entries before the record, want %d: %q", got, want, w.Points())
+				}
+			})
+		})
+	}
+}
+
 // TestSleepIsNotBegunAgain crashes a day after it began.
 func TestSleepIsNotBegunAgain(t *testing.T) {
 	for name, awake := range map[string]bool{"in memory": true, "suspended": false} {

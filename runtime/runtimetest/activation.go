@@ -25,6 +25,8 @@ type activation struct {
 	mail *runtime.Mailbox
 	ref  schemas.Ref // that mail is for
 	open schemas.Ref // suspended, the zero value for none
+
+	wrong bool // the last executor did not end in good order
 }
 
 // A received is a message that an activation holds.
@@ -53,9 +55,22 @@ func (a *activation) run() {
 		a.runLedger()
 		return
 	}
-	for a.await(timely) && a.serve(runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)) {
-		pause(a.p.ctx) // whatever was in the way may be gone
+	for a.await(timely) && a.serve(a.executor()) {
+		if a.wrong {
+			pause(a.p.ctx) // whatever was in the way may be gone
+		}
 	}
+}
+
+// executor returns the next executor: that of an activation which comes back into
+// memory, or begins again.
+func (a *activation) executor() *runtime.Executor {
+	x := runtime.NewExecutor(a.p.cfg, a.id, a.kind, a.p)
+	if !a.wrong {
+		x.Follows()
+	}
+	a.wrong = true
+	return x
 }
 
 func timely(m *received) bool { return !m.early }
@@ -137,11 +152,13 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 		case runtime.Finished:
 			open, asleep = schemas.Ref{}, false
 			if err := a.settled(ref, end); err != nil || a.p.w.Passivate {
+				a.wrong = err != nil
 				return true
 			}
 		case runtime.Suspended:
 			open, asleep = ref, true
-			if err := a.settled(ref, end); err != nil || a.p.w.Passivate && !a.waits(ref) {
+			if err := a.settled(ref, end); err != nil || a.p.w.Passivate && a.waits(ref) {
+				a.wrong = err != nil
 				return true
 			}
 		case runtime.Continued:
@@ -150,6 +167,7 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 				return a.ended(&runtime.Ending{Kind: runtime.Parked, Err: fmt.Errorf("%s %w", ref, err)}, ref)
 			}
 			if err := a.settled(ref, end); err != nil || a.p.w.Passivate {
+				a.wrong = err != nil
 				return true
 			}
 		case runtime.Behind:
