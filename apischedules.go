@@ -87,7 +87,7 @@ func (a *api) createSchedule(ctx context.Context, in createScheduleRequest) (any
 	there, again, err := a.findSchedule(ctx, in.Name)
 	switch {
 	case err == nil:
-		info, err := a.lookSchedule(ctx, there)
+		info, err := a.awaitSchedule(ctx, there, begun) // of one that has not, the spec is not known
 		if err != nil {
 			return nil, err
 		}
@@ -120,20 +120,23 @@ func (a *api) createSchedule(ctx context.Context, in createScheduleRequest) (any
 	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, ref.Identity, env); err != nil {
 		return nil, err
 	}
-	info, err := a.awaitSchedule(ctx, ref, func(i *ScheduleInfo) bool { return i.Hash != "" })
+	info, err := a.awaitSchedule(ctx, ref, begun)
 	if err != nil {
 		return nil, err
 	}
-	if info.Hash == "" { // accepted, and not begun: its pool is down
+	if !begun(info) { // accepted, and not begun: its pool is down
 		next, err := in.Spec.Next(time.Now(), 5)
 		return ScheduleInfo{Name: in.Name, Run: ref.String(), Status: info.Status, Spec: in.Spec, Hash: in.Spec.Hash(), Next: next}, err
 	}
 	return info, sameSpec(info, in.Spec)
 }
 
+// begun reports whether a schedule shows what it is.
+func begun(info *ScheduleInfo) bool { return info.Hash != "" }
+
 // sameSpec refuses a spec that is not that of the schedule.
 func sameSpec(info *ScheduleInfo, spec schedules.Spec) error {
-	if info.Hash == "" || info.Hash == spec.Hash() {
+	if !begun(info) || info.Hash == spec.Hash() {
 		return nil
 	}
 	return durable.Fail(durable.ErrConflict.Code, "schedule %q exists with another spec, as %s; update changes it, delete ends it", info.Name, info.Run)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +13,37 @@ import (
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/durable/schedules"
 )
+
+// A schedule that is created again before it has begun is shown when it has, and
+// another spec is refused: the first answer may have been lost, or somebody else was
+// faster.
+func TestScheduleThatIsCreatedAgainBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	held, goOn := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	node := running(t, "", perdure.Host(greetKind()), perdure.Faults(func(op, subject string, after bool) {
+		if op == "append" && !after && strings.Contains(subject, ".schedule.daily.") {
+			first.Do(func() { close(held); <-goOn })
+		}
+	}))
+	ctx, c := testContext(t), node.Client()
+	create := func(cron string) (*perdure.ScheduleInfo, error) {
+		return perdure.Schedule(ctx, c, "daily", schedules.Spec{Cron: []string{cron}}, greet.At(""), "you")
+	}
+	created := make(chan error, 1)
+	go func() { _, err := create("@daily"); created <- err }()
+	<-held
+	time.AfterFunc(time.Second/2, func() { close(goOn) }) // whoever asks later finds it begun
+	if _, err := create("@weekly"); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("another spec: got %v, want a conflict", err)
+	}
+	if err := <-created; err != nil {
+		t.Error(err)
+	}
+	if info, err := create("@daily"); err != nil || len(info.Next) != 5 {
+		t.Errorf("created again: %+v, %v", info, err)
+	}
+}
 
 // TestSchedule from Go: created once, commanded, deleted, created again.
 func TestSchedule(t *testing.T) {
