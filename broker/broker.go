@@ -25,6 +25,7 @@ type Broker struct {
 	served   servedRounds
 	remains  remains
 	kept     keepers
+	takes    chan struct{} // a token for each partition that is being taken
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -39,7 +40,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
-	b := &Broker{cfg: cfg}
+	b := &Broker{cfg: cfg, takes: make(chan struct{}, takesAtOnce)}
 	if err := b.open(ctx); err != nil {
 		return nil, fmt.Errorf("open broker: %w", errors.Join(err, b.Close()))
 	}
@@ -83,34 +84,18 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	case b.embedded == nil && b.cfg.Durability == Disk:
 		b.pub.commits = newRemoteCommits(b.pub)
 	}
-	p := &provisioner{b.pub, &b.cfg}
+	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
 	if b.names, err = p.provision(ctx); err != nil {
 		return err
 	}
-	b.inbox = &reader{publisher: b.pub, stream: b.names.InboxStream()}
-	b.timers = &reader{publisher: b.pub, stream: b.names.TimersStream()}
-	if len(b.cfg.Kinds) > 0 {
-		info, err := b.inbox.info(ctx, "")
-		if err != nil {
-			return fmt.Errorf("look up stream %s: %w", b.inbox.stream, err)
-		}
-		b.inbox.direct, b.created = info.Config.Replicas == 1, info.Created
-		if info, err = b.timers.info(ctx, ""); err != nil {
-			return fmt.Errorf("look up stream %s: %w", b.timers.stream, err)
-		}
-		b.timers.direct = info.Config.Replicas == 1
-	}
 	for r, stream := range map[**reader]string{
+		&b.inbox: b.names.InboxStream(), &b.timers: b.names.TimersStream(),
 		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(), &b.archive: b.names.ArchiveStream(),
 		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
 	} {
-		*r = &reader{publisher: b.pub, stream: stream}
-		info, err := (*r).info(ctx, "")
-		if err != nil {
-			return fmt.Errorf("look up stream %s: %w", stream, err)
-		}
-		(*r).direct = info.Config.Replicas == 1
+		*r = p.reader(stream)
 	}
+	b.created = p.found[b.inbox.stream].Created
 	b.runs.places = make(chan struct{}, readsAtOnce)
 	if !grouped {
 		return nil

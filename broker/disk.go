@@ -131,21 +131,19 @@ func (d *disk) holdAll() error {
 	if err != nil {
 		return fmt.Errorf("hold what the server has stored: %w", err)
 	}
-	held := []string{d.held}
+	held := []dirtyFile{{path: d.held}}
 	for _, e := range streams {
 		s, err := d.stream(e.Name())
 		if err == nil {
-			held = append(held, s.held)
+			held = append(held, dirtyFile{path: s.held})
 			err = s.holdAll()
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // otherwise it is not whole
 			return fmt.Errorf("hold what stream %s has stored: %w", e.Name(), err)
 		}
 	}
-	for _, path := range held {
-		if err := syncFolder(path); err != nil {
-			return fmt.Errorf("make durable what is held: %w", err)
-		}
+	if err := syncAll(held, (*os.File).Sync); err != nil {
+		return fmt.Errorf("make durable what is held: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -18,6 +19,13 @@ const redeliverWait = 24 * time.Hour
 // consumerLookupWait is how long a feed waits before it pulls again from a
 // consumer that has no leader.
 const consumerLookupWait = 100 * time.Millisecond
+
+// takesAtOnce is how many partitions are taken at once where the stream has one
+// replica. To make a consumer is work for the server, which would keep it from all
+// else until the last one is there: the runs of the first partitions are to go on
+// while it makes the others. A cluster has to agree on each, which takes time and
+// little work.
+const takesAtOnce = 4
 
 // A Feed delivers the messages of a partition, those of the inbox and the
 // wake-ups, to the one owner of an epoch. Next is called by one goroutine at a
@@ -55,6 +63,14 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 	if err != nil {
 		return err
 	}
+	if f.b.inbox.direct {
+		select {
+		case f.b.takes <- struct{}{}:
+			defer func() { <-f.b.takes }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	filters := [...]string{f.b.names.inFilter(p), f.b.names.wakeFilter(p)}
 	for i, r := range f.readers() { // the inbox first: whoever has its consumer has the partition
 		if err := f.create(ctx, r, p, epoch, filters[i]); err != nil {
@@ -71,9 +87,39 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 	return nil
 }
 
-// create deletes the consumers of lower epochs in a stream and makes this
-// epoch's.
+// create makes this epoch's consumer in a stream. Where the server refuses it, the
+// partition has a consumer: those of lower epochs are deleted first. Otherwise it has
+// none, since of a work queue's consumers no two may have a message in common.
 func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch uint64, filter string) error {
+	body := map[string]any{
+		"stream_name": r.stream,
+		"action":      "create",
+		"config": map[string]any{
+			"name": f.consumer, "durable_name": f.consumer,
+			"filter_subject": filter,
+			"ack_policy":     "explicit", "deliver_policy": "all", "replay_policy": "instant",
+			"ack_wait": redeliverWait, "max_ack_pending": -1, "max_deliver": -1,
+			// What it knows is the truth of nothing: a consumer lost with its
+			// server costs an epoch. On disk it would write ten times a second.
+			"mem_storage": r.direct,
+			// The same consumer may be asked for twice, and another feed's, which is
+			// like it but for this, is not shared.
+			"metadata": map[string]string{"perdure.feed": rand.Text()},
+		},
+	}
+	subject := "$JS.API.CONSUMER.CREATE." + r.stream + "." + f.consumer
+	err := r.request(ctx, subject, body, nil)
+	if e := refused(err); e == nil || e.Code != codeWorkQueueNotUnique {
+		return err
+	}
+	if err := f.removeLower(ctx, r, p, epoch); err != nil {
+		return err
+	}
+	return r.request(ctx, subject, body, nil)
+}
+
+// removeLower deletes the partition's consumers of lower epochs in a stream.
+func (f *Feed) removeLower(ctx context.Context, r *reader, p schemas.Partition, epoch uint64) error {
 	names, err := f.list(ctx, r)
 	if err != nil {
 		return err
@@ -89,19 +135,7 @@ func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch
 			}
 		}
 	}
-	return r.request(ctx, "$JS.API.CONSUMER.CREATE."+r.stream+"."+f.consumer, map[string]any{
-		"stream_name": r.stream,
-		"action":      "create",
-		"config": map[string]any{
-			"name": f.consumer, "durable_name": f.consumer,
-			"filter_subject": filter,
-			"ack_policy":     "explicit", "deliver_policy": "all", "replay_policy": "instant",
-			"ack_wait": redeliverWait, "max_ack_pending": -1, "max_deliver": -1,
-			// What it knows is the truth of nothing: a consumer lost with its
-			// server costs an epoch. On disk it would write ten times a second.
-			"mem_storage": r.direct,
-		},
-	}, nil)
+	return nil
 }
 
 func (f *Feed) list(ctx context.Context, r *reader) ([]string, error) {

@@ -64,17 +64,26 @@ func removeHeld(held string) error {
 	return nil
 }
 
+// syncsAtOnce is how many files are made durable at once where there are many: one
+// write of a file system's log then serves several.
+const syncsAtOnce = 16
+
 // syncTree makes everything below a folder durable.
 func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+	var all []dirtyFile
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && (e.IsDir() || e.Type().IsRegular()) {
-			err = syncAll([]dirtyFile{{path: path}}, (*os.File).Sync)
+			all = append(all, dirtyFile{path: path})
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	})
+	for some := range slices.Chunk(all, syncsAtOnce) {
+		err = errors.Join(err, syncAll(some, (*os.File).Sync))
+	}
+	return err
 }
 
 // beginHeld makes the folder in which a [disk] holds files.

@@ -166,9 +166,7 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 	if err != nil {
 		return false, err
 	}
-	var have struct {
-		Config jetstream.StreamConfig `json:"config"`
-	}
+	var have streamFound
 	err = p.request(ctx, "$JS.API.STREAM.INFO."+sc.Name, struct{}{}, &have)
 	create := errors.Is(err, ErrNoNamespace)
 	switch {
@@ -179,6 +177,7 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 		if what := differs(have.Config, sc, p.cfg); what != "" {
 			return false, fmt.Errorf("%w: it %s; change it, or use another namespace", ErrIncompatible, what)
 		}
+		p.note(sc.Name, have)
 		sc = have.Config
 	}
 	all := []string{names.keptSubject(sc.Name)}
@@ -194,7 +193,7 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 	}
 	switch {
 	case create:
-		err = p.create(ctx, sc)
+		err = p.create(ctx, sc, &streamFound{})
 		if e := refused(err); e != nil && e.Code == codeStreamNameInUse {
 			err = nil // another node was first
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -94,6 +95,32 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 type provisioner struct {
 	*publisher
 	cfg *Config
+
+	mu    sync.Mutex
+	found map[string]streamFound // by stream, as it was last seen
+}
+
+// A streamFound is the part of a stream's description that provisioning needs.
+type streamFound struct {
+	Config  jetstream.StreamConfig `json:"config"`
+	Created time.Time              `json:"created"`
+}
+
+// note keeps what was found.
+func (p *provisioner) note(name string, s streamFound) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found == nil {
+		p.found = map[string]streamFound{}
+	}
+	p.found[name] = s
+}
+
+// reader returns a reader of a stream that provisioning has found.
+func (p *provisioner) reader(stream string) *reader {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &reader{publisher: p.publisher, stream: stream, direct: p.found[stream].Config.Replicas == 1}
 }
 
 func (p *provisioner) names(partitions uint32) (Names, error) {
@@ -133,10 +160,15 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	if names, err = p.names(record.Partitions); err != nil {
 		return Names{}, fmt.Errorf("open namespace %s: %w: its record: %w", p.cfg.Namespace, ErrIncompatible, err)
 	}
-	for _, sc := range names.streams(p.cfg)[1:] {
-		if err := p.stream(ctx, sc); err != nil {
-			return Names{}, err
-		}
+	others := names.streams(p.cfg)[1:]
+	errs := make([]error, len(others))
+	var wg sync.WaitGroup
+	for i, sc := range others {
+		wg.Go(func() { errs[i] = p.stream(ctx, sc) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return Names{}, err
 	}
 	if len(p.cfg.Kinds) > 0 {
 		if err := p.pool(ctx, names); err != nil {
@@ -166,16 +198,20 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 
 // stream creates a stream or verifies the one that is there.
 func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) error {
-	if !p.cfg.ClientOnly {
-		err := p.create(ctx, want)
-		if e := refused(err); err != nil && (e == nil || e.Code != codeStreamNameInUse) {
+	var have streamFound
+	look := p.cfg.ClientOnly
+	if !look {
+		// The answer describes the stream, also where there is one like it.
+		err := p.create(ctx, want, &have)
+		e := refused(err)
+		if look = e != nil && e.Code == codeStreamNameInUse; err != nil && !look {
 			return fmt.Errorf("create stream %s: %w", want.Name, err)
 		}
 	}
-	var have struct {
-		Config jetstream.StreamConfig `json:"config"`
+	var err error
+	if look {
+		err = p.request(ctx, "$JS.API.STREAM.INFO."+want.Name, struct{}{}, &have)
 	}
-	err := p.request(ctx, "$JS.API.STREAM.INFO."+want.Name, struct{}{}, &have)
 	if errors.Is(err, ErrNoNamespace) {
 		return fmt.Errorf("open namespace %s: %w: NATS has no stream %s; start a node of the namespace first", p.cfg.Namespace, ErrNoNamespace, want.Name)
 	}
@@ -185,6 +221,7 @@ func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) e
 	if what := differs(have.Config, want, p.cfg); what != "" {
 		return fmt.Errorf("open namespace %s: %w: stream %s %s; change it, or use another namespace", p.cfg.Namespace, ErrIncompatible, want.Name, what)
 	}
+	p.note(want.Name, have)
 	return nil
 }
 
@@ -192,11 +229,12 @@ func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) e
 // take to know of each other.
 const peersWait = 5 * time.Second
 
-// create asks for a stream, and waits for a cluster to be complete.
-func (p *provisioner) create(ctx context.Context, sc jetstream.StreamConfig) error {
+// create asks for a stream, and waits for a cluster to be complete. made is the
+// server's answer.
+func (p *provisioner) create(ctx context.Context, sc jetstream.StreamConfig, made *streamFound) error {
 	deadline := time.Now().Add(peersWait)
 	for {
-		err := p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, nil)
+		err := p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, made)
 		if e := refused(err); e == nil || e.Code != codeNoPeers || time.Now().After(deadline) {
 			return err
 		}
