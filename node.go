@@ -79,6 +79,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if o.host.Tracer, n.telemetry, err = telemetry(ctx, o); err != nil {
 		return nil, fmt.Errorf("open node: telemetry: %w", err)
 	}
+	o.host.Prepare()
 	if n.b, err = broker.Open(ctx, o.broker); err != nil {
 		return nil, fmt.Errorf("open node: %w", opened(err))
 	}

@@ -74,7 +74,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	Version  string
 
-	stillness time.Duration // tests change it
+	stillness time.Duration  // tests change it
+	system    func() *system // set by Prepare; called once
 }
 
 func (c *Config) defaults() {
@@ -152,10 +153,13 @@ func NewHost(cfg Config) (*Host, error) {
 	if err := errors.Join(err, cfg.checkKeep()); err != nil {
 		return nil, err
 	}
+	if cfg.system == nil {
+		cfg.Prepare()
+	}
 	nonce := make([]byte, 12)
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
-		cfg: cfg, kinds: kinds, system: newSystem(cfg.Log),
+		cfg: cfg, kinds: kinds, system: cfg.system(),
 		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
 		pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},

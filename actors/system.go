@@ -29,6 +29,16 @@ func newSystem(log *slog.Logger) *system {
 	}
 }
 
+// Prepare begins to make what a host needs that nothing else has a part in. It takes
+// some milliseconds: a program calls it before what takes time itself.
+func (c *Config) Prepare() {
+	c.defaults()
+	log := c.Log
+	made := make(chan *system, 1)
+	c.system = func() *system { return <-made }
+	go func() { made <- newSystem(log) }()
+}
+
 // address is where messages for one activation go.
 type address struct {
 	system *system
