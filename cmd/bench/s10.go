@@ -41,7 +41,8 @@ func runS10(ctx context.Context, e env) ([]result, error) {
 	if goruntime.GOOS == "windows" {
 		binary += ".exe"
 	}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/perdure/perdure/cmd/perdure").CombinedOutput(); err != nil {
+	// Without symbols, as README.md says.
+	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", binary, "github.com/perdure/perdure/cmd/perdure").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cmd/perdure; run bench in a checkout: %w: %s", err, out)
 	}
 	info, err := os.Stat(binary)
