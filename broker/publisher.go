@@ -68,7 +68,10 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 		}
 		switch {
 		case errors.Is(err, errNoAnswer):
-			wait, last = min(2*wait, ackWaitMax), err
+			wait = min(2*wait, ackWaitMax)
+			if last == nil { // silence says less than what was said before
+				last = err
+			}
 			continue
 		case errors.Is(err, errLost):
 			if err := p.link.connected(ctx); err != nil {
