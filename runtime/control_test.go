@@ -414,6 +414,27 @@ func TestCrashesAroundRequests(t *testing.T) {
 	}
 }
 
+// TestTerminatedAsItContinuesAsNew: a run that continues as new without a wait is
+// terminated, also if that comes while its code runs.
+func TestTerminatedAsItContinuesAsNew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var w *runtimetest.World
+		r := ref("spin", "a", "1")
+		w = world(t, kind("spin", func(c *runtime.Context, in string) (string, error) {
+			if in == "xxx" {
+				w.Control(r, "t", terminate)
+			}
+			if len(in) == 20 {
+				return "it was not", nil
+			}
+			return "", c.ContinueAsNew(text(in + "x"))
+		}))
+		w.Task(r, "", nil)
+		expect(t, w, r, "error terminated")
+		settle(t, w)
+	})
+}
+
 // TestRequestsToARunThatContinuesAsNew count for the generation that they meet,
 // and for those after it.
 func TestRequestsToARunThatContinuesAsNew(t *testing.T) {

@@ -58,6 +58,9 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		}
 		switch {
 		case r.gen.next != nil:
+			if mail.asks(r.started.GetReply()).terminate { // a loop that never waits would carry it on for ever
+				return l.terminateLive(ctx)
+			}
 			return l.next(ctx)
 		case r.finished:
 			return l.finish(ctx)
