@@ -99,22 +99,24 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	}
 	f.live = true
 	s := &stepping{
-		f: f, body: body, crew: l.cfg.Crew, tracer: l.cfg.Tracer,
+		f: f, body: body, crew: l.cfg.Crew, tracer: l.cfg.Tracer, host: l,
 		known: StepContext{Info: l.r.info, Path: f.path, Name: f.name, sender: l.r.author("step", f.path), global: l.r.global(f.path)},
 		said:  said{progress: f.step.progress, mail: l.mail},
-		may:   func() bool { return l.stale() == nil },
 	}
-	s.report = func(e *schemas.Event) {
-		if ev, limit := e.GetStepCompleted(), l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
-			ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
-			ev.Result = nil
-		}
-		l.mail.putStep(stepDone{future: f, event: e})
-		l.work.Done()
-	}
-	f.step.cancel = func() { s.stop(f.scope.cause()) }
+	f.step.running = s
 	l.steps++
 	l.work.Add(1)
 	s.begin(ctx)
 	return nil
+}
+
+func (l *live) goesOn() bool { return l.stale() == nil }
+
+func (l *live) stepEnded(f *Future, e *schemas.Event) {
+	if ev, limit := e.GetStepCompleted(), l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {
+		ev.Error = EncodeError(Errorf(ErrTooLarge.Code, "the result of step %s %q has %d bytes; the cap is %d: store it elsewhere and return its name", f.path, f.name, len(ev.Result.Data), limit))
+		ev.Result = nil
+	}
+	l.mail.putStep(stepDone{future: f, event: e})
+	l.work.Done()
 }

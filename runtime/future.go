@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"time"
 
@@ -66,10 +65,10 @@ type Future struct {
 type step struct {
 	fn       StepFunc
 	opts     StepOptions
-	cancel   context.CancelFunc // while it runs
-	told     bool               // it is to stop
-	undoes   bool               // it is a compensation
-	progress *schemas.Payload   // recorded last
+	running  *stepping        // while it runs
+	told     bool             // it is to stop
+	undoes   bool             // it is a compensation
+	progress *schemas.Payload // recorded last
 }
 
 // message is what a call or a send puts out.
@@ -140,14 +139,19 @@ func (f *Future) moves() bool {
 	return true
 }
 
+// stopStep tells a step that runs to stop.
+func (f *Future) stopStep() {
+	if s := f.step.running; s != nil {
+		s.stop(f.scope.cause())
+	}
+}
+
 // cancel is how a future of a cancelled scope ends.
 func (f *Future) cancel(r *run, err *Error) {
 	switch f.kind {
 	case kindStep:
 		f.step.told = true
-		if f.step.cancel != nil {
-			f.step.cancel()
-		}
+		f.stopStep()
 	case kindAsk:
 		if f.created {
 			r.withdraw(f)

@@ -28,7 +28,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 			continue
 		}
 		l.steps--
-		d.future.step.cancel = nil
+		d.future.step.running = nil
 		if d.event == nil {
 			l.gaveUp = true
 			continue

@@ -151,8 +151,6 @@ func (r *run) drop() {
 // stopSteps tells the steps that run to stop.
 func (r *run) stopSteps() {
 	for _, f := range r.futures {
-		if f.step.cancel != nil {
-			f.step.cancel()
-		}
+		f.stopStep()
 	}
 }

@@ -21,12 +21,9 @@ type stepping struct {
 	body   StepFunc
 	crew   *Crew
 	tracer Tracer // nil: off
-	// may is asked before another attempt (P06).
-	may func() bool
-	// report is told the event to record, once; nil: given up, see may.
-	report func(*schemas.Event)
+	host   stepHost
 
-	known   StepContext     // by every attempt
+	known   StepContext     // by every attempt, and that of the first
 	said    said            // by all of them
 	root    bodyContext     // of the step
 	ctx     context.Context // root, with the step's span and deadline
@@ -38,6 +35,14 @@ type stepping struct {
 	mu    sync.Mutex
 	now   *attempt // whose body is called; nil: none
 	told  bool     // to stop
+}
+
+// A stepHost is what a step is executed for.
+type stepHost interface {
+	// goesOn is asked before another attempt (P06).
+	goesOn() bool
+	// stepEnded is told the event to record, once; nil: given up, see goesOn.
+	stepEnded(f *Future, e *schemas.Event)
 }
 
 // A completion is an event with what it consists of.
@@ -56,7 +61,7 @@ func (c *completion) whole() *schemas.Event {
 type attempt struct {
 	s      *stepping
 	number int
-	info   StepContext
+	info   *StepContext
 	root   bodyContext
 	ctx    context.Context // root, with what bounds the attempt
 	ends   []func()        // that free what belongs to it, the last first; of s.mu once it may linger
@@ -113,11 +118,14 @@ func (s *stepping) goOn(number int) {
 // attempt prepares the next attempt, and listens to it alone.
 func (s *stepping) attempt(number int) *attempt {
 	a := &s.first
+	a.info = &s.known
 	if number > 1 {
-		a = new(attempt)
+		own := s.known
+		own.alive = nil
+		a = &attempt{info: &own}
 	}
-	a.s, a.number, a.info = s, number, s.known
-	a.root.parent, a.root.step, a.ctx = s.ctx, &a.info, &a.root
+	a.s, a.number = s, number
+	a.root.parent, a.root.step, a.ctx = s.ctx, a.info, &a.root
 	opts := s.f.step.opts
 	if opts.Timeout > 0 {
 		var end context.CancelFunc
@@ -132,7 +140,7 @@ func (s *stepping) attempt(number int) *attempt {
 		a.ctx = ctx
 		a.ends = append(a.ends, watch.Wait, func() { end(nil) })
 	}
-	s.said.listen(&a.info)
+	s.said.listen(a.info)
 	s.mu.Lock()
 	s.now = a
 	told := s.told
@@ -242,7 +250,7 @@ func (s *stepping) conclude(a *attempt, o outcome) bool {
 	switch again, err := s.again(a.number, o.err); {
 	case !again:
 		s.fail(err)
-	case s.may():
+	case s.host.goesOn():
 		return false
 	default:
 		s.ev = nil
@@ -309,11 +317,11 @@ func (s *stepping) end(err error) {
 	}
 	s.root.cancel(nil)
 	if s.ev == nil {
-		s.report(nil)
+		s.host.stepEnded(s.f, nil)
 		return
 	}
 	s.ev.step.Took, s.ev.step.Attributes = int64(time.Since(s.said.began)), attributes
-	s.report(s.ev.whole())
+	s.host.stepEnded(s.f, s.ev.whole())
 }
 
 // sleep returns whether ctx goes on when d has passed.

@@ -81,8 +81,8 @@ func stepAtRandom(t *testing.T, rng *rand.Rand, seed uint64) {
 		return &schemas.Payload{Data: []byte(self.Path)}, nil
 	}
 	f := &Future{kind: kindStep, path: "1", name: "s", step: step{fn: body, opts: opts}}
-	reports := make(chan *schemas.Event, 9)
-	s := &stepping{f: f, body: body, crew: crew, known: StepContext{Path: "1"}, may: func() bool { return true }, report: func(e *schemas.Event) { reports <- e }}
+	reports := make(stepReports, 9)
+	s := &stepping{f: f, body: body, crew: crew, known: StepContext{Path: "1"}, host: reports}
 	parent, end := context.WithCancel(t.Context())
 	began := time.Now()
 	stop := time.Duration(1<<62 - 1)
@@ -140,3 +140,10 @@ func TestStepping_BeginsNoAttemptOnceItIsOver(t *testing.T) {
 		}
 	}
 }
+
+// stepReports hears what steps end with, and lets them go on.
+type stepReports chan *schemas.Event
+
+func (stepReports) goesOn() bool { return true }
+
+func (r stepReports) stepEnded(_ *Future, e *schemas.Event) { r <- e }

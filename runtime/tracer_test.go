@@ -15,10 +15,9 @@ func TestTracer_OffAddsNoAllocationToAStep(t *testing.T) {
 	crew := NewCrew(4)
 	defer crew.End()
 	ctx := t.Context()
-	done := make(chan *schemas.Event)
-	report := func(e *schemas.Event) { done <- e }
+	done := make(stepReports)
 	n := testing.AllocsPerRun(2000, func() {
-		s := &stepping{f: f, body: f.step.fn, crew: crew, report: report}
+		s := &stepping{f: f, body: f.step.fn, crew: crew, host: done}
 		s.begin(ctx)
 		if ev := (<-done).GetStepCompleted(); ev == nil || ev.GetError() != nil || ev.GetAttempts() != 1 {
 			t.Errorf("the step ended with %v", ev)
