@@ -1,9 +1,11 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/broker/brokerbench"
 )
 
@@ -103,5 +105,26 @@ func TestSizesAreThoseThatEndInMinutes(t *testing.T) {
 		if got := c.e.sizes(full, large, tiny); got[len(got)-1] != c.want {
 			t.Errorf("%+v: %v, want %d at last", c.e, got, c.want)
 		}
+	}
+}
+
+func TestPeers_AreOfMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	for key := range peers {
+		metrics := tinyMetrics[key[0]]
+		if key[0] == s10.name {
+			metrics = []string{"cold, empty", "binary", "idle memory"}
+		}
+		if !slices.Contains(metrics, key[1]) {
+			t.Errorf("%s has no metric %q", key[0], key[1])
+		}
+	}
+	r := result{Scenario: "S1", Metric: "latency"}
+	r.peer(perdure.Process)
+	if r.Peer != "" {
+		t.Errorf("at process the peers, who fsync, are %q", r.Peer)
+	}
+	if r.peer(perdure.Disk); r.Peer != peers[[2]string{"S1", "latency"}] {
+		t.Errorf("at disk the peers are %q", r.Peer)
 	}
 }

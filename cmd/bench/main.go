@@ -87,6 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&o.repeat, "repeat", 0, "how often each is repeated; 0: each scenario's own")
 	f.StringVar(&o.cpu, "cpuprofile", "", "write CPU profiles to files that begin with this name")
 	f.StringVar(&o.mem, "memprofile", "", "write profiles of allocations to files that begin with this name")
+	f.StringVar(&o.block, "blockprofile", "", "write profiles of what goroutines wait for to files that begin with this name")
 	f.StringVar(&o.child, "child", "", "used by bench itself: run one scenario in -dir and print its figures")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -110,10 +111,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // options are the command line.
 type options struct {
-	names, durability, dir, cpu, mem, child string
-	tiny, large                             bool
-	n, repeat                               int
-	span                                    time.Duration
+	names, durability, dir, cpu, mem, block, child string
+	tiny, large                                    bool
+	n, repeat                                      int
+	span                                           time.Duration
 }
 
 func choose(names string) (chosen []scenario, err error) {

@@ -97,6 +97,7 @@ func repeat(ctx context.Context, o options, s scenario, d perdure.Durability, st
 		for _, r := range results {
 			r.Scenario, r.Durability, r.Noisy = s.name, d.String(), l.noisy()
 			s.judge(&r, l)
+			r.peer(d)
 			if repeats[r.Metric] == nil {
 				names = append(names, r.Metric)
 			}
@@ -147,6 +148,9 @@ func child(ctx context.Context, o options, s scenario, d perdure.Durability, i i
 	if o.mem != "" {
 		args = append(args, "-memprofile", o.mem+suffix)
 	}
+	if o.block != "" {
+		args = append(args, "-blockprofile", o.block+suffix)
+	}
 	cmd, err := self(ctx, args...)
 	if err != nil {
 		return nil, err
@@ -188,7 +192,7 @@ func runChild(ctx context.Context, o options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e := env{dir: o.dir, durability: levels[0], tiny: o.tiny, n: o.n, large: o.large, span: o.span, profile: &profile{cpu: o.cpu, mem: o.mem}}
+	e := env{dir: o.dir, durability: levels[0], tiny: o.tiny, n: o.n, large: o.large, span: o.span, profile: &profile{cpu: o.cpu, mem: o.mem, block: o.block}}
 	results, err := chosen[0].run(ctx, e)
 	if err != nil {
 		return err

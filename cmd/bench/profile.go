@@ -10,12 +10,15 @@ import (
 
 // A profile writes profiles of the measured part of a scenario.
 type profile struct {
-	cpu, mem string // files; empty: none
-	file     *os.File
+	cpu, mem, block string // files; empty: none
+	file            *os.File
 }
 
-// start begins the CPU profile.
+// start begins the profiles of CPU time and of blocking.
 func (p *profile) start() error {
+	if p.block != "" {
+		goruntime.SetBlockProfileRate(blockRate)
+	}
 	if p.cpu == "" {
 		return nil
 	}
@@ -27,20 +30,31 @@ func (p *profile) start() error {
 	return pprof.StartCPUProfile(f)
 }
 
-// stop ends the CPU profile and writes that of allocations.
+// blockRate is how many nanoseconds goroutines wait for one sample of it.
+const blockRate = 10_000
+
+// stop ends the CPU profile, and writes those of allocations and of blocking.
 func (p *profile) stop() (err error) {
 	if p.file != nil {
 		pprof.StopCPUProfile()
 		err = p.file.Close()
 		p.file = nil
 	}
-	if p.mem == "" {
-		return err
+	if p.mem != "" {
+		goruntime.GC()
+		err = errors.Join(err, writeProfile("allocs", p.mem))
 	}
-	f, ferr := os.Create(p.mem)
-	if ferr != nil {
-		return errors.Join(err, fmt.Errorf("write a profile of allocations: %w", ferr))
+	if p.block != "" {
+		goruntime.SetBlockProfileRate(0)
+		err = errors.Join(err, writeProfile("block", p.block))
 	}
-	goruntime.GC()
-	return errors.Join(err, pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+	return err
+}
+
+func writeProfile(profile, file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("write the profile %s: %w", profile, err)
+	}
+	return errors.Join(pprof.Lookup(profile).WriteTo(f, 0), f.Close())
 }
