@@ -78,6 +78,15 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 		return err
 	}
 	b.pub = &publisher{link: b.link, mux: b.mux}
+	if b.embedded != nil {
+		conn, err := b.embedded.srv.InProcessConn()
+		if err != nil {
+			return fmt.Errorf("connect to the embedded NATS server: %w", err)
+		}
+		if b.pub.lane, err = newLane(ctx, conn, b.cfg.Logger); err != nil {
+			return err
+		}
+	}
 	switch {
 	case grouped:
 		b.pub.commits = newCommits(b.embedded.disk.flush)
@@ -118,6 +127,7 @@ func (b *Broker) close() error {
 	if b.link != nil {
 		b.link.close()
 		if b.pub != nil {
+			b.pub.lane.close()
 			b.pub.commits.stop()
 		}
 		b.served.close()

@@ -35,11 +35,13 @@ type disk struct {
 	held  string
 	log   *slog.Logger
 	links atomic.Uint64 // made so far; numbers their names
-	fsync func(*os.File) error
+	fsync func(f *os.File, async bool) error
 	link  func(file, name string) error
 
 	mu      sync.Mutex
 	streams map[string]*diskStream
+
+	asyncs asyncSyncs
 }
 
 // A folder is a directory and what is known of its listing.
@@ -117,10 +119,17 @@ const heldDir = "held"
 func streamsRoot(dir string) string { return filepath.Join(dir, "jetstream", "$G", "streams") }
 
 func openDisk(dir string, log *slog.Logger) *disk {
-	return &disk{
-		root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, fsync: (*os.File).Sync, link: os.Link,
+	d := &disk{
+		root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, link: os.Link,
 		streams: map[string]*diskStream{},
 	}
+	d.fsync = func(f *os.File, async bool) error {
+		if async {
+			return d.asyncs.sync(f)
+		}
+		return f.Sync()
+	}
+	return d
 }
 
 // holdAll holds the files that are there before the server starts, which may write them
@@ -166,14 +175,14 @@ func (s *diskStream) holdAll() error {
 	return nil
 }
 
-// flush returns when everything that a stream had stored when it was called is on
-// disk. Where the disk has no room for names it waits for some, until ctx ends; an
+// flush returns when everything that a stream had stored when it was called, for so
+// many writers, is on disk. Where the disk has no room for names it waits for some, until ctx ends; an
 // fsync that fails is an error that stays: nobody knows what it has lost.
-func (d *disk) flush(ctx context.Context, stream string) error {
+func (d *disk) flush(ctx context.Context, stream string, writers int) error {
 	for failed := 0; ; failed++ {
 		s, err := d.stream(stream)
 		if err == nil {
-			err = s.flush()
+			err = s.flush(writers)
 		}
 		if err == nil || errors.Is(err, ErrDisk) || errors.Is(err, errProof) {
 			return err
@@ -271,7 +280,9 @@ func (s *diskStream) close() {
 
 // flush makes durable what the stream has stored. An error matches [ErrDisk], or it
 // may be tried again.
-func (s *diskStream) flush() error {
+func (s *diskStream) flush(writers int) error {
+	// A lone writer waits for the fsync and nothing else; others have work meanwhile.
+	fsync := func(f *os.File) error { return s.disk.fsync(f, writers > 1) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dirty, err := s.look()
@@ -279,7 +290,7 @@ func (s *diskStream) flush() error {
 		s.dir.listed, s.msgs.listed, s.fresh = time.Time{}, time.Time{}, true
 		return err
 	}
-	if err := syncAll(dirty, s.disk.fsync); err != nil {
+	if err := syncAll(dirty, fsync); err != nil {
 		return fmt.Errorf("%w: %w", ErrDisk, err)
 	}
 	for _, f := range dirty {
@@ -293,13 +304,13 @@ func (s *diskStream) flush() error {
 			b.finish()
 		}
 	}
-	return s.letGo()
+	return s.letGo(fsync)
 }
 
 // letGo removes the second names of files that went before a flush. Where another file
 // has the number of one, that must be on disk before anything more is in the other, or
 // the first would come back in its place.
-func (s *diskStream) letGo() error {
+func (s *diskStream) letGo(fsync func(*os.File) error) error {
 	again := false
 	for _, b := range s.gone {
 		other := s.blocks[b.n] != nil
@@ -314,7 +325,7 @@ func (s *diskStream) letGo() error {
 		}
 	}
 	if again {
-		if err := syncAll([]dirtyFile{{path: s.held}}, s.disk.fsync); err != nil {
+		if err := syncAll([]dirtyFile{{path: s.held}}, fsync); err != nil {
 			return fmt.Errorf("%w: %w", ErrDisk, err)
 		}
 	}
@@ -538,4 +549,5 @@ func (d *disk) release() {
 	for _, s := range d.streams {
 		s.close()
 	}
+	d.asyncs.close()
 }

@@ -44,12 +44,13 @@ func (f *folderOfServer) begin() {
 	f.must(restoreHeld(f.dir, slog.Default()), beginHeld(f.dir))
 	f.disk = openDisk(f.dir, slog.Default())
 	f.Cleanup(f.disk.release)
-	f.disk.fsync = func(file *os.File) error {
+	sync := f.disk.fsync
+	f.disk.fsync = func(file *os.File, async bool) error {
 		info, err := file.Stat()
 		f.mu.Lock()
 		f.synced[file.Name()] = info.Size()
 		f.mu.Unlock()
-		return errors.Join(err, file.Sync())
+		return errors.Join(err, sync(file, async))
 	}
 }
 
@@ -77,7 +78,7 @@ func (f *folderOfServer) append(n int, text string) {
 
 func (f *folderOfServer) flush() {
 	f.Helper()
-	f.must(f.disk.flush(f.Context(), testStream))
+	f.must(f.disk.flush(f.Context(), testStream, 2))
 }
 
 // held returns the contents of the files that are held, sorted.
@@ -191,7 +192,7 @@ func TestDisk_AStreamIsMadeAgain(t *testing.T) {
 	f.flush()
 	root := filepath.Join(f.msgs(), "..")
 	f.must(os.RemoveAll(root))
-	if err := f.disk.flush(t.Context(), testStream); err != errLost {
+	if err := f.disk.flush(t.Context(), testStream, 2); err != errLost {
 		t.Errorf("what was stored in a stream that is gone: %v; want that it is lost", err)
 	}
 	f.must(os.MkdirAll(f.msgs(), 0o755), os.WriteFile(filepath.Join(root, metaFile), []byte("{}"), 0o644))
@@ -244,8 +245,8 @@ func TestRestoreHeld_OfTheSameNumberTheFirstCounts(t *testing.T) {
 	f.append(2, "last")
 	f.flush()
 	f.must(os.WriteFile(f.block(1)+".tmp", []byte("some"), 0o644), os.Rename(f.block(1)+".tmp", f.block(1)))
-	f.disk.fsync = func(*os.File) error { return syscall.EIO } // the round that saw it does not end
-	if err := f.disk.flush(t.Context(), testStream); !errors.Is(err, ErrDisk) {
+	f.disk.fsync = func(*os.File, bool) error { return syscall.EIO } // the round that saw it does not end
+	if err := f.disk.flush(t.Context(), testStream, 2); !errors.Is(err, ErrDisk) {
 		t.Fatalf("a failed fsync: %v; want ErrDisk", err)
 	}
 	if got := f.held(); !slices.Equal(got, []string{"everything", "last", "some"}) {
@@ -311,7 +312,7 @@ func TestAppend_ReturnsAfterTheFsync(t *testing.T) {
 	release := make(chan struct{})
 	b := openAt(t, t.TempDir(), func(c *Config) {
 		c.spoil = func(d *disk) {
-			d.fsync = func(f *os.File) error {
+			d.fsync = func(f *os.File, async bool) error {
 				if !strings.Contains(f.Name(), "_RUNS"+string(filepath.Separator)) {
 					return f.Sync()
 				}
@@ -355,11 +356,11 @@ func TestRounds_AnotherProcessWaitsForThem(t *testing.T) {
 	flushed := map[string]int{}
 	b := openAt(t, t.TempDir(), func(c *Config) { c.Listen = "127.0.0.1:0" })
 	do := b.pub.commits.do
-	b.pub.commits.do = func(ctx context.Context, stream string) error {
+	b.pub.commits.do = func(ctx context.Context, stream string, writers int) error {
 		mu.Lock()
 		flushed[stream]++
 		mu.Unlock()
-		return do(ctx, stream)
+		return do(ctx, stream, writers)
 	}
 	other := openAt(t, "", func(c *Config) { c.URL = b.ClientURL() })
 	mu.Lock()

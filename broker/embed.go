@@ -87,6 +87,8 @@ func (e *embedded) start(ctx context.Context, cfg *Config, grouped bool) error {
 		JetStreamMaxStore:      1 << 60,
 		JetStreamMaxMemory:     1 << 40,
 		DisableJetStreamBanner: true,
+		// Nearly every subject is that of one run: what is kept of it is soon thrown away.
+		NoSublistCache: true,
 	}
 	cfg.Durability.apply(o, grouped)
 	if cfg.Listen != "" {

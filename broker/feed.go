@@ -255,10 +255,9 @@ func (f *Feed) Ack(ctx context.Context, d Delivery) error {
 		return fmt.Errorf("acknowledge inbox message %d: it was not delivered by a feed", d.Seq)
 	}
 	f.b.before(opAck, d.Subject)
-	w := f.b.mux.register()
-	defer f.b.mux.forget(w)
-	msg := &nats.Msg{Subject: d.ack, Reply: w.reply, Data: confirmedAck}
-	_, err := f.b.pub.try(ctx, w, msg, ackWaitMax)
+	s := sending{p: f.b.pub, msg: &nats.Msg{Subject: d.ack, Data: confirmedAck}}
+	defer s.end()
+	_, _, err := s.send(ctx, ackWaitMax)
 	if errors.Is(err, errNoResponders) {
 		if gone := f.lookup(ctx, d.stream); gone != nil {
 			err = gone

@@ -24,17 +24,30 @@ type Journal struct {
 // Journal returns the journals of the namespace.
 func (b *Broker) Journal() *Journal { return &Journal{b} }
 
-// An appendMsg is a message with its headers, used again.
+// An appendMsg is a message with its headers and the memory of its body, used again.
 type appendMsg struct {
 	msg         nats.Msg
+	body        []byte
 	seq, filter [1]string
 }
+
+// bodyMax is how large a body may be whose memory is kept.
+const bodyMax = 16 << 10
 
 var appendMsgs = sync.Pool{New: func() any {
 	m := &appendMsg{}
 	m.msg.Header = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}
 	return m
 }}
+
+func (m *appendMsg) free() {
+	delete(m.msg.Header, hdrRollup)
+	m.msg.Data = nil
+	if cap(m.body) > bodyMax {
+		m.body = nil
+	}
+	appendMsgs.Put(m)
+}
 
 var rollupSubject = []string{"sub"}
 
@@ -51,13 +64,14 @@ var rollupSubject = []string{"sub"}
 // ctx ended, with the outcome unknown, or that the entry cannot be stored.
 // The caller appends one entry of an identity at a time.
 func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error) {
-	data, err := proto.Marshal(refusedForm(e))
+	b, op := j.b, opAppend
+	m := appendMsgs.Get().(*appendMsg)
+	defer m.free()
+	body, err := proto.MarshalOptions{}.MarshalAppend(m.body[:0], refusedForm(e))
 	if err != nil {
 		return schemas.Outcome{}, fmt.Errorf("encode entry of %v: %w", ref, err)
 	}
-	b, op := j.b, opAppend
-	m := appendMsgs.Get().(*appendMsg)
-	m.msg.Subject, m.msg.Data = b.names.RunSubject(ref), data
+	m.body, m.msg.Subject, m.msg.Data = body, b.names.RunSubject(ref), body
 	m.seq[0], m.filter[0] = strconv.FormatUint(after, 10), b.names.FenceFilter(ref.Identity)
 	if e.Record != nil {
 		op = opCommit
@@ -66,11 +80,6 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	if e.Replaces() && !apart {
 		m.msg.Header[hdrRollup] = rollupSubject
 	}
-	defer func() {
-		delete(m.msg.Header, hdrRollup)
-		m.msg.Data = nil
-		appendMsgs.Put(m)
-	}()
 	b.before(op, m.msg.Subject)
 	out, err := j.append(ctx, ref, after, e, &m.msg)
 	if err != nil {

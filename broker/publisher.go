@@ -32,12 +32,13 @@ const (
 type publisher struct {
 	link    *link
 	mux     *mux
+	lane    *lane    // nil without an embedded server
 	commits *commits // nil where an acknowledged message is durable, or need not be
 }
 
 // An ack is what a stream says of a message that it stored.
 type ack struct {
-	stream    []byte // part of the answer
+	stream    []byte // part of the answer, and valid as long
 	seq       uint64
 	duplicate bool
 }
@@ -56,13 +57,12 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 // publishTo is publish; nobody is asked, when nothing listens on the subject,
 // whether that is final: its error is then returned.
 func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(context.Context) error) (ack, error) {
-	w := p.mux.register()
-	defer p.mux.forget(w)
-	msg.Reply = w.reply
+	s := sending{p: p, msg: msg}
+	defer s.end()
 	wait, pause := ackWait, retryWait
 	var last error // what an attempt ended with, for people
 	for {
-		a, err := p.once(ctx, w, msg, wait)
+		a, err := s.once(ctx, wait)
 		if err == nil {
 			return a, nil
 		}
@@ -98,27 +98,74 @@ func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(co
 	}
 }
 
-// once sends msg once, and waits until it is acknowledged and durable, or refused.
-func (p *publisher) once(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (ack, error) {
-	lost := p.link.session()
-	answer, err := p.tryOn(ctx, w, msg, wait, lost)
+// A sending is a message that is sent until it is acknowledged.
+type sending struct {
+	p   *publisher
+	msg *nats.Msg
+	ask *ask    // nil until it is sent over the lane
+	w   *waiter // nil until it is sent over the usual connection
+}
+
+func (s *sending) end() {
+	if s.ask != nil {
+		s.p.lane.give(s.ask)
+	}
+	if s.w != nil {
+		s.p.mux.forget(s.w)
+	}
+}
+
+// once sends the message once, and waits until it is acknowledged and durable, or
+// refused.
+func (s *sending) once(ctx context.Context, wait time.Duration) (ack, error) {
+	answer, lost, err := s.send(ctx, wait)
 	if err != nil {
 		return ack{}, err
 	}
-	a, refusal, err := parseAck(answer.Data)
+	a, refusal, err := parseAck(answer)
 	switch {
 	case err != nil:
-		return ack{}, fmt.Errorf("acknowledgement of %s: %w", msg.Subject, err)
+		return ack{}, fmt.Errorf("acknowledgement of %s: %w", s.msg.Subject, err)
 	case refusal != nil:
 		return ack{}, refusal
 	}
-	if err := p.commits.wait(ctx, a.stream, lost); err != nil {
+	if err := s.p.commits.wait(ctx, a.stream, lost); err != nil {
 		if ctx.Err() != nil {
-			err = unknown(msg.Subject, ctx.Err())
+			err = unknown(s.msg.Subject, ctx.Err())
 		}
 		return ack{}, err
 	}
 	return a, nil
+}
+
+// send sends the message once and waits for the answer, which is valid until it is sent
+// again or ends. Lost ends the session in which it was sent.
+func (s *sending) send(ctx context.Context, wait time.Duration) (answer []byte, lost <-chan struct{}, err error) {
+	p := s.p
+	if headers, ok := p.lane.carries(s.msg); ok {
+		if s.ask == nil {
+			s.ask = p.lane.take()
+		}
+		answer, err = p.lane.send(ctx, s.ask, s.msg, headers, wait)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			err = unknown(s.msg.Subject, ctx.Err())
+		case err == errLost && isClosed(p.link.closed):
+			err = ErrClosed
+		}
+		return answer, p.lane.lost, err
+	}
+	if s.w == nil {
+		s.w = p.mux.register()
+		s.msg.Reply = s.w.reply
+	}
+	lost = p.link.session()
+	m, err := p.tryOn(ctx, s.w, s.msg, wait, lost)
+	if err != nil {
+		return nil, lost, err
+	}
+	return m.Data, lost, nil
 }
 
 // durable returns when what was found in a stream is as durable as what

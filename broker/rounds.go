@@ -11,9 +11,10 @@ import (
 // A writer whose message the server has acknowledged joins the next round, and goes
 // on when that has ended.
 type rounds struct {
-	// do makes durable everything that was stored before it was called. An error
-	// other than errLost is for ever: what was acknowledged may not be on disk.
-	do func(context.Context) error
+	// do makes durable everything that was stored before it was called, by so many
+	// writers. An error other than errLost is for ever: what was acknowledged may not
+	// be on disk.
+	do func(ctx context.Context, writers int) error
 
 	kick chan struct{} // poked when somebody joins the next round
 	full chan struct{} // poked when as many have joined as were awaited
@@ -32,7 +33,7 @@ type round struct {
 	err    error         // set before done is closed
 }
 
-func newRounds(life context.Context, do func(context.Context) error) *rounds {
+func newRounds(life context.Context, do func(ctx context.Context, writers int) error) *rounds {
 	return &rounds{do: do, life: life, kick: make(chan struct{}, 1), full: make(chan struct{}, 1), next: newRound()}
 }
 
@@ -66,7 +67,7 @@ func (r *rounds) run() {
 		rd, err := r.gather(joined, min(took, gatherMax))
 		began := time.Now()
 		if err == nil {
-			err = r.do(r.life)
+			err = r.do(r.life, rd.joined)
 		}
 		joined, took = rd.joined, time.Since(began)
 		if err != nil && err != errLost && r.life.Err() == nil {
@@ -126,8 +127,8 @@ type commits struct {
 	// still returns an error if the session that lost ends is over: then a round
 	// says nothing about what was stored in it. nil: sessions do not matter.
 	still func(lost <-chan struct{}) error
-	// do makes durable what is stored in a stream.
-	do func(ctx context.Context, stream string) error
+	// do makes durable what so many writers have stored in a stream.
+	do func(ctx context.Context, stream string, writers int) error
 
 	life context.Context
 	end  context.CancelFunc
@@ -137,7 +138,7 @@ type commits struct {
 	streams map[string]*rounds
 }
 
-func newCommits(do func(ctx context.Context, stream string) error) *commits {
+func newCommits(do func(ctx context.Context, stream string, writers int) error) *commits {
 	c := &commits{do: do, streams: map[string]*rounds{}}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c
@@ -166,7 +167,7 @@ func (c *commits) of(stream []byte) *rounds {
 	defer c.mu.Unlock()
 	if r = c.streams[string(stream)]; r == nil {
 		name := string(stream)
-		r = newRounds(c.life, func(ctx context.Context) error { return c.do(ctx, name) })
+		r = newRounds(c.life, func(ctx context.Context, writers int) error { return c.do(ctx, name, writers) })
 		c.streams[name] = r
 		if c.life.Err() == nil {
 			c.wg.Go(r.run)

@@ -35,7 +35,7 @@ func grouped(nc *nats.Conn) bool {
 
 // askRound returns when everything that the server had stored in a stream when it was
 // called is on its disk.
-func (p *publisher) askRound(ctx context.Context, stream string) error {
+func (p *publisher) askRound(ctx context.Context, stream string, _ int) error {
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	wait, pause := ackWait, retryWait

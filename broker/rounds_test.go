@@ -14,7 +14,7 @@ func TestRounds_OneServesMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var done atomic.Int64
-		c := newCommits(func(context.Context, string) error {
+		c := newCommits(func(context.Context, string, int) error {
 			<-time.After(time.Millisecond)
 			done.Add(1)
 			return nil
@@ -46,7 +46,7 @@ func TestRounds_WhatIsStoredMeanwhileIsOfTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began, release := make(chan struct{}), make(chan struct{})
-		c := newCommits(func(context.Context, string) error {
+		c := newCommits(func(context.Context, string, int) error {
 			began <- struct{}{}
 			<-release
 			return nil
@@ -75,7 +75,7 @@ func TestRounds_EndWithTheSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lost := make(chan struct{})
-		c := newCommits(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
+		c := newCommits(func(ctx context.Context, _ string, _ int) error { <-ctx.Done(); return ctx.Err() })
 		defer c.stop()
 		go func() { <-time.After(time.Second); close(lost) }()
 		if err := c.wait(t.Context(), []byte("S"), lost); err != errLost {
