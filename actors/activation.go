@@ -396,6 +396,7 @@ func (a *activation) work(run schemas.RunID, fn func(context.Context) *runtime.E
 	defer close(done)
 	u := a.pump
 	m := ended{run: run, end: fn(u.ctx), over: make(chan []*item, 1)}
+	u.notify(a.id.Run(run), m.end)
 	a.self.tell(m)
 	select {
 	case items := <-m.over:

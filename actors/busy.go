@@ -107,7 +107,9 @@ func (a *activation) refused(m refused) {
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
 	if !a.pump.begin(func() {
 		defer close(done)
-		a.pump.settled(a.id.Run(m.it.run), m.end, []*item{m.it})
+		ref := a.id.Run(m.it.run)
+		a.pump.notify(ref, m.end)
+		a.pump.settled(ref, m.end, []*item{m.it})
 	}) {
 		close(done)
 	}

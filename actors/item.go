@@ -47,8 +47,9 @@ const keptPayload = 4 << 10
 // newItem counts a message that the pump has just received.
 func (u *pump) newItem(d broker.Delivery) *item {
 	it := &item{d: d}
-	u.held.add(1, 0, 0)
-	u.weigh(it, int64(len(d.Data)+len(d.Envelope.GetPayload().GetData())))
+	bytes := int64(len(d.Data) + len(d.Envelope.GetPayload().GetData()))
+	it.bytes.Store(bytes)
+	u.held.add(1, 0, bytes)
 	return it
 }
 

@@ -13,12 +13,6 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 	if len(items) == 0 {
 		return
 	}
-	b := u.host.cfg.Broker
-	if end.Record != nil {
-		if err := b.Done().Notify(ref, DoneJSON(ref, end.Record, b.MaxMessage())); err != nil {
-			u.host.cfg.Log.Debug("a notice was not sent", "run", ref.String(), "error", err)
-		}
-	}
 	for _, it := range items {
 		if !it.isTask() {
 			if (end.Found || !it.given) && end.Kind == runtime.Finished && !u.strayed(ref, end.Record, it.d.Envelope) {
@@ -40,6 +34,17 @@ func (u *pump) settled(ref schemas.Ref, end *runtime.Ending, items []*item) {
 		}
 	}
 	u.ack(items...)
+}
+
+// notify tells those who wait for the run that it has ended.
+func (u *pump) notify(ref schemas.Ref, end *runtime.Ending) {
+	if end.Record == nil {
+		return
+	}
+	b := u.host.cfg.Broker
+	if err := b.Done().Notify(ref, DoneJSON(ref, end.Record, b.MaxMessage())); err != nil {
+		u.host.cfg.Log.Debug("a notice was not sent", "run", ref.String(), "error", err)
+	}
 }
 
 // strayed does what a message still asks for whose run is over or unknown: a permit

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -17,6 +18,8 @@ import (
 // time of an fsync. So the kernel is asked for it (io_submit(2) with IOCB_CMD_FSYNC,
 // Linux 4.18), and tells of its end by an event that Go's poller waits for.
 type asyncSyncs struct {
+	log *slog.Logger
+
 	mu     sync.Mutex
 	idle   []*asyncSync
 	none   bool // the kernel, or who guards it, does not take them
@@ -37,9 +40,8 @@ func (s *asyncSyncs) sync(f *os.File) error {
 		return f.Sync()
 	}
 	if err := a.begin(f); err != nil {
-		var refused *os.SyscallError
-		if errors.As(err, &refused) { // by the kernel
-			s.giveUp(a)
+		if forEver(err) {
+			s.giveUp(a, err)
 		} else {
 			s.give(a)
 		}
@@ -49,9 +51,15 @@ func (s *asyncSyncs) sync(f *os.File) error {
 	if known {
 		s.give(a)
 	} else {
-		s.giveUp(a)
+		s.giveUp(a, err)
 	}
 	return err
+}
+
+// forEver reports whether the kernel, or who guards it, would say so each time; there
+// may be too many files, or too many fsyncs, only now.
+func forEver(err error) bool {
+	return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EINVAL) || errors.Is(err, os.ErrNoDeadline)
 }
 
 // take returns nil where an fsync is to be waited for.
@@ -67,9 +75,14 @@ func (s *asyncSyncs) take() *asyncSync {
 		return a
 	}
 	a, err := newAsyncSync()
-	s.none = err != nil
+	if err != nil && forEver(err) {
+		s.none = true
+		s.log.Info(noAsync, "why", err)
+	}
 	return a
 }
+
+const noAsync = "fsyncs are waited for by threads, which is slower where many run"
 
 func (s *asyncSyncs) give(a *asyncSync) {
 	s.mu.Lock()
@@ -84,10 +97,11 @@ func (s *asyncSyncs) give(a *asyncSync) {
 }
 
 // giveUp ends one that did not do what it is to, and takes no more.
-func (s *asyncSyncs) giveUp(a *asyncSync) {
+func (s *asyncSyncs) giveUp(a *asyncSync, why error) {
 	s.mu.Lock()
 	s.none = true
 	s.mu.Unlock()
+	s.log.Info(noAsync, "why", why)
 	a.close()
 }
 

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,7 +13,7 @@ import (
 
 func TestAsyncSync(t *testing.T) {
 	t.Parallel()
-	var s asyncSyncs
+	s := asyncSyncs{log: slog.New(slog.DiscardHandler)}
 	if a, err := newAsyncSync(); err == nil {
 		a.close()
 	} else {
@@ -77,7 +78,7 @@ func TestAsyncSync_WhereTheKernelRefuses(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	var s asyncSyncs
+	s := asyncSyncs{log: slog.New(slog.DiscardHandler)}
 	defer s.close()
 	if got, want := s.sync(w), w.Sync(); got == nil || got.Error() != want.Error() {
 		t.Errorf("the fsync of a pipe: %v; want %v", got, want)
@@ -98,7 +99,7 @@ func TestAsyncSync_WhereTheKernelRefuses(t *testing.T) {
 // One of which it is not known whether its fsync has ended is not used for another.
 func TestAsyncSync_WhereTheEventDoesNotCome(t *testing.T) {
 	t.Parallel()
-	var s asyncSyncs
+	s := asyncSyncs{log: slog.New(slog.DiscardHandler)}
 	defer s.close()
 	a := s.take()
 	if a == nil {

@@ -40,25 +40,26 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, takes: make(chan struct{}, takesAtOnce)}
-	if err := b.open(ctx); err != nil {
-		return nil, fmt.Errorf("open broker: %w", errors.Join(err, b.Close()))
+	b, err := open(ctx, cfg, cfg.groups())
+	if errors.Is(err, errProof) {
+		cfg.Logger.Warn("each message is fsynced by itself, which is slower", "why", err)
+		b, err = open(ctx, cfg, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
 	}
 	return b, nil
 }
 
-func (b *Broker) open(ctx context.Context) error {
-	err := b.assemble(ctx, b.cfg.groups())
-	if errors.Is(err, errProof) {
-		b.cfg.Logger.Warn("each message is fsynced by itself, which is slower", "why", err)
-		if err = b.close(); err == nil {
-			err = b.assemble(ctx, false)
-		}
+func open(ctx context.Context, cfg Config, grouped bool) (*Broker, error) {
+	b := &Broker{cfg: cfg, takes: make(chan struct{}, takesAtOnce)}
+	if err := b.assemble(ctx, grouped); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	if err == nil && len(b.cfg.Kinds) > 0 {
+	if len(b.cfg.Kinds) > 0 {
 		b.keep(ctx)
 	}
-	return err
+	return b, nil
 }
 
 // assemble opens everything; grouped means that one fsync serves many messages of the

@@ -35,7 +35,8 @@ type disk struct {
 	held  string
 	log   *slog.Logger
 	links atomic.Uint64 // made so far; numbers their names
-	fsync func(f *os.File, async bool) error
+	fsync func(*os.File) error
+	async func(*os.File) error // for several writers: they have work meanwhile
 	link  func(file, name string) error
 
 	mu      sync.Mutex
@@ -121,14 +122,9 @@ func streamsRoot(dir string) string { return filepath.Join(dir, "jetstream", "$G
 func openDisk(dir string, log *slog.Logger) *disk {
 	d := &disk{
 		root: streamsRoot(dir), held: filepath.Join(dir, heldDir), log: log, link: os.Link,
-		streams: map[string]*diskStream{},
+		fsync: (*os.File).Sync, streams: map[string]*diskStream{}, asyncs: asyncSyncs{log: log},
 	}
-	d.fsync = func(f *os.File, async bool) error {
-		if async {
-			return d.asyncs.sync(f)
-		}
-		return f.Sync()
-	}
+	d.async = d.asyncs.sync
 	return d
 }
 
@@ -281,8 +277,10 @@ func (s *diskStream) close() {
 // flush makes durable what the stream has stored. An error matches [ErrDisk], or it
 // may be tried again.
 func (s *diskStream) flush(writers int) error {
-	// A lone writer waits for the fsync and nothing else; others have work meanwhile.
-	fsync := func(f *os.File) error { return s.disk.fsync(f, writers > 1) }
+	fsync := s.disk.fsync
+	if writers > 1 {
+		fsync = s.disk.async
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dirty, err := s.look()

@@ -44,13 +44,12 @@ func (f *folderOfServer) begin() {
 	f.must(restoreHeld(f.dir, slog.Default()), beginHeld(f.dir))
 	f.disk = openDisk(f.dir, slog.Default())
 	f.Cleanup(f.disk.release)
-	sync := f.disk.fsync
-	f.disk.fsync = func(file *os.File, async bool) error {
+	f.disk.async = func(file *os.File) error {
 		info, err := file.Stat()
 		f.mu.Lock()
 		f.synced[file.Name()] = info.Size()
 		f.mu.Unlock()
-		return errors.Join(err, sync(file, async))
+		return errors.Join(err, file.Sync())
 	}
 }
 
@@ -245,7 +244,7 @@ func TestRestoreHeld_OfTheSameNumberTheFirstCounts(t *testing.T) {
 	f.append(2, "last")
 	f.flush()
 	f.must(os.WriteFile(f.block(1)+".tmp", []byte("some"), 0o644), os.Rename(f.block(1)+".tmp", f.block(1)))
-	f.disk.fsync = func(*os.File, bool) error { return syscall.EIO } // the round that saw it does not end
+	f.disk.async = func(*os.File) error { return syscall.EIO } // the round that saw it does not end
 	if err := f.disk.flush(t.Context(), testStream, 2); !errors.Is(err, ErrDisk) {
 		t.Fatalf("a failed fsync: %v; want ErrDisk", err)
 	}
@@ -300,6 +299,11 @@ func TestOpen_ProvesHowTheServerKeepsItsFiles(t *testing.T) {
 	if _, err := appendOne(t.Context(), b, "k", 0); err != nil {
 		t.Error(err)
 	}
+	if w, err := b.Done().Watch(t.Context(), schemas.Identity{Kind: "wf", Key: "k"}.Run("1")); err != nil {
+		t.Errorf("a watch of a run: %v", err)
+	} else {
+		w.Stop()
+	}
 	if _, err := os.Stat(filepath.Join(dir, heldDir)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder of held files: %v; want that it is gone", err)
 	}
@@ -312,7 +316,7 @@ func TestAppend_ReturnsAfterTheFsync(t *testing.T) {
 	release := make(chan struct{})
 	b := openAt(t, t.TempDir(), func(c *Config) {
 		c.spoil = func(d *disk) {
-			d.fsync = func(f *os.File, async bool) error {
+			d.fsync = func(f *os.File) error {
 				if !strings.Contains(f.Name(), "_RUNS"+string(filepath.Separator)) {
 					return f.Sync()
 				}
@@ -388,6 +392,10 @@ func TestRounds_AnotherProcessWaitsForThem(t *testing.T) {
 		answer, err := other.link.nc.Request(roundSubject(b.names.ns), []byte(name), 5*time.Second)
 		if err != nil || len(answer.Data) == 0 {
 			t.Errorf("a round of the stream %q: %v, %v; want that there is none", name, answer, err)
+		}
+		// It was deleted, and what was stored in it may be stored again.
+		if err := other.pub.askRound(t.Context(), name, 1); err != errLost {
+			t.Errorf("a writer in the stream %q of another process is told %v; want errLost", name, err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ var appendMsgs = sync.Pool{New: func() any {
 
 func (m *appendMsg) free() {
 	delete(m.msg.Header, hdrRollup)
-	m.msg.Data = nil
+	m.msg.Reply, m.msg.Data = "", nil
 	if cap(m.body) > bodyMax {
 		m.body = nil
 	}
@@ -71,8 +71,9 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	if err != nil {
 		return schemas.Outcome{}, fmt.Errorf("encode entry of %v: %w", ref, err)
 	}
-	m.body, m.msg.Subject, m.msg.Data = body, b.names.RunSubject(ref), body
-	m.seq[0], m.filter[0] = strconv.FormatUint(after, 10), b.names.FenceFilter(ref.Identity)
+	m.body, m.msg.Data = body, body
+	m.seq[0] = strconv.FormatUint(after, 10)
+	m.msg.Subject, m.filter[0] = b.names.fenced(ref)
 	if e.Record != nil {
 		op = opCommit
 	}

@@ -73,7 +73,7 @@ func newLane(ctx context.Context, conn net.Conn, log *slog.Logger) (*lane, error
 	in := bufio.NewReaderSize(conn, 64<<10)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	err := l.greet(in)
-	if !stop() && err == nil {
+	if !stop() { // it is why the connection was closed
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -125,6 +125,9 @@ func (l *lane) end(err error) {
 		return
 	}
 	_ = l.conn.Close() // which ends read and write
+	l.out.Lock()
+	l.out.buf = nil
+	l.out.Unlock()
 	if err != nil {
 		l.log.Warn("the lane to the embedded NATS server broke; the usual connection is used", "error", err)
 	}
@@ -225,8 +228,8 @@ func (l *lane) carries(msg *nats.Msg) (headers int, ok bool) {
 	if headers > 0 {
 		headers += len(headerLine) + len("\r\n")
 	}
-	const numbers = 64 // and verb, and reply subject
-	if headers+len(msg.Data) > l.max || len(msg.Subject) > lineMax-numbers || msg.Subject == "" || strings.ContainsAny(msg.Subject, " \t\r\n") {
+	const others = 128 // verb, reply subject, sizes
+	if headers+len(msg.Data) > l.max || len(msg.Subject) > lineMax-others || msg.Subject == "" || strings.ContainsAny(msg.Subject, " \t\r\n") {
 		return 0, false
 	}
 	return headers, true

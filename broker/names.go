@@ -123,6 +123,14 @@ func (n Names) FenceFilter(id schemas.Identity) string {
 	return n.ns + ".run." + n.Partition(id).String() + "." + string(id.Kind) + "." + schemas.EncodeToken(id.Key) + ".*"
 }
 
+// fenced returns the subject of the journal of a run, and that of the condition of what
+// is appended to it.
+func (n Names) fenced(ref schemas.Ref) (subject, filter string) {
+	id := schemas.EncodeToken(string(ref.ID))
+	filter = n.FenceFilter(ref.Identity)
+	return filter[:len(filter)-len("*")] + id, filter
+}
+
 // runFilter matches the journals of a partition.
 func (n Names) runFilter(p schemas.Partition) string { return n.ns + ".run." + p.String() + ".>" }
 

@@ -27,8 +27,7 @@ const (
 	retryWaitMax = 500 * time.Millisecond
 )
 
-// A publisher stores messages in streams. It is the hot path of a run: one
-// allocation of a reply subject and none of a subscription per publish.
+// A publisher stores messages in streams. It is the hot path of a run.
 type publisher struct {
 	link    *link
 	mux     *mux
@@ -38,7 +37,7 @@ type publisher struct {
 
 // An ack is what a stream says of a message that it stored.
 type ack struct {
-	stream    []byte // part of the answer, and valid as long
+	stream    []byte // part of the answer, and valid as long; nil in what publish returns
 	seq       uint64
 	duplicate bool
 }
@@ -49,7 +48,7 @@ type ack struct {
 // the same bytes with the same condition are sent again (P04): a condition or
 // a message ID must make that harmless. The error is a *refusal, matches
 // [ErrTooLarge] or [ErrClosed], or says that ctx ended with the outcome
-// unknown. publish owns msg until it returns, and sets its Reply.
+// unknown. publish owns msg until it returns, and may set its Reply.
 func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 	return p.publishTo(ctx, msg, nil)
 }
@@ -135,6 +134,7 @@ func (s *sending) once(ctx context.Context, wait time.Duration) (ack, error) {
 		}
 		return ack{}, err
 	}
+	a.stream = nil // which is not valid for much longer
 	return a, nil
 }
 
@@ -171,7 +171,7 @@ func (s *sending) send(ctx context.Context, wait time.Duration) (answer []byte, 
 // durable returns when what was found in a stream is as durable as what
 // [publisher.publish] has stored: whoever sent it may not have waited.
 func (p *publisher) durable(ctx context.Context, stream string) error {
-	for {
+	for p.commits != nil {
 		lost, err := p.link.begin(ctx)
 		if err == nil {
 			err = p.commits.wait(ctx, []byte(stream), lost)
@@ -180,6 +180,7 @@ func (p *publisher) durable(ctx context.Context, stream string) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // try sends msg once and waits for one answer.

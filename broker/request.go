@@ -132,7 +132,8 @@ type reader struct {
 	// places bounds the messages that are asked for at once; nil: no bound. The
 	// server answers direct gets in the loop that reads from this connection, before
 	// it looks at what came after them: thousands of runs that are resumed at once
-	// would keep the member's lease waiting.
+	// would keep all else that this connection carries waiting, which on an external
+	// server is the member's lease, too.
 	places chan struct{}
 }
 

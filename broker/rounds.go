@@ -70,7 +70,10 @@ func (r *rounds) run() {
 			err = r.do(r.life, rd.joined)
 		}
 		joined, took = rd.joined, time.Since(began)
-		if err != nil && err != errLost && r.life.Err() == nil {
+		switch {
+		case err != nil && r.life.Err() != nil:
+			err = ErrClosed
+		case err != nil && err != errLost:
 			r.mu.Lock()
 			r.failed = err
 			r.mu.Unlock()

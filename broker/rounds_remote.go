@@ -46,6 +46,11 @@ func (p *publisher) askRound(ctx context.Context, stream string, _ int) error {
 		switch {
 		case err == nil && len(answer.Data) == 0:
 			return nil
+		case err == nil && answer.Header.Get(HeaderCode) == codeAgain:
+			if err := p.link.pause(ctx, jitter(pause)); err != nil {
+				return err
+			}
+			return errLost
 		case err == nil:
 			return fmt.Errorf("%w (by the process of server %s: %s)", ErrDisk, name, answer.Data)
 		case errors.Is(err, errNoAnswer):
@@ -60,6 +65,10 @@ func (p *publisher) askRound(ctx context.Context, stream string, _ int) error {
 		}
 	}
 }
+
+// codeAgain is the code of an answer that says that the stream is not there any more:
+// what was stored is to be stored again, if it can be.
+const codeAgain = "again"
 
 // servedMax is how many requests of other processes are answered at a time; above,
 // those that come wait in their subscription.
@@ -93,17 +102,21 @@ func (b *Broker) serveRounds() (err error) {
 		s.wg.Go(func() {
 			defer func() { <-s.room }()
 			err := b.embedded.disk.knows(string(m.Data))
+			unknown := err != nil
 			if err == nil {
 				err = c.wait(c.life, m.Data, nil)
 			}
 			if c.life.Err() != nil {
 				return
 			}
-			var body []byte
+			answer := &nats.Msg{}
 			if err != nil {
-				body = []byte(err.Error())
+				answer.Data = []byte(err.Error())
 			}
-			_ = m.Respond(body)
+			if unknown || err == errLost {
+				answer.Header = nats.Header{HeaderCode: {codeAgain}}
+			}
+			_ = m.RespondMsg(answer)
 		})
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ func (c *Context) Go(name string, fn func(*Context) (any, error)) *Future {
 		f.complete(r, nil, err)
 	}, func(e *Error) {
 		// What a branch returns is not recorded, and a stack differs each time.
-		r.log.Error("a branch failed", "path", path, "name", name, "error", e.Message, "stack", e.Details)
+		r.logger().Error("a branch failed", "path", path, "name", name, "error", e.Message, "stack", e.Details)
 		f.complete(r, nil, &Error{Code: e.Code, Message: e.Message, Final: e.Final})
 	})
 	return f

@@ -59,7 +59,7 @@ func (c *Context) Now() time.Time {
 }
 
 // Log returns a logger that says things once, however often they are replayed.
-func (c *Context) Log() *slog.Logger { return c.run.log }
+func (c *Context) Log() *slog.Logger { return c.run.logger() }
 
 // NewID returns an ID that is unique and the same on every replay.
 func (c *Context) NewID() string {

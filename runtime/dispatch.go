@@ -80,7 +80,7 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 	return l.send(ctx, out)
 }
 
-// startStep runs a step's body on a goroutine of its own. One that must not be
+// startStep runs a step's body on a goroutine of the crew. One that must not be
 // repeated and was started by another process is not run: its policy decides.
 func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	if end := l.stale(); end != nil {

@@ -140,7 +140,7 @@ func (r *run) load(entries []schemas.Stored) error {
 	}
 	for i, s := range entries {
 		if r.replays = !onlyClaims(entries[i+1:]); !r.replays {
-			r.log = r.loud // what the code says after the last recorded event is new
+			r.loud = true // what the code says after the last recorded event is new
 		}
 		if err := applyEntry(r, s.Seq, s.Entry); err != nil {
 			return err

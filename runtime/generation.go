@@ -42,7 +42,7 @@ func (c *Context) ContinueAsNew(input *schemas.Payload) error {
 	if u := &c.run.updates; !c.handlesUpdate() {
 		u.closed = true
 		if n := len(u.running); n > 0 {
-			c.run.log.Warn("a run continues as new while updates are handled: what they change from now on is not in the input; let its code use FinishUpdates before it makes that", "handled", n)
+			c.run.logger().Warn("a run continues as new while updates are handled: what they change from now on is not in the input; let its code use FinishUpdates before it makes that", "handled", n)
 		}
 	}
 	return continueAsNew{input}

@@ -49,7 +49,7 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 			end.Left = l.work.Wait // the next run does
 		}
 	}()
-	r.log = r.loud
+	r.loud = true
 	for {
 		if e != nil {
 			if err := applyEntry(r, x.head, e); err != nil {

@@ -14,9 +14,9 @@ import (
 type run struct {
 	ref     schemas.Ref
 	info    Info
-	log     *slog.Logger
-	quiet   *slog.Logger // while it replays
-	loud    *slog.Logger
+	base    *slog.Logger
+	log     *slog.Logger // made of base when the code first says something; see logger
+	loud    bool         // it does not replay
 	sched   *scheduler
 	root    *scope
 	chain   []string          // identities that wait for this run
@@ -81,12 +81,22 @@ func newRun(ref schemas.Ref, kind *Kind, namespace string, state *schemas.Payloa
 		sched:   newScheduler(),
 		root:    newScope(nil),
 		futures: map[string]*Future{}, cancelled: map[string]bool{}, wakes: map[string]time.Time{}, versions: map[string]int64{},
-		quiet: silent,
-		loud:  log.With("run", ref.String()),
-		ctx:   context.Background(),
+		base: log,
+		ctx:  context.Background(),
 	}
-	r.log = r.quiet
 	return r
+}
+
+// logger returns where the code says something now, which was said already where it
+// replays.
+func (r *run) logger() *slog.Logger {
+	if !r.loud {
+		return silent
+	}
+	if r.log == nil {
+		r.log = r.base.With("run", r.ref.String())
+	}
+	return r.log
 }
 
 // begin starts the handler. It blocks at its first verb when begin returns.

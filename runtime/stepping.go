@@ -118,8 +118,9 @@ func (s *stepping) goOn(number int) {
 // attempt prepares the next attempt, and listens to it alone.
 func (s *stepping) attempt(number int) *attempt {
 	a := &s.first
-	a.info = &s.known
-	if number > 1 {
+	if number == 1 {
+		a.info = &s.known
+	} else {
 		own := s.known
 		own.alive = nil
 		a = &attempt{info: &own}

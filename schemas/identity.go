@@ -3,7 +3,6 @@ package schemas
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"unicode"
@@ -144,10 +143,17 @@ func ParsePartition(s string) (Partition, error) {
 // mapping function partition(n, kind, key) computes: a client that knows
 // nothing of partitions is routed by the server to the same one.
 func PartitionOf(id Identity, n uint32) Partition {
-	h := fnv.New32a()
-	h.Write([]byte(id.Kind))
-	h.Write([]byte(EncodeToken(id.Key)))
-	return Partition(h.Sum32() % n)
+	h := fnv1a(fnv1a(fnvBasis, string(id.Kind)), EncodeToken(id.Key))
+	return Partition(h % n)
+}
+
+const fnvBasis, fnvPrime uint32 = 2166136261, 16777619
+
+func fnv1a(h uint32, s string) uint32 {
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * fnvPrime
+	}
+	return h
 }
 
 const hexDigits = "0123456789ABCDEF"
@@ -162,12 +168,22 @@ func escaped(r rune) bool {
 	return r <= ' ' || r == 0x7f || unicode.IsSpace(r) || unicode.IsControl(r)
 }
 
+// plain reports whether s has nothing but what most keys and IDs have, all of which
+// stays as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
 // EncodeToken encodes a key or ID as one token of a NATS subject: '%', '.',
 // '*', '>', '/', white space and control characters become %XX, everything
 // else stays as it is.
 func EncodeToken(s string) string {
-	i := strings.IndexFunc(s, escaped)
-	if i < 0 {
+	if plain(s) || !strings.ContainsFunc(s, escaped) {
 		return s
 	}
 	var b strings.Builder

@@ -54,7 +54,7 @@ func traced(ctx context.Context, strace string, o options, n int) (count int, er
 		return 0, err
 	}
 	out := filepath.Join(dir, "counts")
-	cmd := exec.CommandContext(ctx, strace, append([]string{"-f", "-c", "-e", "trace=fsync,fdatasync", "-o", out}, child.Args...)...)
+	cmd := exec.CommandContext(ctx, strace, append([]string{"-f", "-c", "-e", "trace=fsync,fdatasync,io_submit", "-o", out}, child.Args...)...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
@@ -71,7 +71,12 @@ func traced(ctx context.Context, strace string, o options, n int) (count int, er
 func sumCalls(text []byte) (sum int, err error) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		f := strings.Fields(lines.Text()) // % time, seconds, usecs/call, calls, errors, syscall
-		if len(f) < 5 || f[len(f)-1] != "fsync" && f[len(f)-1] != "fdatasync" {
+		if len(f) < 5 {
+			continue
+		}
+		switch f[len(f)-1] {
+		case "fsync", "fdatasync", "io_submit": // the last for an asynchronous fsync
+		default:
 			continue
 		}
 		n, err := strconv.Atoi(f[3])

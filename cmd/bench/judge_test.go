@@ -119,12 +119,13 @@ func TestPeers_AreOfMetricsThatExist(t *testing.T) {
 			t.Errorf("%s has no metric %q", key[0], key[1])
 		}
 	}
-	r := result{Scenario: "S1", Metric: "latency"}
-	r.peer(perdure.Process)
+	r := result{Scenario: "S1", Metric: "latency", Durability: perdure.Process.String()}
+	r.peer()
 	if r.Peer != "" {
 		t.Errorf("at process the peers, who fsync, are %q", r.Peer)
 	}
-	if r.peer(perdure.Disk); r.Peer != peers[[2]string{"S1", "latency"}] {
+	r.Durability = perdure.Disk.String()
+	if r.peer(); r.Peer != peers[[2]string{"S1", "latency"}] {
 		t.Errorf("at disk the peers are %q", r.Peer)
 	}
 }

@@ -97,7 +97,7 @@ func repeat(ctx context.Context, o options, s scenario, d perdure.Durability, st
 		for _, r := range results {
 			r.Scenario, r.Durability, r.Noisy = s.name, d.String(), l.noisy()
 			s.judge(&r, l)
-			r.peer(d)
+			r.peer()
 			if repeats[r.Metric] == nil {
 				names = append(names, r.Metric)
 			}

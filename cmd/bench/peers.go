@@ -21,8 +21,8 @@ var peers = map[[2]string]string{
 }
 
 // peer says what other engines took, which is of durability disk.
-func (r *result) peer(d perdure.Durability) {
-	if r.Peer == "" && d == perdure.Disk {
+func (r *result) peer() {
+	if r.Peer == "" && r.Durability == perdure.Disk.String() {
 		r.Peer = peers[[2]string{r.Scenario, r.Metric}]
 	}
 }
