@@ -172,8 +172,9 @@ func (s *diskStream) holdAll() error {
 }
 
 // flush returns when everything that a stream had stored when it was called, for so
-// many writers, is on disk. Where the disk has no room for names it waits for some, until ctx ends; an
-// fsync that fails is an error that stays: nobody knows what it has lost.
+// many writers, is on disk. Where the disk has no room for names it waits for some,
+// until ctx ends; an fsync that fails is an error that stays: nobody knows what it has
+// lost.
 func (d *disk) flush(ctx context.Context, stream string, writers int) error {
 	for failed := 0; ; failed++ {
 		s, err := d.stream(stream)

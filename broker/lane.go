@@ -20,9 +20,10 @@ import (
 )
 
 // A lane is a connection of our own to the embedded server for what every run sends:
-// what is stored in streams, acknowledgements of tasks, and for the answers. It speaks as much of the protocol of NATS clients as
-// that needs: an answer goes from the goroutine that reads it to whoever waits, and
-// neither it nor what was published is made into a message in between.
+// what is stored in streams, acknowledgements of tasks, and for the answers. It speaks
+// as much of the protocol of NATS clients as that needs: an answer goes from the
+// goroutine that reads it to whoever waits, and neither it nor what was published is
+// made into a message in between.
 //
 // A lane that breaks stays so, and the usual connection is used.
 type lane struct {
