@@ -9,8 +9,8 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// The condition of an append names the entry of the identity that it follows
-// (P01), and the server keeps it with the entry: entries are a chain, from the
+// The condition of an append names the entry that it follows, of its run or of its
+// identity (P01), and the server keeps it with the entry: entries are a chain, from the
 // last one back. To follow it costs one look-up of a sequence an entry, however
 // many others lie between two of them. A scan walks over those: with many runs
 // at once that is thousands for each entry, within the server's loop that reads

@@ -15,8 +15,8 @@ import (
 )
 
 // A Journal stores what happened in runs. Every append is conditioned on the
-// last entry of the whole identity (P01): whoever appended last is the only
-// one who can go on.
+// last entry of the whole identity (P01), or on that of a run which its writer has
+// claimed: whoever appended last is the only one who can go on.
 type Journal struct {
 	b *Broker
 }
@@ -29,6 +29,7 @@ type appendMsg struct {
 	msg         nats.Msg
 	body        []byte
 	seq, filter [1]string
+	wide, own   nats.Header // conditioned on the identity's last entry, and on the run's
 }
 
 // bodyMax is how large a body may be whose memory is kept.
@@ -36,7 +37,8 @@ const bodyMax = 16 << 10
 
 var appendMsgs = sync.Pool{New: func() any {
 	m := &appendMsg{}
-	m.msg.Header = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}
+	m.wide = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}
+	m.own = nats.Header{hdrExpectedSeq: m.seq[:]}
 	return m
 }}
 
@@ -54,8 +56,11 @@ var rollupSubject = []string{"sub"}
 // Append stores e as the next entry of the run, if the last entry of its
 // identity has sequence after (0: the identity has none). An
 // entry that replaces those before it, such as a record, does so in the same
-// write. before are the sequences of those entries of the run, where the caller
-// knows them: they are removed behind it where that is cheaper.
+// write. before, if given, are the sequences of the entries of the run, the last of
+// which is after, and say that the caller has claimed the run, which is open: then the
+// condition is on the run alone, where the server is ours and the stream has one
+// replica (with more, each writer has to name the same condition); and what the entry
+// replaces is removed behind it where that is cheaper.
 //
 // An unknown outcome is resolved here (P04): the same bytes are sent again
 // until they are acknowledged or refused, and a refusal is compared with the
@@ -74,6 +79,9 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	m.body, m.msg.Data = body, body
 	m.seq[0] = strconv.FormatUint(after, 10)
 	m.msg.Subject, m.filter[0] = b.names.fenced(ref)
+	if m.msg.Header = m.wide; len(before) > 0 && b.Embedded() && b.runs.direct {
+		m.msg.Header = m.own
+	}
 	if e.Record != nil {
 		op = opCommit
 	}

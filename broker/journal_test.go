@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -63,6 +64,39 @@ func TestP01_AppendIsFencedByTheIdentity(t *testing.T) {
 		if ok {
 			t.Errorf("there is a %s of what was never written", name)
 		}
+	}
+}
+
+// TestP01_BehindAClaimTheRunIsTheFence: where the server is ours and alone, an entry of
+// a run that its writer has claimed asks for the run's last entry, and costs the same
+// however many runs the identity has; elsewhere for the identity's.
+func TestP01_BehindAClaimTheRunIsTheFence(t *testing.T) {
+	t.Parallel()
+	for name, own := range map[string]bool{"embedded": true, "external": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := embedded(t)
+			if !own {
+				r = connected(t, brokertest.Server(t).URL())
+			}
+			one, two := identity("wf", "k").Run("1"), identity("wf", "k").Run("2")
+			a := r.appended(one, 0, entry("owner", 1))
+			refusal := r.appended(two, a, record("owner", 2))
+			out, err := r.b.Journal().Append(r.ctx, one, a, entry("owner", 3), a)
+			must(t, err)
+			if own == out.Fenced || out.Fenced && out.Head.Seq != refusal {
+				t.Errorf("an append behind the run's last entry %d, and not the identity's, %d: %+v", a, refusal, out)
+			}
+			if own {
+				s, err := r.js.Stream(r.ctx, r.n.RunsStream())
+				must(t, err)
+				msg, err := s.GetMsg(r.ctx, out.Seq)
+				must(t, err)
+				if h := msg.Header; h.Get("Nats-Expected-Last-Subject-Sequence") != "1" || h.Get("Nats-Expected-Last-Subject-Sequence-Subject") != "" {
+					t.Errorf("it has the headers %v", h)
+				}
+			}
+		})
 	}
 }
 

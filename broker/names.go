@@ -117,8 +117,8 @@ func (n Names) RunSubject(ref schemas.Ref) string {
 		schemas.EncodeToken(ref.Key) + "." + schemas.EncodeToken(string(ref.ID))
 }
 
-// FenceFilter matches every run of an identity: the subject of the condition
-// of each append (P01). Every writer uses this literal string.
+// FenceFilter matches every run of an identity: the subject of the condition of
+// appends (P01). Every writer uses this literal string, or the run's own subject.
 func (n Names) FenceFilter(id schemas.Identity) string {
 	return n.ns + ".run." + n.Partition(id).String() + "." + string(id.Kind) + "." + schemas.EncodeToken(id.Key) + ".*"
 }

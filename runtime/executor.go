@@ -261,7 +261,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 		return end
 	}
 	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.cfg.entries.Add(1)
-	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e, x.stored.of(ref)...)
+	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e, x.behindClaim(ref)...)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		return ending(Stopped, err)
@@ -273,6 +273,20 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 	x.Received()
 	x.head, x.aside = out.Seq, false
 	x.stored.add(ref, out.Seq, e)
+	return nil
+}
+
+// behindClaim returns the entries of an open run that this executor has claimed, if
+// they are known and the head is the last of them. Nobody appends to another run of
+// the identity then without having claimed this one, so that the run's own last entry
+// fences as well as the identity's does.
+func (x *Executor) behindClaim(ref schemas.Ref) []uint64 {
+	if !x.claimed || x.open != ref {
+		return nil
+	}
+	if all := x.stored.of(ref); len(all) > 0 && all[len(all)-1] == x.head {
+		return all
+	}
 	return nil
 }
 

@@ -130,6 +130,48 @@ func TestG2_ZombieLosesItsFirstAppendAndTouchesNothingMore(t *testing.T) {
 	})
 }
 
+// TestP01_AClaimIsOnTheWholeIdentity: an owner reads an open run, the one before it
+// refuses another task meanwhile, and dies before it has answered. The claim is refused,
+// since what is last is to be settled first (P03).
+func TestP01_AClaimIsOnTheWholeIdentity(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		k := kind("w", func(c *runtime.Context, _ string) (string, error) {
+			if _, err := step(c, "a", give("a")); err != nil {
+				return "", err
+			}
+			_, err := result(c, c.After("sleep", time.Hour))
+			return "slept", err
+		})
+		w := runtimetest.NewWorld(k)
+		defer w.Close()
+		r := ref("w", "a", "1")
+		task := func(r schemas.Ref) runtime.Task {
+			return runtime.Task{Ref: r, Envelope: &schemas.Envelope{Type: schemas.Envelope_TASK, Id: string(r.ID)}}
+		}
+		old, next := w.Start(), w.Start()
+		x := runtime.NewExecutor(old.Config(), r.Identity, k, old)
+		if end := x.Run(t.Context(), task(r), runtime.NewMailbox()); end.Kind != runtime.Suspended {
+			t.Fatalf("the run ended as %v, %v; want it suspended", end.Kind, end.Err)
+		}
+		y := runtime.NewExecutor(next.Config(), r.Identity, k, next)
+		if end := y.Open(t.Context()); end == nil || end.Open != r {
+			t.Fatalf("the next owner finds %+v, want that the run is open", end)
+		}
+		killed := errors.New("killed")
+		w.Journal.After = func(schemas.Ref, *schemas.Entry) error { return killed }
+		if end := x.Refuse(t.Context(), runtime.Refusal{Task: task(ref("w", "a", "2"))}); !errors.Is(end.Err, killed) {
+			t.Fatalf("the refusal ended as %v, %v; want that its owner dies behind it", end.Kind, end.Err)
+		}
+		w.Journal.After = nil
+		if end := y.Resume(t.Context(), r, runtime.NewMailbox()); end.Kind != runtime.Restart || !errors.Is(end.Err, runtime.ErrFenced) {
+			t.Errorf("the claim ended as %v, %v; want it refused, to begin again", end.Kind, end.Err)
+		}
+		if got, want := events(w, r), []string{"claimed:1 started", "step:1", "timer:2", "suspended"}; !slices.Equal(got, want) {
+			t.Errorf("recorded %q, want %q", got, want)
+		}
+	})
+}
+
 // endings executes a run of two steps with an executor of its own and returns
 // the ending, when something happened before the n-th append.
 func endings(t *testing.T, n int, then func(w *runtimetest.World, p *runtimetest.Process, r schemas.Ref) error) (end *runtime.Ending, recorded []string) {

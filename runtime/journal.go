@@ -22,10 +22,11 @@ type Journal interface {
 	Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
 	// Append stores e as the next entry of a run if the last sequence of its
 	// whole identity is after (0: nothing). An entry that [schemas.Entry.Replaces]
-	// those before it of its run does so in the same write; before are their
-	// sequences, where they are known. An unknown outcome is resolved inside: an
-	// error means that ctx ended or that e cannot be stored, and whether it was is
-	// unknown.
+	// those before it of its run does so in the same write. Before, if given, are the
+	// sequences of the run's entries, the last of which is after, and say that the
+	// caller has claimed the run, which is open: then it is enough that after is the
+	// last sequence of the run. An unknown outcome is resolved inside: an error means
+	// that ctx ended or that e cannot be stored, and whether it was is unknown.
 	Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error)
 }
 

@@ -22,6 +22,7 @@ func TestJournal(t *testing.T, open func(t *testing.T) runtime.Journal) {
 		"entries come back as they were, in order":                   entriesComeBack,
 		"an append behind another entry is fenced":                   appendIsFenced,
 		"the fence covers every run of the identity":                 fenceCoversIdentity,
+		"behind its claim a run is fenced by the next claim":         claimFences,
 		"identities do not fence one another":                        identitiesAreApart,
 		"keys and IDs of any form name runs of their own":            namesAreApart,
 		"the same write sent again is stored once":                   sameWriteOnce,
@@ -60,10 +61,10 @@ func ref(kind, key, id string) schemas.Ref {
 	return schemas.Identity{Kind: schemas.Kind(kind), Key: key}.Run(schemas.RunID(id))
 }
 
-// stored appends an entry that must be stored, and returns its sequence.
-func mustStore(t *testing.T, j runtime.Journal, r schemas.Ref, after uint64, e *schemas.Entry) uint64 {
+// mustStore appends an entry that must be stored, and returns its sequence.
+func mustStore(t *testing.T, j runtime.Journal, r schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) uint64 {
 	t.Helper()
-	out, err := j.Append(t.Context(), r, after, e)
+	out, err := j.Append(t.Context(), r, after, e, before...)
 	if err != nil {
 		t.Fatalf("append %d to %s after %d: %v", e.GetCounter(), r, after, err)
 	}
@@ -74,9 +75,9 @@ func mustStore(t *testing.T, j runtime.Journal, r schemas.Ref, after uint64, e *
 }
 
 // mustFence appends an entry that must be refused because of head.
-func mustFence(t *testing.T, j runtime.Journal, r schemas.Ref, after uint64, e *schemas.Entry, head uint64) {
+func mustFence(t *testing.T, j runtime.Journal, r schemas.Ref, after uint64, e *schemas.Entry, head uint64, before ...uint64) {
 	t.Helper()
-	out, err := j.Append(t.Context(), r, after, e)
+	out, err := j.Append(t.Context(), r, after, e, before...)
 	if err != nil {
 		t.Fatalf("append %d to %s after %d: %v", e.GetCounter(), r, after, err)
 	}
@@ -159,6 +160,24 @@ func fenceCoversIdentity(t *testing.T, j runtime.Journal) {
 	second := mustStore(t, j, two, first, entry(3, "b"))
 	mustFence(t, j, one, first, entry(4, "the first run's last"), second)
 	expectHead(t, j, one.Identity, second, two)
+}
+
+// claimFences: who has claimed a run says so by naming its entries.
+func claimFences(t *testing.T, j runtime.Journal) {
+	one, two := ref("shop", "a", "1"), ref("shop", "a", "2")
+	first := mustStore(t, j, one, 0, entry(1, "claim"))
+	second := mustStore(t, j, one, first, entry(2, "a"), first)
+	if again := mustStore(t, j, one, first, entry(2, "a"), first); again != second {
+		t.Errorf("the same write sent again has sequence %d, want %d", again, second)
+	}
+	claim := mustStore(t, j, one, second, entry(3, "the next claim"))
+	mustFence(t, j, one, second, entry(4, "b"), claim, first, second)
+	mustFence(t, j, one, second, record(5, "done"), claim, first, second)
+	mustFence(t, j, two, second, entry(6, "a run of its own?"), claim)
+	expectRun(t, j, one, entry(1, "claim"), entry(2, "a"), entry(3, "the next claim"))
+	done := mustStore(t, j, one, claim, record(7, "done"), first, second, claim)
+	expectRun(t, j, one, record(7, "done"))
+	mustFence(t, j, one, claim, record(8, "done"), done, first, second, claim)
 }
 
 func identitiesAreApart(t *testing.T, j runtime.Journal) {

@@ -129,7 +129,7 @@ func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Store
 }
 
 // Append stores e behind the identity's entry after.
-func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, _ ...uint64) (schemas.Outcome, error) {
+func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return schemas.Outcome{}, err
 	}
@@ -141,10 +141,11 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 			return schemas.Outcome{}, err
 		}
 	}
-	out, err := j.append(ref, after, e)
+	own := len(before) > 0
+	out, err := j.append(ref, after, e, own)
 	if err == nil && !out.Fenced && j.After != nil {
 		if err = j.After(ref, e); errors.Is(err, ErrAckLost) {
-			return j.append(ref, after, e)
+			return j.append(ref, after, e, own)
 		}
 	}
 	if err != nil {
@@ -153,7 +154,8 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	return out, nil
 }
 
-func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schemas.Outcome, error) {
+// append stores e behind the entry after: the last one of the run, or of its identity.
+func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry, own bool) (schemas.Outcome, error) {
 	data, err := proto.Marshal(e)
 	if err != nil {
 		return schemas.Outcome{}, fmt.Errorf("encode an entry of %s: %w", ref, err)
@@ -165,7 +167,16 @@ func (j *Journal) append(ref schemas.Ref, after uint64, e *schemas.Entry) (schem
 	if n := len(entries); n > 0 {
 		head = entries[n-1].seen
 	}
-	if head.Seq != after {
+	last := head.Seq
+	if own {
+		last = 0
+		for _, s := range entries {
+			if s.seen.Ref == ref {
+				last = s.seen.Seq
+			}
+		}
+	}
+	if last != after {
 		if head.Entry.GetCounter() == e.GetCounter() && bytes.Equal(head.Entry.GetNonce(), e.GetNonce()) {
 			return schemas.Outcome{Seq: head.Seq}, nil // the same write, sent again
 		}
@@ -195,7 +206,7 @@ func (j *Journal) TakeOver(ref schemas.Ref, epoch uint64) error {
 	_, err = j.append(ref, head.Seq, &schemas.Entry{
 		Epoch: epoch, Nonce: []byte("another"), Counter: epoch, At: time.Now().UnixNano(),
 		Events: []*schemas.Event{{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: "another"}}}},
-	})
+	}, false)
 	return err
 }
 

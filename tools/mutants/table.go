@@ -28,9 +28,21 @@ func memory(contract string) tests { return contracts("TestRestate/waits_in_memo
 var table = []mutant{
 	{
 		name: "fence off", breaks: "P01: an append is conditioned on the identity's last entry", file: "broker/journal.go",
-		old: "m.msg.Header = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}",
-		new: "m.msg.Header = nats.Header{}",
+		old: "m.wide = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}",
+		new: "m.wide = nats.Header{}",
 		by:  []tests{contracts("TestZombieIsFenced")},
+	},
+	{
+		name: "fence of a claimed run off", breaks: "P01: behind its claim an append is conditioned on the run's last entry", file: "broker/journal.go",
+		old: "m.own = nats.Header{hdrExpectedSeq: m.seq[:]}",
+		new: "m.own = nats.Header{}",
+		by:  []tests{hosts("TestJournalOfTheBrokerKeepsTheContract/embedded")},
+	},
+	{
+		name: "a claim on its run alone", breaks: "P01: a claim is conditioned on the identity's last entry", file: "runtime/executor.go",
+		old: "if !x.claimed || x.open != ref {",
+		new: "if x.open != ref {",
+		by:  []tests{engine("TestP01_AClaimIsOnTheWholeIdentity")},
 	},
 	{
 		name: "deduplication off", breaks: "P21: the journal drops repeats of a task", file: "runtime/execute.go",
