@@ -98,6 +98,9 @@ func (a *activation) receive(msg any) {
 			close(a.woken)
 			a.woken = nil
 		}
+	case wakeUp:
+		a.received++
+		a.wake(m.run)
 	case ended:
 		a.busy, a.mail = false, nil
 		m.over <- a.conclude(m)
@@ -290,6 +293,7 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 		}
 	}
 	a.open, a.asleep = nil, false
+	u.host.alarms.forget(a.id)
 	a.mail = mail
 	// A client's run takes a place, a new one here. One that has to wait for it needs
 	// no payload.
@@ -341,6 +345,11 @@ func (a *activation) run(ctx context.Context, ref schemas.Ref, task *item, light
 			mail.Put(m)
 		}
 	}
+	if task == nil && !a.exec.Known() { // nothing but its time has come
+		if end := a.find(ctx, ref); end.Kind != runtime.Behind || end.Next || end.Open != ref {
+			return end
+		}
+	}
 	if task == nil {
 		return a.exec.Resume(ctx, ref, mail)
 	}
@@ -363,17 +372,21 @@ func (errVoid) Error() string { return "there is nothing to do for the task" }
 // finished, or was never heard of, and then a wake-up, result or cancellation
 // has nothing to do (P15); a signal waits for the run.
 func (a *activation) lookUp(it *item) {
-	a.begin(it.run, func(ctx context.Context) *runtime.Ending {
-		if !a.exec.Known() {
-			if end := a.exec.Open(ctx); end != nil {
-				return end
-			}
-		}
-		if end := a.exec.Find(ctx, a.id.Run(it.run)); end != nil {
+	a.begin(it.run, func(ctx context.Context) *runtime.Ending { return a.find(ctx, a.id.Run(it.run)) })
+}
+
+// find says what is known of a run that does not execute: Behind where it, or another,
+// is open; Finished, without a record where there is none.
+func (a *activation) find(ctx context.Context, ref schemas.Ref) *runtime.Ending {
+	if !a.exec.Known() {
+		if end := a.exec.Open(ctx); end != nil {
 			return end
 		}
-		return &runtime.Ending{Kind: runtime.Finished, Found: true}
-	})
+	}
+	if end := a.exec.Find(ctx, ref); end != nil {
+		return end
+	}
+	return &runtime.Ending{Kind: runtime.Finished, Found: true}
 }
 
 // begin runs fn on a goroutine of the pump's, and then acknowledges what the

@@ -44,6 +44,9 @@ func (a *activation) conclude(m ended) []*item {
 	case runtime.Suspended:
 		ref := a.id.Run(m.run)
 		a.open, a.asleep = &ref, true
+		if a.pump.borrowed == nil {
+			a.pump.host.alarms.set(a.pump, ref, m.end.Due)
+		}
 		return a.take(func(it *item) bool { return it.run == m.run && it.given })
 	case runtime.Continued:
 		ref := a.id.Run(m.run)
@@ -73,6 +76,9 @@ func (a *activation) conclude(m ended) []*item {
 	case runtime.Elsewhere:
 		if b := a.pump.borrowed; b != nil {
 			b.Drain() // its owner lends it to the next
+			break
+		}
+		if len(a.items) == 0 { // an alarm's: there is nothing yet that the borrower could be told of
 			break
 		}
 		a.lend(m.end.Build)

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -19,6 +20,20 @@ const MaxEarly = maxEarly
 // SetStillness says how long a host that holds its most waits before it takes
 // another message all the same.
 func (c *Config) SetStillness(d time.Duration) { c.stillness = d }
+
+// SetAlarms says how many runs that it has suspended a host wakes itself.
+func (c *Config) SetAlarms(n int) { c.alarms = n }
+
+// Alarms returns the runs that the host wakes itself, sorted.
+func (h *Host) Alarms() (runs []string) {
+	h.alarms.mu.Lock()
+	defer h.alarms.mu.Unlock()
+	for _, a := range h.alarms.queue {
+		runs = append(runs, a.id.Run(a.run).String())
+	}
+	slices.Sort(runs)
+	return runs
+}
 
 // RoomBesideOthers returns what is closed once a pump of a full host, none of whose
 // messages move, takes another; every now and then another pump lets one go, and

@@ -75,6 +75,7 @@ type Config struct {
 	Version  string
 
 	stillness time.Duration  // tests change it
+	alarms    int            // how many are kept; likewise
 	system    func() *system // set by Prepare; called once
 }
 
@@ -95,6 +96,9 @@ func (c *Config) defaults() {
 	set(&c.Grace, 10*time.Second)
 	set(&c.LeaseTTL, 3*time.Second)
 	set(&c.stillness, defaultStillness)
+	if c.alarms == 0 {
+		c.alarms = maxAlarms
+	}
 	if c.MaxRuns == 0 {
 		c.MaxRuns = 4096
 	}
@@ -136,6 +140,7 @@ type Host struct {
 	ready   chan struct{}
 	once    sync.Once
 	held    *held
+	alarms  *alarms
 	loans   loans
 	spawned atomic.Uint64   // how many activations there were: no two share a name
 	work    context.Context // of everything that runs; set by Run
@@ -161,7 +166,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: cfg.system(),
 		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
-		pumps: map[schemas.Partition]*pump{},
+		alarms: newAlarms(cfg.alarms), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker

@@ -67,6 +67,7 @@ func (u *pump) run() {
 		u.host.cfg.Log.Error("a handler or a step does not return; it is left behind", "partition", u.p.String(), "after", windUp)
 	}
 	u.stop(err)
+	u.host.alarms.drop(u)
 	u.held.end()
 	u.mu.Lock() // an activation may be leaving by itself
 	for _, pl := range u.activations {

@@ -104,6 +104,7 @@ type Ending struct {
 	Idle   bool            // Continued: its code ran no step, sent nothing and waited for nothing
 	Build  string          // Elsewhere, and Parked for want of it: which
 	Hash   []byte          // Finished, Suspended, Continued: of the run's input
+	Due    time.Time       // Suspended: when the first of its timers is due, zero for none
 	Err    error           // why, for people; nil for Finished, Suspended and Continued
 	// Left, if not nil, returns once the steps have ended that nobody waits for any
 	// more: Finished alone leaves them, for the host to wait for. They are told to

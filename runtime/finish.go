@@ -126,18 +126,16 @@ func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Rec
 		}
 		x.state, x.rev = v, out.Seq
 	}
-	var effects []func(context.Context) error // at the same time
-	if out := rec.GetOutbox(); len(out) > 0 {
-		effects = append(effects, func(ctx context.Context) error {
-			return inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
-				return x.sendOut(ctx, out[i])
-			})
-		})
+	out := rec.GetOutbox()
+	err := inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {
+		return x.sendOut(ctx, out[i])
+	})
+	// The wake-up goes last: of a run that was woken by this process alone, no message
+	// carries what is not settled yet (P12).
+	if err == nil && rec.GetSuspended() {
+		err = x.cfg.Wakes.Cancel(ctx, ref, "")
 	}
-	if rec.GetSuspended() {
-		effects = append(effects, func(ctx context.Context) error { return x.cfg.Wakes.Cancel(ctx, ref, "") })
-	}
-	if err := inOrder(ctx, len(effects), func(i int) int { return i }, func(ctx context.Context, i int) error { return effects[i](ctx) }); err != nil {
+	if err != nil {
 		return ending(Restart, fmt.Errorf("settle %s: %w", ref, err))
 	}
 	return nil

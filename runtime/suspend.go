@@ -31,6 +31,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	if end := l.stale(); end != nil {
 		return end
 	}
+	first := due
 	if due.IsZero() {
 		due = l.backstop(time.Now())
 	}
@@ -67,7 +68,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	}
 	l.asleep = true
 	l.r.finishSpan(nil)
-	return &Ending{Kind: Suspended, Hash: l.r.started.GetInputHash()}
+	return &Ending{Kind: Suspended, Hash: l.r.started.GetInputHash(), Due: first}
 }
 
 // refresh reads the head while a step takes long, so that its result can still be
