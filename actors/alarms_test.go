@@ -112,12 +112,12 @@ func TestP12_WakeUpStandsUntilTheEffectsAreConfirmed(t *testing.T) {
 	if !sent.Load() {
 		t.Error("nothing was sent")
 	}
-	at := func(op string, after bool) int {
+	at := func(op, subject string, after bool) int {
 		return slices.IndexFunc(s.visited(), func(p broker.FaultPoint) bool {
-			return p.Op == op && p.After == after && !strings.Contains(p.Subject, ".in.local.dozer.")
+			return p.Op == op && p.After == after && strings.Contains(p.Subject, subject)
 		})
 	}
-	if send, unwake := at("send", true), at("cancel-schedule", false); send < 0 || unwake < send {
+	if send, unwake := at("send", ".account.", true), at("cancel-schedule", ".dozer.", false); send < 0 || unwake < send {
 		t.Errorf("the wake-up went at %d, the message was accepted at %d: %v", unwake, send, s.visited())
 	}
 }
