@@ -21,16 +21,17 @@ import (
 // and crashes at random points.
 type disturbance struct {
 	passivate bool
+	alarms    bool
 	crashes   map[int]runtimetest.When
 }
 
 func disturb(rt *rapid.T, points int) disturbance {
-	return disturbance{rapid.Bool().Draw(rt, "passivate"), rapid.MapOfN(rapid.IntRange(1, points), sides, 0, 8).Draw(rt, "crashes")}
+	return disturbance{rapid.Bool().Draw(rt, "passivate"), rapid.Bool().Draw(rt, "alarms"), rapid.MapOfN(rapid.IntRange(1, points), sides, 0, 8).Draw(rt, "crashes")}
 }
 
 // start starts a world that is disturbed from its beginning.
 func (d disturbance) start(w *runtimetest.World) {
-	w.AutoRestart, w.Passivate = true, d.passivate
+	w.AutoRestart, w.Passivate, w.Alarms = true, d.passivate, d.alarms
 	d.crash(w)
 	w.Start()
 }
@@ -225,7 +226,7 @@ func TestRandomForksUnderCrashes(t *testing.T) {
 			main := *w.Kind("main")
 			main.KeepHistory = true
 			w.Deploy(&main)
-			w.Passivate = disturbs.passivate
+			w.Passivate, w.Alarms = disturbs.passivate, disturbs.alarms
 			w.Start()
 			ctx, cancel := context.WithTimeout(t.Context(), 2000*time.Hour)
 			defer cancel()

@@ -374,6 +374,7 @@ type outcome struct {
 type plan struct {
 	crashes   map[int]runtimetest.When
 	passivate bool
+	alarms    bool
 	latency   []int         // of points, in turn, in 700 ms
 	cancel    time.Duration // when a cancellation is asked for; 0: never
 	pauses    []int         // what passes between a pause, its end, another pause and so on, in seconds
@@ -417,7 +418,7 @@ func execute(t *testing.T, program []verb, by plan) (o outcome) {
 	e := &effects{done: map[string]int{}, sent: map[schemas.Ref]bool{}}
 	synctest.Test(t, func(t *testing.T) {
 		w := e.world(program)
-		w.Passivate = by.passivate
+		w.Passivate, w.Alarms = by.passivate, by.alarms
 		var points atomic.Int64
 		w.OnPoint = func(string) {
 			<-time.After(time.Duration(by.latency[int(points.Add(1))%len(by.latency)]) * 700 * time.Millisecond)
@@ -565,7 +566,7 @@ func TestRandomProgramsUnderCrashes(t *testing.T) {
 		t.Run(fmt.Sprint("compared ", i), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				program := programs(2).Draw(rt, "program")
-				by := plan{passivate: rapid.Bool().Draw(rt, "passivate"), latency: latency.Draw(rt, "latency")}
+				by := plan{passivate: rapid.Bool().Draw(rt, "passivate"), alarms: rapid.Bool().Draw(rt, "alarms"), latency: latency.Draw(rt, "latency")}
 				quiet := undisturbed(t, rt, program, by)
 				by.crashes = rapid.MapOfN(rapid.IntRange(1, 2*len(quiet.points)), sides, 1, 8).Draw(rt, "crashes")
 				by.pauses = rapid.SliceOfN(rapid.IntRange(0, 30), 0, 4).Draw(rt, "pauses")
@@ -578,6 +579,7 @@ func TestRandomProgramsUnderCrashes(t *testing.T) {
 			program := programs(2).Draw(rt, "program")
 			by := plan{
 				passivate: rapid.Bool().Draw(rt, "passivate"),
+				alarms:    rapid.Bool().Draw(rt, "alarms"),
 				latency:   latency.Draw(rt, "latency"),
 				crashes:   rapid.MapOfN(rapid.IntRange(1, 60), sides, 0, 8).Draw(rt, "crashes"),
 				cancel:    time.Duration(rapid.IntRange(1, 40).Draw(rt, "cancel")) * 500 * time.Millisecond,

@@ -52,6 +52,52 @@ func TestP12_WakeUpIsStoredBeforeTheRunIsSuspended(t *testing.T) {
 	})
 }
 
+// TestP12_WakeUpStandsUntilWhatTheRunSendsIsAccepted: where the process wakes a run by
+// its own clock, nothing else carries it. It crashes at each point.
+func TestP12_WakeUpStandsUntilWhatTheRunSendsIsAccepted(t *testing.T) {
+	talker := kind("talker", func(c *runtime.Context, _ string) (string, error) {
+		_, err := result(c, c.After("sleep", time.Hour))
+		c.Send("send", to("ledger", "a"), text("slept"))
+		return "", err
+	})
+	run := func(t *testing.T, when runtimetest.When, n int) (points []string) {
+		bubble(t, func(t *testing.T) {
+			w := world(t, talker, ledger())
+			w.Passivate, w.Alarms = true, true
+			if n > 0 {
+				w.CrashAt(when, n)
+			}
+			w.Task(ref("talker", "a", "1"), "", nil)
+			expect(t, w, ref("talker", "a", "1"), "")
+			settle(t, w)
+			expectLedger(t, w, "a", "slept;")
+			points = w.Points()
+		})
+		return points
+	}
+	points := run(t, 0, 0)
+	want := []string{
+		"append talker/a/1", // started
+		"append talker/a/1", // timer
+		"wake talker/a/1",
+		"append talker/a/1", // suspended
+		"ack talker/a/1",    // the task
+		"append talker/a/1", // fired
+		"commit talker/a/1",
+		"send ledger/a",
+		"unwake talker/a/1", // there is no message of it
+	}
+	got := slices.DeleteFunc(slices.Clone(points), func(p string) bool { return strings.Contains(p, "ledger") && !strings.HasPrefix(p, "send") })
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	for i, what := range points {
+		for when, side := range map[runtimetest.When]string{runtimetest.Before: "before", runtimetest.After: "after"} {
+			t.Run(fmt.Sprintf("%s %d %s", side, i+1, what), func(t *testing.T) { run(t, when, i+1) })
+		}
+	}
+}
+
 // TestP02_WhoSuspendedARunResumesItWithoutAnotherClaim: a run that was claimed under a
 // lease is claimed still when it comes back into memory; who takes it over, and who
 // begins again after something went wrong, claims it.

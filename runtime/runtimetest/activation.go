@@ -25,6 +25,7 @@ type activation struct {
 	mail *runtime.Mailbox
 	ref  schemas.Ref // that mail is for
 	open schemas.Ref // suspended, the zero value for none
+	rung schemas.Ref // the run whose alarm went off, likewise
 
 	wrong bool // the last executor did not end in good order
 }
@@ -112,7 +113,9 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 		var end *runtime.Ending
 		ref := open
 		a.mu.Lock()
-		a.open = open
+		if a.open = open; a.rung != open {
+			a.rung = schemas.Ref{}
+		}
 		a.mu.Unlock()
 		if open != (schemas.Ref{}) {
 			if asleep && !a.await(func(m *received) bool { return a.wants(m, open) }) {
@@ -123,7 +126,7 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 				if wrong != nil {
 					return a.ended(wrong, schemas.Ref{})
 				}
-				if !interrupts && !slices.ContainsFunc(a.held(), func(m *received) bool { return m.ref == open }) {
+				if !interrupts && !a.rings() && !slices.ContainsFunc(a.held(), func(m *received) bool { return m.ref == open }) {
 					continue
 				}
 			}
@@ -157,6 +160,7 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 			}
 		case runtime.Suspended:
 			open, asleep = ref, true
+			a.alarm(ref, end.Due)
 			if err := a.settled(ref, end); err != nil || a.p.w.Passivate && a.waits(ref) {
 				a.wrong = err != nil
 				return true
@@ -180,6 +184,32 @@ func (a *activation) serve(x *runtime.Executor) (again bool) {
 			return a.ended(end, ref)
 		}
 	}
+}
+
+// alarm is for a run that was suspended, and is due.
+func (a *activation) alarm(ref schemas.Ref, due time.Time) {
+	a.mu.Lock()
+	a.open = ref
+	a.mu.Unlock()
+	if !a.p.w.Alarms || due.IsZero() {
+		return
+	}
+	time.AfterFunc(time.Until(due), func() {
+		a.mu.Lock()
+		a.rung = ref
+		a.mu.Unlock()
+		select {
+		case a.notify <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// rings reports whether the alarm of the suspended run went off.
+func (a *activation) rings() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rung == a.open && a.open != schemas.Ref{}
 }
 
 // waits reports whether an activation that forgets has a reason to come back
@@ -219,7 +249,7 @@ func (a *activation) note(end *runtime.Ending, ref schemas.Ref) bool {
 // process ends before.
 func (a *activation) await(is func(*received) bool) bool {
 	for a.p.alive() {
-		if slices.ContainsFunc(a.held(), is) {
+		if slices.ContainsFunc(a.held(), is) || a.rings() {
 			return true
 		}
 		select {
@@ -293,7 +323,7 @@ func (a *activation) execute(ref schemas.Ref, task *received, f func(*runtime.Ma
 	for _, m := range a.msgs {
 		m.given = m.ref == ref && (m == task || mail.Put(m.env))
 	}
-	a.mail, a.ref = mail, ref
+	a.mail, a.ref, a.rung = mail, ref, schemas.Ref{}
 	a.pressOn()
 	a.mu.Unlock()
 	end := f(mail)

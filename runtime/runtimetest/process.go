@@ -289,7 +289,7 @@ func (s processWakes) Set(ctx context.Context, ref schemas.Ref, timer string, at
 		if w.wakes[k] != nil || w.closed {
 			return nil
 		}
-		w.wakes[k] = &wake{at, time.AfterFunc(time.Until(at), func() {
+		w.wakes[k] = &wake{at, time.AfterFunc(w.tick(at), func() {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			if w.wakes[k] != nil && !w.closed {
@@ -302,6 +302,14 @@ func (s processWakes) Set(ctx context.Context, ref schemas.Ref, timer string, at
 		})}
 		return nil
 	})
+}
+
+// tick returns when a stored wake-up comes.
+func (w *World) tick(at time.Time) time.Duration {
+	if w.Alarms {
+		return time.Until(at) + 250*time.Millisecond
+	}
+	return time.Until(at)
 }
 
 func (s processWakes) Cancel(ctx context.Context, ref schemas.Ref, timer string) error {

@@ -35,6 +35,9 @@ type World struct {
 	OnMessage func(to schemas.Identity, env *schemas.Envelope)
 	// Passivate makes an activation forget what it knows after each run.
 	Passivate bool
+	// Alarms makes a process wake the runs that it has suspended when they are due;
+	// what is stored for them comes a moment later then.
+	Alarms bool
 	// AutoRestart starts the next process when a crash point ended one.
 	AutoRestart bool
 
