@@ -34,6 +34,8 @@
 //     the end of the lease while messages are taken.
 //   - An activation runs in its mailbox, a goroutine of the actor system's while
 //     there are messages. Its pump stops it, or it stops itself when it is idle.
+//   - A host's alarms own a timer, which is stopped with the last pump's; what it
+//     wakes, a pump begins.
 //   - Steps belong to the execution, which waits for them (package runtime).
 //   - An [Index] owns two goroutines while it is used; they end with the context
 //     of [NewIndex].
