@@ -114,7 +114,12 @@ var table = []mutant{
 	{
 		name: "wake-up not stored", breaks: "P12: a suspended run is carried by its wake-up", file: "runtime/suspend.go",
 		old: "if err := l.cfg.Wakes.Set(ctx, l.r.ref, timer, due, env); err != nil {", new: "if err := error(nil); err != nil || env == nil {",
-		by: []tests{contracts("TestRestate/every_wait_suspends/sleep_lasts"), engine("TestP12")},
+		by: []tests{engine("TestP12")}, // a host wakes what it has suspended itself
+	},
+	{
+		name: "wake-up removed as the run ends", breaks: "P12: what a run leaves is carried until it is confirmed", file: "runtime/finish.go",
+		old: "	out := rec.GetOutbox()\n", new: "	out := rec.GetOutbox()\n	_ = x.cfg.Wakes.Cancel(ctx, ref, \"\")\n",
+		by: []tests{engine("TestP12"), hosts("TestP12_WakeUp")},
 	},
 	{
 		name: "mismatch unnoticed", breaks: "guarantee 6: same input, same decisions", file: "runtime/replay.go",
