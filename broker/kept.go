@@ -15,9 +15,14 @@ import (
 // folders. So the work queues of a pool keep a message that no consumer takes, in the
 // file that is appended to.
 
-// keepEvery is after how many bytes of deliveries the kept message is put into the
-// stream anew, so that it is in the last of its files, which have 8 MiB.
-const keepEvery = 2 << 20
+// The files of a work queue have 4 MiB. The kept message is put into the stream anew
+// after keepEvery bytes of deliveries, so that it is soon in the next file, which each
+// run empties until then. Beside its body a message takes about keptBeside bytes of a
+// file: its subject, its headers, and the mark that it was removed.
+const (
+	keepEvery  = 128 << 10
+	keptBeside = 512
+)
 
 // A keeper keeps the message of one stream.
 type keeper struct {
@@ -61,7 +66,7 @@ func (b *Broker) keep(ctx context.Context) {
 
 // delivered counts a message that left a stream.
 func (k *keepers) delivered(stream string, size int) {
-	if k := k.all[stream]; k != nil && k.bytes.Add(int64(size)) > keepEvery {
+	if k := k.all[stream]; k != nil && k.bytes.Add(int64(size+keptBeside)) > keepEvery {
 		k.bytes.Store(0)
 		poke(k.due)
 	}
