@@ -45,6 +45,7 @@ type activation struct {
 	builds   *cluster.Builds   // of the other nodes, when the last execution began
 	lent     *lent             // while busy with what another node executes; nil for none
 	stalled  bool              // it is halted for a build
+	thinning bool              // runs of it are being moved
 	forgot   time.Time         // when early signals were last looked through
 	settling []<-chan struct{} // each closed once what an execution left is acknowledged
 }
@@ -83,8 +84,9 @@ type expire struct{ records []expired }
 
 // An expired record is older than the retention time.
 type expired struct {
-	ref schemas.Ref
-	seq uint64
+	ref  schemas.Ref
+	seq  uint64 // that it has now
+	past bool   // it was moved
 }
 
 func (a *activation) receive(msg any) {
@@ -124,6 +126,8 @@ func (a *activation) receive(msg any) {
 	case expire:
 		a.received++
 		a.expire(m)
+	case thinned:
+		a.thinning = false
 	case idle:
 		a.forget()
 		a.leave()
@@ -131,7 +135,7 @@ func (a *activation) receive(msg any) {
 	}
 	a.next()
 	switch msg.(type) {
-	case ended, repaid:
+	case ended, repaid, thinned:
 		// a workflow's key has one run: nothing more is likely to come, or not for long
 		// if it is suspended; and what is borrowed is given back
 		if a.pump.borrowed != nil || a.kind.OncePerKey && (a.open == nil || a.asleep) && !a.halted {
@@ -142,7 +146,7 @@ func (a *activation) receive(msg any) {
 
 // leave ends the activation if it has nothing to do.
 func (a *activation) leave() {
-	if !a.busy && len(a.items) == 0 && a.pump.passivate(a.id, a.received) {
+	if !a.busy && !a.thinning && len(a.items) == 0 && a.pump.passivate(a.id, a.received) {
 		a.self.stop()
 	}
 }

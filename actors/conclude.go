@@ -36,6 +36,7 @@ func (a *activation) conclude(m ended) []*item {
 		if a.kind.Ledger != nil {
 			return a.take(func(it *item) bool { return it.given })
 		}
+		a.thin()
 		// a look-up that found nothing settles wake-ups and the like, never a task
 		if m.end.Record == nil {
 			a.early(m.run)
@@ -47,6 +48,7 @@ func (a *activation) conclude(m ended) []*item {
 		if a.pump.borrowed == nil {
 			a.pump.host.alarms.set(a.pump, ref, m.end.Due)
 		}
+		a.thin()
 		return a.take(func(it *item) bool { return it.run == m.run && it.given })
 	case runtime.Continued:
 		ref := a.id.Run(m.run)

@@ -181,6 +181,14 @@ func (j journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, boo
 	return s, ok, err
 }
 
+func (j journal) Unmoved(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
+	s, ok, err := j.Journal.Unmoved(ctx, ref)
+	if ok && err == nil {
+		err = j.fill(ctx, s.Entry)
+	}
+	return s, ok, err
+}
+
 func (j journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
 	return j.filled(ctx)(j.Journal.Load(ctx, ref))
 }

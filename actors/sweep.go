@@ -45,6 +45,9 @@ func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 	horizon := time.Now().Add(skew).Add(-u.host.cfg.Retention)
 	old, n := map[schemas.Identity][]expired{}, 0
 	kept := map[schemas.Identity]bool{} // what is behind a record that stays, stays
+	if n, err = u.oldPast(ctx, horizon, old, kept); err != nil {
+		return err
+	}
 	for s, err := range b.Journal().Walk(ctx, u.p, 0) {
 		id := s.Ref.Identity
 		if err != nil {
@@ -68,7 +71,7 @@ func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 		case !goes:
 			kept[id] = true
 		case s.Entry.GetRecord() != nil:
-			old[id] = append(old[id], expired{s.Ref, s.Seq})
+			old[id] = append(old[id], expired{s.Ref, s.Seq, false})
 			n++
 		}
 	}
@@ -82,8 +85,64 @@ func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 	return u.collect(ctx, horizon)
 }
 
-// sweepMax is how many records a sweep removes at most.
-const sweepMax = 16_384
+// sweepMax is how many records a sweep removes at most, and sweepYoung over how many
+// that were moved, and are not old, it looks for one that is: those of an identity are
+// in their order, and one of another, which was moved late, may be behind them. It goes
+// when they do, and when its copy is as old at the latest.
+const (
+	sweepMax   = 16_384
+	sweepYoung = 256
+)
+
+// oldPast collects the records that were moved and are old, and returns how many. What
+// is left of a copy that was never whole it removes.
+func (u *pump) oldPast(ctx context.Context, horizon time.Time, old map[schemas.Identity][]expired, kept map[schemas.Identity]bool) (n int, err error) {
+	young := 0
+	j := u.host.cfg.Broker.Journal()
+	for s, err := range j.WalkPast(ctx, u.p) {
+		id := s.Ref.Identity
+		if err != nil {
+			if s.Copy == 0 {
+				return n, err
+			}
+			u.host.cfg.Log.Debug("an entry that was moved is not understood, and stays", "error", err)
+			kept[id] = true
+			continue
+		}
+		if s.Time.After(horizon) {
+			if young++; young > sweepYoung {
+				break
+			}
+			continue
+		}
+		if n == sweepMax {
+			break
+		}
+		if u.host.kinds[id.Kind] == nil || kept[id] {
+			continue
+		}
+		if s.Entry.GetRecord() == nil { // it goes with its record
+			_, whole, err := j.Past(ctx, s.Ref)
+			if err == nil && !whole {
+				err = j.DeletePast(ctx, s.Ref, s.Copy)
+			}
+			if err != nil {
+				return n, err
+			}
+			continue
+		}
+		switch goes, err := u.old(ctx, s.Stored, horizon); {
+		case err != nil:
+			return n, err
+		case !goes:
+			kept[id] = true
+		default:
+			old[id] = append(old[id], expired{s.Ref, s.Copy, true})
+			n++
+		}
+	}
+	return n, nil
+}
 
 // old reports whether an entry that is older than the retention time may go.
 // One that is left below a record it removes; those that a record keeps go with
@@ -143,7 +202,7 @@ func (a *activation) expire(m expire) { a.due = m.records }
 // those behind it, while there is a message of its run: nothing but the record
 // says that the run is not to be started again.
 func (a *activation) removeDue() bool {
-	if len(a.due) == 0 || a.open != nil {
+	if len(a.due) == 0 || a.open != nil || a.thinning {
 		return false
 	}
 	records := a.due
@@ -208,8 +267,27 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 	b := a.pump.host.cfg.Broker
 	var gone []schemas.Ref
 	archived := map[schemas.Ref]*schemas.Entry{}
+	head, moved := a.exec.Head()
 	for _, r := range records {
-		last, ok, err := b.Journal().Last(ctx, r.ref)
+		if r.past {
+			went, err := a.removePast(ctx, r, archived)
+			if err != nil {
+				return &runtime.Ending{Kind: runtime.Restart, Err: err}
+			}
+			if went {
+				gone = append(gone, r.ref)
+			}
+			continue
+		}
+		if moved && r.seq == head { // without it nobody would look for those that were moved
+			if n, err := b.Journal().PastOf(ctx, a.id); err != nil || n > 0 {
+				if err != nil {
+					return &runtime.Ending{Kind: runtime.Restart, Err: err}
+				}
+				break
+			}
+		}
+		last, ok, err := b.Journal().Unmoved(ctx, r.ref)
 		switch {
 		case err == nil && ok && last.Seq == r.seq:
 			if archived[r.ref], err = a.pump.host.archive(ctx, last); err == nil {
@@ -219,6 +297,12 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 				err = b.Journal().Delete(ctx, r.seq)
 			}
 		case err == nil && !ok: // it went before, and its objects may be left
+			if _, is, err := b.Journal().Past(ctx, r.ref); err != nil || is {
+				if err != nil {
+					return &runtime.Ending{Kind: runtime.Restart, Err: err}
+				}
+				continue // it was moved since it was found
+			}
 			last, ok, err = b.Archive().Get(ctx, r.ref)
 			if ok {
 				archived[r.ref] = last.Entry
@@ -239,4 +323,23 @@ func (a *activation) removeRecords(ctx context.Context, records []expired) *runt
 		return &runtime.Ending{Kind: runtime.Restart, Err: err}
 	}
 	return &runtime.Ending{Kind: runtime.Restart, Err: errSwept}
+}
+
+// removePast removes a record that was moved, with its history. It reports whether
+// nothing of its run is left.
+func (a *activation) removePast(ctx context.Context, r expired, archived map[schemas.Ref]*schemas.Entry) (gone bool, err error) {
+	b := a.pump.host.cfg.Broker
+	past, ok, err := b.Journal().Past(ctx, r.ref)
+	if err != nil || !ok || past.Copy != r.seq {
+		return false, err
+	}
+	// it may be in the journal still, or its ID is of another run by now
+	_, there, err := b.Journal().Unmoved(ctx, r.ref)
+	if err == nil && !there {
+		archived[r.ref], err = a.pump.host.archive(ctx, past.Stored)
+	}
+	if err == nil {
+		err = b.Journal().DeletePast(ctx, r.ref, past.Copy)
+	}
+	return !there && err == nil, err
 }

@@ -29,6 +29,9 @@ type Broker struct {
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
+	opening sync.Mutex // guards opened, and is held while it becomes true
+	opened  bool       // runs may be moved (see OpenPast)
+
 	closing  sync.Once
 	closeErr error
 }

@@ -3,7 +3,8 @@ package broker
 // A FaultPoint is a moment just before or just after a write of a run: the
 // points at which a crash test kills the process.
 type FaultPoint struct {
-	// Op is append, commit, state, send, ack, schedule or cancel-schedule. In the
+	// Op is append, commit, copy, move, state, send, ack, schedule or
+	// cancel-schedule. In the
 	// place of the point after a send it is duplicate, if the message was stored
 	// before: nothing was written.
 	Op string
@@ -18,6 +19,8 @@ type FaultPoint struct {
 const (
 	opAppend         = "append"
 	opCommit         = "commit"
+	opCopy           = "copy" // of an entry that is to be moved
+	opMove           = "move" // its removal, once it is copied
 	opState          = "state"
 	opSend           = "send"
 	opDuplicate      = "duplicate"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -17,13 +18,13 @@ const followIdle = time.Minute
 // message before it asks whether there is one: the last may have expired.
 const lookAgain = 250 * time.Millisecond
 
-// follow yields the last message of every subject that matches filter, then,
+// follow yields the last message of every subject that matches a filter, then,
 // once, a message without a subject as the mark that it has caught up, then
 // every new message. It keeps on over lost connections and consumers, and
 // ends with an error when ctx or the broker ends.
-func (r *reader) follow(ctx context.Context, filter string) iter.Seq2[message, error] {
+func (r *reader) follow(ctx context.Context, filters ...string) iter.Seq2[message, error] {
 	return func(yield func(message, error) bool) {
-		f := &follower{reader: r, filter: filter, yield: yield}
+		f := &follower{reader: r, filters: filters, yield: yield}
 		pause := retryWait
 		for {
 			last := f.last
@@ -48,7 +49,7 @@ func (r *reader) follow(ctx context.Context, filter string) iter.Seq2[message, e
 // A follower is the state of one follow, over all of its consumers.
 type follower struct {
 	*reader
-	filter   string
+	filters  []string
 	yield    func(message, error) bool
 	last     uint64 // stream sequence of the last message yielded
 	caughtUp bool
@@ -128,7 +129,7 @@ func (f *follower) mark() bool {
 // how many messages it has.
 func (f *follower) create(ctx context.Context, name string) (uint64, error) {
 	config := map[string]any{
-		"name": name, "filter_subject": f.filter,
+		"name": name, "filter_subjects": f.filters,
 		"ack_policy": "none", "replay_policy": "instant", "deliver_policy": "last_per_subject",
 		"inactive_threshold": followIdle, "mem_storage": true, "num_replicas": 1,
 	}
@@ -144,7 +145,7 @@ func (f *follower) create(ctx context.Context, name string) (uint64, error) {
 		"stream_name": f.stream, "action": "create", "config": config,
 	}, &info)
 	if err != nil {
-		return 0, fmt.Errorf("follow %s: %w", f.filter, err)
+		return 0, fmt.Errorf("follow %s: %w", strings.Join(f.filters, ", "), err)
 	}
 	return info.Pending, nil
 }

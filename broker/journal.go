@@ -154,6 +154,17 @@ func (j *Journal) Head(ctx context.Context, id schemas.Identity) (h schemas.Stor
 // Last returns the last entry of one run, as the leader has it; ok is false
 // when there is none.
 func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (s schemas.Stored, ok bool, err error) {
+	// in this order: a run is copied before it leaves
+	if s, ok, err = j.Unmoved(ctx, ref); err != nil || ok {
+		return s, ok, err
+	}
+	p, ok, err := j.Past(ctx, ref)
+	return p.Stored, ok, err
+}
+
+// Unmoved is [Journal.Last] for who knows that no run of the identity was moved
+// ([schemas.Entry.Moved] of its head): one that was it does not find.
+func (j *Journal) Unmoved(ctx context.Context, ref schemas.Ref) (s schemas.Stored, ok bool, err error) {
 	m, ok, err := j.b.runs.get(ctx, query{LastBy: j.b.names.RunSubject(ref)})
 	if err == nil && ok {
 		s, err = j.stored(m)
@@ -178,6 +189,21 @@ func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, 
 // included. It begins at the last entry that replaces those before it: what a
 // roll-up has not yet removed below it does not count (P19).
 func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+	entries, err := j.unmoved(ctx, ref)
+	n := len(entries)
+	if err != nil || n > 0 && (entries[n-1].Entry.GetRecord() == nil || begins(entries[0].Entry)) {
+		return entries, err
+	}
+	// It was moved, or is just now: its copy is whole before the first entry goes.
+	past, err := j.pastEntries(ctx, ref)
+	if err != nil || n == 0 || len(past) > 0 && past[len(past)-1].Seq == entries[n-1].Seq {
+		return past, err
+	}
+	return entries, nil
+}
+
+// unmoved is [Journal.Entries] of a run that was not moved.
+func (j *Journal) unmoved(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
 	entries, ok, err := j.chain(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("load %v: %w", ref, err)
@@ -244,7 +270,14 @@ func (j *Journal) DeleteBefore(ctx context.Context, ref schemas.Ref, seq uint64)
 // and, where it can be read, Ref are set all the same.
 func (j *Journal) stored(m message) (schemas.Stored, error) {
 	s := schemas.Stored{Seq: m.seq, Time: m.time}
-	ref, err := j.b.names.ParseRun(m.subject)
+	parse := j.b.names.ParseRun
+	if j.b.names.isPast(m.subject) {
+		parse = j.b.names.parsePast
+		if err := original(m, &s); err != nil {
+			return s, fmt.Errorf("%w: entry %d, which was moved: %w", ErrIncompatible, m.seq, err)
+		}
+	}
+	ref, err := parse(m.subject)
 	if err != nil {
 		return s, fmt.Errorf("%w: journal entry %d: %w", ErrIncompatible, m.seq, err)
 	}
@@ -265,7 +298,7 @@ func refusedForm(e *schemas.Entry) *schemas.Entry {
 		return e
 	}
 	return &schemas.Entry{
-		Epoch: e.Epoch, Nonce: e.Nonce, Counter: e.Counter, At: e.At,
+		Epoch: e.Epoch, Nonce: e.Nonce, Counter: e.Counter, At: e.At, Runs: e.Runs, Moved: e.Moved,
 		Events: []*schemas.Event{{Kind: &schemas.Event_Refused{Refused: &schemas.Refused{Record: e.Record}}}},
 	}
 }

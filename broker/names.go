@@ -17,6 +17,7 @@ import (
 //	<ns>.timer.<p>.<kind>.<key>.<run>.<n>  a schedule, in the stream of timers
 //	<ns>.wake.<p>.<kind>.<key>             the wake-up that it becomes, in the same
 //	<ns>.run.<p>.<kind>.<key>.<id>         a run's journal
+//	<ns>.past.<p>.<kind>.<key>.<id>        that of a run that ended, moved: in the same stream
 //	<ns>.kept.<stream>                     a message that a work queue keeps
 //	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
 //	<ns>.archive.<p>.<kind>.<key>.<id>     a record that is kept longer
@@ -137,6 +138,13 @@ func (n Names) runFilter(p schemas.Partition) string { return n.ns + ".run." + p
 // runsFilter matches every journal.
 func (n Names) runsFilter() string { return n.ns + ".run.>" }
 
+// past turns a subject or filter of journals into that of the runs of them that were
+// moved.
+func (n Names) past(of string) string { return n.ns + ".past" + strings.TrimPrefix(of, n.ns+".run") }
+
+// isPast reports whether a subject of the journals' stream is of a run that was moved.
+func (n Names) isPast(subject string) bool { return strings.HasPrefix(subject, n.ns+".past.") }
+
 // TimerID names a timer of a run: two subject tokens, so that all timers of
 // a run are found below one prefix (P14). name is unique within the run.
 func TimerID(run schemas.RunID, name string) string {
@@ -256,6 +264,10 @@ func (n Names) split(subject, what string, want int) ([]string, error) {
 
 // ParseRun reads what [Names.RunSubject] builds.
 func (n Names) ParseRun(subject string) (schemas.Ref, error) { return n.parseRun(subject, ".run.") }
+
+func (n Names) parsePast(subject string) (schemas.Ref, error) {
+	return n.parseRun(subject, ".past.")
+}
 
 func (n Names) parseArchived(subject string) (schemas.Ref, error) {
 	return n.parseRun(subject, ".archive.")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +16,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// layoutVersion is of the streams and subjects; it is in the namespace's record.
-const layoutVersion = 2
+// Layout is the version of the streams and subjects; that of a namespace is in its
+// record. One of version 2 becomes one of version 3 when the first run of it is moved
+// (see [Journal.OpenPast]).
+const (
+	Layout        = 3
+	layoutUnmoved = 2 // without the subjects of what was moved
+)
 
 // namespaceKey is the key of the namespace's record in the cluster bucket.
 const namespaceKey = "namespace"
@@ -69,7 +75,7 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	base := func(name, what string, subjects ...string) jetstream.StreamConfig {
 		return baseStream(cfg, name, what, subjects...)
 	}
-	runs := base(n.RunsStream(), "journals of runs", n.runsFilter())
+	runs := base(n.RunsStream(), "journals of runs", n.runsFilter(), n.past(n.runsFilter()))
 	runs.Duplicates = DefaultDuplicateWindow // journals carry no message IDs
 
 	blobs := base(n.BlobsStream(), "large payloads", n.blobsFilter())
@@ -151,8 +157,8 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	if err != nil {
 		return Names{}, err
 	}
-	if record.Version != layoutVersion {
-		return Names{}, fmt.Errorf("open namespace %s: %w: its layout is version %d, this program knows %d; use the program that made it", names.ns, ErrIncompatible, record.Version, layoutVersion)
+	if record.Version != Layout && record.Version != layoutUnmoved {
+		return Names{}, fmt.Errorf("open namespace %s: %w: its layout is version %d, this program knows %d and %d; use the program that made it", names.ns, ErrIncompatible, record.Version, layoutUnmoved, Layout)
 	}
 	if p.cfg.Partitions != 0 && record.Partitions != p.cfg.Partitions {
 		return Names{}, fmt.Errorf("open namespace %s: %w: it has %d, which never changes, and %d are asked for; ask for %[3]d or use another namespace", names.ns, ErrPartitions, record.Partitions, p.cfg.Partitions)
@@ -169,6 +175,11 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return Names{}, err
+	}
+	if record.Version == Layout && !p.cfg.ClientOnly {
+		if err := p.addPast(ctx, names); err != nil {
+			return Names{}, err
+		}
 	}
 	if len(p.cfg.Kinds) > 0 {
 		if err := p.pool(ctx, names); err != nil {
@@ -250,6 +261,9 @@ func (p *provisioner) create(ctx context.Context, sc jetstream.StreamConfig, mad
 func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 	slices.Sort(have.Subjects)
 	slices.Sort(want.Subjects)
+	if without := slices.DeleteFunc(slices.Clone(want.Subjects), func(s string) bool { return strings.HasSuffix(s, pastSuffix) }); slices.Equal(have.Subjects, without) {
+		want.Subjects = without // they are added when they are needed
+	}
 	switch {
 	case want.Subjects != nil && !slices.Equal(have.Subjects, want.Subjects):
 		return fmt.Sprintf("has the subjects %v in place of %v", have.Subjects, want.Subjects)
@@ -298,31 +312,40 @@ func differsTransform(have, want *jetstream.SubjectTransformConfig) string {
 // record returns the namespace's record, and makes it first where there is
 // none.
 func (p *provisioner) record(ctx context.Context, names Names) (*schemas.Namespace, error) {
-	r := &reader{publisher: p.publisher, stream: "KV_" + names.ClusterBucket()}
-	subject := names.clusterPrefix() + namespaceKey
 	for {
-		m, ok, err := r.get(ctx, query{LastBy: subject})
-		if err != nil {
-			return nil, fmt.Errorf("read the record of namespace %s: %w", names.ns, err)
-		}
-		if ok {
-			record := &schemas.Namespace{}
-			if err := proto.Unmarshal(m.data, record); err != nil {
-				return nil, fmt.Errorf("read the record of namespace %s: %w: %w", names.ns, ErrIncompatible, err)
-			}
-			return record, nil
+		record, _, err := p.readRecord(ctx, names)
+		if err != nil || record != nil {
+			return record, err
 		}
 		if p.cfg.ClientOnly {
 			return nil, fmt.Errorf("open namespace %s: %w: it has no record; start a node of the namespace first", names.ns, ErrNoNamespace)
 		}
-		data, err := proto.Marshal(&schemas.Namespace{Version: layoutVersion, Partitions: names.partitions, Created: time.Now().UnixNano()})
+		data, err := proto.Marshal(&schemas.Namespace{Version: Layout, Partitions: names.partitions, Created: time.Now().UnixNano()})
 		if err != nil {
 			return nil, fmt.Errorf("encode the record of namespace %s: %w", names.ns, err)
 		}
-		msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{hdrExpectedSeq: {"0"}}}
+		msg := &nats.Msg{Subject: names.clusterPrefix() + namespaceKey, Data: data, Header: nats.Header{hdrExpectedSeq: {"0"}}}
 		if _, err := p.publish(ctx, msg); err != nil && (refused(err) == nil || !refused(err).fenced() && !refused(err).inFlight()) {
 			return nil, fmt.Errorf("store the record of namespace %s: %w", names.ns, err)
 		}
 		// Stored, or another node was first: the stored one counts.
 	}
+}
+
+// readRecord returns the namespace's record and its revision, nil and 0 if there is
+// none.
+func (p *provisioner) readRecord(ctx context.Context, names Names) (*schemas.Namespace, uint64, error) {
+	r := &reader{publisher: p.publisher, stream: "KV_" + names.ClusterBucket()}
+	m, ok, err := r.get(ctx, query{LastBy: names.clusterPrefix() + namespaceKey})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the record of namespace %s: %w", names.ns, err)
+	}
+	if !ok {
+		return nil, 0, nil
+	}
+	record := &schemas.Namespace{}
+	if err := proto.Unmarshal(m.data, record); err != nil {
+		return nil, 0, fmt.Errorf("read the record of namespace %s: %w: %w", names.ns, ErrIncompatible, err)
+	}
+	return record, m.seq, nil
 }

@@ -45,7 +45,8 @@ func (j *Journal) First(ctx context.Context, ref schemas.Ref) (s schemas.Stored,
 	return s, ok, nil
 }
 
-// Runs returns how many runs have a journal, or a record.
+// Runs returns how many runs have a journal, or a record, those that were moved
+// included.
 func (j *Journal) Runs(ctx context.Context) (uint64, error) {
 	info, err := j.b.runs.info(ctx, "")
 	if err != nil {
@@ -62,14 +63,16 @@ type Followed struct {
 	CaughtUp bool
 }
 
-// Follow yields the last entry of every run, then once a mark that it has
-// caught up, then every new entry: what an index of runs is built from. It
+// Follow yields the last entry of every run, those that were moved included, then
+// once a mark that it has caught up, then every new entry: what an index of runs is built from. It
 // keeps on over lost connections; an entry may come twice. An entry that
 // cannot be read is yielded with an error, and Follow goes on; with the error
-// of ctx or [ErrClosed] it ends. What is deleted is not told.
+// of ctx or [ErrClosed] it ends. What is deleted is not told; a record that is moved
+// comes again, with the sequence that it had.
 func (j *Journal) Follow(ctx context.Context) iter.Seq2[Followed, error] {
 	return func(yield func(Followed, error) bool) {
-		for m, err := range j.b.runs.follow(ctx, j.b.names.runsFilter()) {
+		all := j.b.names.runsFilter()
+		for m, err := range j.b.runs.follow(ctx, all, j.b.names.past(all)) {
 			if err != nil {
 				yield(Followed{}, fmt.Errorf("follow the journals: %w", err))
 				return
@@ -81,6 +84,9 @@ func (j *Journal) Follow(ctx context.Context) iter.Seq2[Followed, error] {
 				continue
 			}
 			s, err := j.stored(m)
+			if err == nil && s.Entry.Record == nil && j.b.names.isPast(m.subject) {
+				continue // of a history that is being copied
+			}
 			if !yield(Followed{Stored: s}, err) {
 				return
 			}

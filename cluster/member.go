@@ -132,6 +132,20 @@ func (m *Member) View() View {
 	return m.roster.view()
 }
 
+// Layout returns the newest version of streams and subjects that all members know, as
+// this one knows them.
+func (m *Member) Layout() uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	layout := uint32(broker.Layout)
+	for _, p := range m.roster.peers {
+		if p.record != nil {
+			layout = min(layout, p.record.GetLayout())
+		}
+	}
+	return layout
+}
+
 // fail ends the member because of an error that no retry mends.
 func (m *Member) fail(err error) {
 	m.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
 )
@@ -27,7 +28,7 @@ type ownKey struct {
 func (m *Member) record() *schemas.Member {
 	r := &schemas.Member{
 		Id: m.cfg.Node, Nonce: m.cfg.Nonce, Embedded: m.cfg.Embedded, Started: m.started,
-		Kinds: m.cfg.Kinds, Version: m.cfg.Version, Builds: m.cfg.Builds,
+		Kinds: m.cfg.Kinds, Version: m.cfg.Version, Builds: m.cfg.Builds, Layout: broker.Layout,
 	}
 	if m.leaving || m.refusing {
 		r.Kinds, r.Builds = nil, nil // alive, and takes nothing more

@@ -22,6 +22,9 @@ func (*nowhere) Head(context.Context, schemas.Identity) (schemas.Stored, bool, e
 func (*nowhere) Last(context.Context, schemas.Ref) (schemas.Stored, bool, error) {
 	return schemas.Stored{}, false, nil
 }
+func (*nowhere) Unmoved(context.Context, schemas.Ref) (schemas.Stored, bool, error) {
+	return schemas.Stored{}, false, nil
+}
 func (*nowhere) Load(context.Context, schemas.Ref) ([]schemas.Stored, error)    { return nil, nil }
 func (*nowhere) Entries(context.Context, schemas.Ref) ([]schemas.Stored, error) { return nil, nil }
 func (n *nowhere) Append(context.Context, schemas.Ref, uint64, *schemas.Entry, ...uint64) (schemas.Outcome, error) {

@@ -133,6 +133,7 @@ type Executor struct {
 	stored  stored
 	state   *schemas.State
 	rev     uint64
+	crowd   crowd
 	contact atomic.Int64 // when the store, or a message, last spoke to us, by elapsed
 }
 
@@ -170,6 +171,7 @@ func (x *Executor) Open(ctx context.Context) *Ending {
 		return ending(Restart, err)
 	}
 	x.known = true
+	x.crowd.read(head.Entry)
 	if !found {
 		return nil
 	}
@@ -203,7 +205,11 @@ func (x *Executor) Known() bool { return x.known }
 // settled; nil if there is none; Restart if the identity has moved on without
 // this executor, so that the record may not be settled (P16).
 func (x *Executor) Find(ctx context.Context, ref schemas.Ref) *Ending {
-	last, ok, err := x.cfg.Journal.Last(ctx, ref)
+	look := x.cfg.Journal.Last
+	if !x.crowd.moved {
+		look = x.cfg.Journal.Unmoved
+	}
+	last, ok, err := look(ctx, ref)
 	switch {
 	case err != nil:
 		return ending(Restart, fmt.Errorf("look up %s: %w", ref, err))
@@ -262,6 +268,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 		return end
 	}
 	e.Epoch, e.Nonce, e.Counter = x.lease.Epoch(), x.cfg.Nonce, x.cfg.entries.Add(1)
+	x.crowds(ref, e)
 	out, err := x.cfg.Journal.Append(ctx, ref, x.head, e, x.behindClaim(ref)...)
 	switch {
 	case errors.Is(err, ErrTooLarge):
@@ -274,6 +281,7 @@ func (x *Executor) append(ctx context.Context, ref schemas.Ref, e *schemas.Entry
 	x.Received()
 	x.head, x.aside = out.Seq, false
 	x.stored.add(ref, out.Seq, e)
+	x.crowd.moved = e.Moved
 	return nil
 }
 

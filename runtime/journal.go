@@ -15,6 +15,9 @@ type Journal interface {
 	Head(ctx context.Context, id schemas.Identity) (head schemas.Stored, ok bool, err error)
 	// Last returns the last entry of one run.
 	Last(ctx context.Context, ref schemas.Ref) (last schemas.Stored, ok bool, err error)
+	// Unmoved is Last for who knows that no run of the identity was moved: it need not
+	// find one that was.
+	Unmoved(ctx context.Context, ref schemas.Ref) (last schemas.Stored, ok bool, err error)
 	// Load returns the entries of a run in order, only its record if it has one.
 	Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error)
 	// Entries returns the entries of a run in order, also those that its record

@@ -1046,14 +1046,19 @@ func (x *Reply) GetPath() string {
 
 // Entry is one message of a journal: what one writer appended at once.
 type Entry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`     // the writer's epoch of the partition
-	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`      // the writer's incarnation
-	Counter       uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"` // unique within the nonce
-	At            int64                  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`           // when it was written by the writer's clock, Unix nanoseconds
-	Events        []*Event               `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`
-	Record        *Record                `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"`   // only in the last entry of a run; events is then empty
-	Copied        bool                   `protobuf:"varint,80,opt,name=copied,proto3" json:"copied,omitempty"` // of another run, whose fork this is; at is when it happened there
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Epoch   uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`     // the writer's epoch of the partition
+	Nonce   []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`      // the writer's incarnation
+	Counter uint64                 `protobuf:"varint,3,opt,name=counter,proto3" json:"counter,omitempty"` // unique within the nonce
+	At      int64                  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`           // when it was written by the writer's clock, Unix nanoseconds
+	Events  []*Event               `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`
+	Record  *Record                `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"` // only in the last entry of a run; events is then empty
+	// How many runs of the identity its journals have, this one included, or have had:
+	// those that were removed count until somebody has looked. 0: not known. Not of
+	// workflows, and of limits.
+	Runs          uint32 `protobuf:"varint,7,opt,name=runs,proto3" json:"runs,omitempty"`
+	Moved         bool   `protobuf:"varint,8,opt,name=moved,proto3" json:"moved,omitempty"`    // runs of the identity were moved, or may be once this is its head: they are looked for there, too
+	Copied        bool   `protobuf:"varint,80,opt,name=copied,proto3" json:"copied,omitempty"` // of another run, whose fork this is; at is when it happened there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1128,6 +1133,20 @@ func (x *Entry) GetRecord() *Record {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *Entry) GetRuns() uint32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *Entry) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
 }
 
 func (x *Entry) GetCopied() bool {
@@ -4587,7 +4606,8 @@ type Member struct {
 	Started       int64                  `protobuf:"varint,4,opt,name=started,proto3" json:"started,omitempty"`   // Unix nanoseconds
 	Kinds         []string               `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"` // of kinds that name them
+	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"`  // of kinds that name them
+	Layout        uint32                 `protobuf:"varint,8,opt,name=layout,proto3" json:"layout,omitempty"` // of streams and subjects, the newest that it knows; 0: 2
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4669,6 +4689,13 @@ func (x *Member) GetBuilds() []*Build {
 		return x.Builds
 	}
 	return nil
+}
+
+func (x *Member) GetLayout() uint32 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
 }
 
 // Build is a name for the code of a kind that a node has.
@@ -5504,14 +5531,16 @@ const file_perdure_proto_rawDesc = "" +
 	"\tTERMINATE\x10\x03\"-\n" +
 	"\x05Reply\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\xcc\x01\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"\xf6\x01\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x18\n" +
 	"\acounter\x18\x03 \x01(\x04R\acounter\x12\x0e\n" +
 	"\x02at\x18\x04 \x01(\x03R\x02at\x12)\n" +
 	"\x06events\x18\x05 \x03(\v2\x11.perdure.v1.EventR\x06events\x12*\n" +
-	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\x12\x16\n" +
+	"\x06record\x18\x06 \x01(\v2\x12.perdure.v1.RecordR\x06record\x12\x12\n" +
+	"\x04runs\x18\a \x01(\rR\x04runs\x12\x14\n" +
+	"\x05moved\x18\b \x01(\bR\x05moved\x12\x16\n" +
 	"\x06copied\x18P \x01(\bR\x06copied\"\xd5\v\n" +
 	"\x05Event\x12/\n" +
 	"\aclaimed\x18\x01 \x01(\v2\x13.perdure.v1.ClaimedH\x00R\aclaimed\x12/\n" +
@@ -5819,7 +5848,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05State\x12)\n" +
 	"\x05value\x18\x01 \x01(\v2\x13.perdure.v1.PayloadR\x05value\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xbf\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xd7\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1a\n" +
@@ -5827,7 +5856,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\astarted\x18\x04 \x01(\x03R\astarted\x12\x14\n" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12)\n" +
-	"\x06builds\x18\a \x03(\v2\x11.perdure.v1.BuildR\x06builds\"[\n" +
+	"\x06builds\x18\a \x03(\v2\x11.perdure.v1.BuildR\x06builds\x12\x16\n" +
+	"\x06layout\x18\b \x01(\rR\x06layout\"[\n" +
 	"\x05Build\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +

@@ -64,6 +64,11 @@ func (j *Journal) Last(ctx context.Context, ref schemas.Ref) (schemas.Stored, bo
 	return j.last(ctx, ref.Identity, func(s stored) bool { return s.ref == ref })
 }
 
+// Unmoved returns the last entry of a run: none is ever moved.
+func (j *Journal) Unmoved(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
+	return j.Last(ctx, ref)
+}
+
 func (j *Journal) last(ctx context.Context, id schemas.Identity, match func(stored) bool) (schemas.Stored, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return schemas.Stored{}, false, err

@@ -197,6 +197,10 @@ func (j processJournal) Last(ctx context.Context, ref schemas.Ref) (s schemas.St
 	return s, ok, err
 }
 
+func (j processJournal) Unmoved(ctx context.Context, ref schemas.Ref) (schemas.Stored, bool, error) {
+	return j.Last(ctx, ref)
+}
+
 func (j processJournal) Load(ctx context.Context, ref schemas.Ref) (es []schemas.Stored, err error) {
 	err = j.p.read(func() (err error) { es, err = j.p.w.Journal.Load(ctx, ref); return err })
 	return es, err
