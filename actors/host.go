@@ -67,6 +67,9 @@ type Config struct {
 	// with nothing recorded of it, before it is parked as poisoned; default 5,
 	// negative for never.
 	MaxCrashes int
+	// Crowd is how many runs an identity that is no workflow has in the journals before
+	// those that have ended are moved; default 256.
+	Crowd int
 	// LongJournal is from how many events on a run's journal is called long in the
 	// log; default 10,000, negative for never.
 	LongJournal int
@@ -173,7 +176,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: newHostJournal(b, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots, Crew: runtime.NewCrew(idleGoroutines),
-		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
+		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}
 	return h, nil

@@ -216,24 +216,31 @@ func (j *Journal) copyRun(ctx context.Context, ref schemas.Ref, run []message) e
 }
 
 // copied returns how many entries of a run are copied, and the sequence of the last
-// copy.
+// copy. All are if its record is: of the run less may be left by then.
 func (j *Journal) copied(ctx context.Context, subject string, run []message) (n int, last uint64, err error) {
+	var copies []Past
 	for m, err := range j.b.runs.scan(ctx, subject, 0) {
-		var s schemas.Stored
+		p := Past{Copy: m.seq}
 		if err == nil {
-			err = original(m, &s)
+			err = original(m, &p.Stored)
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return 0, 0, err
-		case n < len(run) && s.Seq == run[n].seq:
-			n, last = n+1, m.seq
-		case s.Seq > run[0].seq:
-			return 0, 0, errStale
-		default:
-			if err := j.Delete(ctx, m.seq); err != nil {
-				return 0, 0, err
-			}
+		}
+		copies = append(copies, p)
+	}
+	record := run[len(run)-1].seq
+	if k := len(copies); k > 0 && copies[k-1].Seq >= record {
+		if copies[k-1].Seq > record {
+			err = errStale
+		}
+		return len(run), copies[k-1].Copy, err
+	}
+	for i, p := range copies {
+		if n < len(run) && i == n && p.Seq == run[n].seq {
+			n, last = n+1, p.Copy
+		} else if err := j.Delete(ctx, p.Copy); err != nil {
+			return 0, 0, err
 		}
 	}
 	return n, last, nil

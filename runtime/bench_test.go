@@ -22,6 +22,7 @@ func (*nowhere) Head(context.Context, schemas.Identity) (schemas.Stored, bool, e
 func (*nowhere) Last(context.Context, schemas.Ref) (schemas.Stored, bool, error) {
 	return schemas.Stored{}, false, nil
 }
+
 func (*nowhere) Unmoved(context.Context, schemas.Ref) (schemas.Stored, bool, error) {
 	return schemas.Stored{}, false, nil
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/perdure/perdure/schemas"
@@ -11,13 +12,13 @@ import (
 // how many there are, as far as is known, and that runs may have been moved: whoever
 // reads the head knows where to look, and nobody has to count.
 
-// From how many runs of an identity in the journals on they are moved, all but the
-// last; and from how many on entries say that runs may have been moved, so that the
-// head of each owner says it before the first one is.
-const (
-	crowdMax  = 256
-	crowdMark = crowdMax / 2
-)
+// crowdMax is how many runs an identity has in the journals, where the configuration
+// does not say it; with one more those that have ended are moved, all but the last. From
+// half of it on entries say that runs may have been moved: so the head says it before
+// the first one is.
+const crowdMax = 256
+
+func (c *Config) crowd() int64 { return int64(cmp.Or(c.Crowd, crowdMax)) }
 
 // A crowd is the runs of an identity.
 type crowd struct {
@@ -42,14 +43,15 @@ func (x *Executor) crowds(ref schemas.Ref, e *schemas.Entry) {
 		x.crowd.runs.Add(1)
 	}
 	runs := x.crowd.runs.Load()
-	e.Runs, e.Moved = uint32(runs), x.crowd.moved || runs >= crowdMark
+	e.Runs, e.Moved = uint32(runs), x.crowd.moved || runs > x.cfg.crowd()/2
 }
 
 // Crowded reports whether the journals of the identity have so many runs that those
 // which have ended are to be moved: the records before head, all of which are settled.
 func (x *Executor) Crowded() (head uint64, is bool) {
 	runs := x.crowd.runs.Load()
-	return x.head, x.known && x.crowd.moved && runs > crowdMax && runs >= x.crowd.tried.Load()+crowdMark
+	limit := x.cfg.crowd()
+	return x.head, x.known && x.crowd.moved && runs > limit && runs > x.crowd.tried.Load()+limit/2
 }
 
 // Thinning notes that runs are being moved. What it returns is told how many are left

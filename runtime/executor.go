@@ -39,6 +39,9 @@ type Config struct {
 	MaxTaken int
 	// PayloadCap is the largest result of a step or a run, in bytes; 0: no cap.
 	PayloadCap int64
+	// Crowd is how many runs an identity that is no workflow has in the journals before
+	// those that have ended are moved; default 256.
+	Crowd int
 	// LongJournal is from how many events on a run's journal is called long in the
 	// log; 0 or less: never.
 	LongJournal int
