@@ -127,7 +127,9 @@ func (a *activation) receive(msg any) {
 		a.received++
 		a.expire(m)
 	case thinned:
-		a.thinning = false
+		if a.thinning = false; !a.busy {
+			a.thin()
+		}
 	case idle:
 		a.forget()
 		a.leave()

@@ -16,17 +16,17 @@ func (a *activation) thin() {
 	if !crowded || a.thinning || u.draining() || u.host.member.Layout() < broker.Layout {
 		return
 	}
-	left := a.exec.Thinning()
+	note := a.exec.Thinning()
 	a.thinning = u.begin(func() {
 		j := u.host.cfg.Broker.Journal()
 		goOn := func() bool { return u.ctx.Err() == nil && !u.draining() && u.lease.Valid() }
-		n := 0
+		moved, left := 0, 0
 		err := j.OpenPast(u.ctx)
 		if err == nil {
-			n, err = j.Move(u.ctx, a.id, head, goOn)
+			moved, left, err = j.Move(u.ctx, a.id, head, goOn)
 		}
 		if err == nil {
-			left(n)
+			note(moved, left)
 		} else if u.ctx.Err() == nil {
 			u.host.cfg.Log.Warn("runs that have ended could not be moved; they are later", "identity", a.id.String(), "error", err)
 		}

@@ -78,45 +78,47 @@ const moves = 16
 
 // Move moves the runs of an identity that have a record before head, a sequence up to
 // which its runs are settled: a record behind the head is (P03). It returns how many
-// runs are left in the journals, and stops when goOn says so. Whoever does the same at
-// the same time, or does it late, does no harm, and what is interrupted is taken up by
+// were moved, and how many of those that were there are left, and stops when goOn says
+// so. Whoever does the same at the same time, or does it late, does no harm, and what is interrupted is taken up by
 // the next one. Each owner of the identity must know that it has to look
 // ([schemas.Entry.Moved] of its head) before the first run is moved.
-func (j *Journal) Move(ctx context.Context, id schemas.Identity, head uint64, goOn func() bool) (left int, err error) {
+func (j *Journal) Move(ctx context.Context, id schemas.Identity, head uint64, goOn func() bool) (moved, left int, err error) {
 	info, err := j.b.runs.info(ctx, j.b.names.FenceFilter(id))
 	if err != nil {
-		return 0, fmt.Errorf("list the journals of %v: %w", id, err)
+		return 0, 0, fmt.Errorf("list the journals of %v: %w", id, err)
 	}
-	type moved struct {
-		ok  bool
-		err error
+	type result struct {
+		moved bool
+		err   error
 	}
-	results, places := make(chan moved), make(chan struct{}, moves)
+	results, places := make(chan result), make(chan struct{}, moves)
 	go func() {
 		for subject, entries := range info.State.Subjects {
 			places <- struct{}{}
 			go func() {
 				defer func() { <-places }()
 				if !goOn() {
-					results <- moved{}
+					results <- result{}
 					return
 				}
 				ok, err := j.moveRun(ctx, subject, entries > 1, head)
-				results <- moved{ok, err}
+				results <- result{ok, err}
 			}()
 		}
 	}()
 	var errs []error
 	for range info.State.Subjects {
-		m := <-results
-		if !m.ok {
+		r := <-results
+		if r.moved {
+			moved++
+		} else {
 			left++
 		}
-		if m.err != nil && len(errs) < 3 {
-			errs = append(errs, m.err)
+		if r.err != nil && len(errs) < 3 {
+			errs = append(errs, r.err)
 		}
 	}
-	return left, errors.Join(errs...)
+	return moved, left, errors.Join(errs...)
 }
 
 // moveRun moves a run if it has a record before head; more says that there may be

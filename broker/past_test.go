@@ -76,7 +76,7 @@ func (r *raw) below(id schemas.Identity) int {
 
 func (r *raw) moves(id schemas.Identity, head uint64, wantLeft int) {
 	r.t.Helper()
-	left, err := r.b.Journal().Move(r.ctx, id, head, always)
+	_, left, err := r.b.Journal().Move(r.ctx, id, head, always)
 	must(r.t, err)
 	if left != wantLeft || r.below(id) != wantLeft {
 		r.t.Errorf("%d runs are left, and the fence has %d subjects; want %d", left, r.below(id), wantLeft)
@@ -145,7 +145,7 @@ func TestP01_AMoveThatIsInterruptedIsGoneOnWith(t *testing.T) {
 				die()
 			}
 		}
-		_, err := r.b.Journal().Move(ctx, id, head, always)
+		_, _, err := r.b.Journal().Move(ctx, id, head, always)
 		when := fmt.Sprintf("after it ended at point %d with %v", n, err)
 		r.same(when, before, r.known(plain, long))
 		at = func() {}
@@ -171,7 +171,7 @@ func TestP01_TwoMayMoveAtOnce(t *testing.T) {
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() {
-				if _, err := r.b.Journal().Move(r.ctx, id, head, always); err != nil {
+				if _, _, err := r.b.Journal().Move(r.ctx, id, head, always); err != nil {
 					t.Error(err)
 				}
 			})
@@ -206,7 +206,7 @@ func TestP01_ALateCopyDoesNoHarm(t *testing.T) {
 	id = identity("wf", "later")
 	plain, long, head = r.ended(id)
 	copied := late(plain, record("owner", 9), head+1000)
-	if left, err := r.b.Journal().Move(r.ctx, id, head, always); err == nil || left != 2 {
+	if _, left, err := r.b.Journal().Move(r.ctx, id, head, always); err == nil || left != 2 {
 		t.Errorf("%d left, %v; want the one whose ID a later run has", left, err)
 	}
 	if p, ok, err := r.b.Journal().Past(r.ctx, plain); err != nil || !ok || p.Copy != copied {

@@ -23,7 +23,7 @@ func (c *Config) crowd() int64 { return int64(cmp.Or(c.Crowd, crowdMax)) }
 // A crowd is the runs of an identity.
 type crowd struct {
 	runs  atomic.Int64 // in the journals, as far as is known
-	tried atomic.Int64 // how many they were when it was last tried to move some, or are left since
+	tried atomic.Int64 // how many they were when it was last tried to move some, 0 once some were
 	moved bool         // the head says that runs may have been moved
 }
 
@@ -54,15 +54,19 @@ func (x *Executor) Crowded() (head uint64, is bool) {
 	return x.head, x.known && x.crowd.moved && runs > limit && runs > x.crowd.tried.Load()+limit/2
 }
 
-// Thinning notes that runs are being moved. What it returns is told how many are left
-// in the journals; any goroutine may call it.
-func (x *Executor) Thinning() (left func(runs int)) {
+// Thinning notes that runs are being moved. What it returns is told how many were, and
+// how many of those that were there are left in the journals; any goroutine may call it.
+// Where none could be moved it is tried again when there are more.
+func (x *Executor) Thinning() (thinned func(moved, left int)) {
 	c := &x.crowd
 	before := c.runs.Load()
 	c.tried.Store(before)
-	return func(runs int) {
-		c.runs.Add(int64(runs) - before)
-		c.tried.Store(int64(runs))
+	return func(moved, left int) {
+		now := c.runs.Add(int64(left) - before)
+		if moved > 0 {
+			now = 0
+		}
+		c.tried.Store(now)
 	}
 }
 
