@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -237,4 +240,68 @@ func TestP16_WhatWasMovedGoesAndTheHeadGoesLast(t *testing.T) {
 	g.open("gate")
 	s.end(parent)
 	s.until("everything goes", func() bool { return past(id) == 0 && len(s.entries()) == 0 })
+}
+
+// The head of an identity says that runs of it were moved: it stays while there are
+// some, also where the sweep does not see them, or not yet.
+func TestP16_TheHeadGoesAfterWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setupWith(t, func(c *broker.Config) { c.Listen = "127.0.0.1:0" }, g.all()...)
+	s.cfg.Crowd = 8
+	stop := s.start()
+	id := ref("account", "a", "").Identity
+	s.crowd(id, 0, 20)
+	first := id.Run("0")
+	if !s.moved(first) {
+		t.Fatal("the first run was not moved")
+	}
+	stop()
+	nc, err := nats.Connect(s.b.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As one that the sweep does not come to: it is not old.
+	past := func(r schemas.Ref) string { return strings.Replace(s.b.Names().RunSubject(r), ".run.", ".past.", 1) }
+	stream, err := js.Stream(s.ctx, s.b.Names().RunsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(s.ctx, past(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unseen := id.Run("unseen")
+	copied := &nats.Msg{Subject: past(unseen), Data: m.Data, Header: nats.Header{}}
+	copied.Header.Set(broker.HeaderSequence, m.Header.Get(broker.HeaderSequence))
+	copied.Header.Set("Perdure-Stored", time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano))
+	ack, err := js.PublishMsg(s.ctx, copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s.sweeping(1500 * time.Millisecond)
+	s.start()
+	s.until("all but the head goes", func() bool { return !s.has(first) && s.journals(id) == 1 })
+	later := ref("account", "later", "1")
+	s.send(later, "write", "later")
+	s.end(later)
+	s.until("a record that is younger goes", func() bool { return !s.has(later) })
+	if n := s.journals(id); n != 1 {
+		t.Errorf("%d entries are left while a run that was moved is there, want the head", n)
+	}
+	s.send(unseen, "write", "unseen")
+	s.idle(id)
+	if n := g.times("unseen"); n != 0 {
+		t.Errorf("a run that was moved was executed %d times", n)
+	}
+	if err := stream.DeleteMsg(s.ctx, ack.Sequence); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the head goes", func() bool { return s.journals(id) == 0 })
 }

@@ -85,7 +85,16 @@ func (r *raw) moves(id schemas.Identity, head uint64, wantLeft int) {
 
 func TestP01_WhatWasMovedIsFound(t *testing.T) {
 	t.Parallel()
-	r := embedded(t)
+	testMoves(t, embedded(t))
+}
+
+// At three replicas reads are of the leader.
+func testClusterMoves(t *testing.T, g *brokertest.Group) {
+	testMoves(t, connected(t, g.URL(), replicated, func(c *broker.Config) { c.Namespace = "moves" }))
+}
+
+func testMoves(t *testing.T, r *raw) {
+	t.Helper()
 	id := identity("wf", "k")
 	plain, long, head := r.ended(id)
 	before := r.known(plain, long, id.Run("open"))

@@ -21,6 +21,7 @@ func TestServer_R3(t *testing.T) {
 	t.Run("P01_OneWinnerPerPositionAndNoSpuriousRefusal", func(t *testing.T) { testClusterFence(t, g) })
 	t.Run("P08_RedeliveredInOrder", func(t *testing.T) { testClusterConsumers(t, g) })
 	t.Run("P03_ReadsAreOfTheLeader", func(t *testing.T) { testClusterReads(t, g) })
+	t.Run("P01_WhatWasMovedIsFound", func(t *testing.T) { testClusterMoves(t, g) })
 	t.Run("Lifecycle", func(t *testing.T) { testClusterLifecycle(t, g) })
 	t.Run("NoHeaderOfAPublisherRemovesWhatWaits", func(t *testing.T) { testClusterHeaders(t, g) })
 	t.Run("QuorumNeedsThreeReplicas", func(t *testing.T) { testClusterQuorum(t, g) })

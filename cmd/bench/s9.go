@@ -164,7 +164,7 @@ func s9Partitioned(ctx context.Context, e env, partitions, count int) (_ result,
 // s9Records measures a message to one virtual actor that has so many records.
 func s9Records(ctx context.Context, e env) (results []result, err error) {
 	had := 0
-	for _, size := range e.sizes([]int{10, 1000, 10_000}, []int{100_000}, []int{10, 40}) {
+	for _, size := range e.sizes([]int{10, 1000, 10_000, 100_000}, nil, []int{10, 40}) {
 		window := min(size, 100)
 		if err := s9Fill(ctx, e, had, size-window); err != nil {
 			return nil, err

@@ -162,6 +162,26 @@ var table = []mutant{
 		by: []tests{{"./cluster", "TestGuest"}},
 	},
 	{
+		name: "a moved run is not looked for", breaks: "P21: a repeat of a task is dropped, also of a run that was moved", file: "runtime/executor.go",
+		old: "	look := x.cfg.Journal.Last\n", new: "	look := x.cfg.Journal.Unmoved\n",
+		by: []tests{hosts("TestP01_RunsThatEnded")},
+	},
+	{
+		name: "removed before it is copied", breaks: "P01: what is not in the journals was copied before", file: "broker/past.go",
+		old: "if err := j.copyRun(ctx, s.Ref, run); err != nil {", new: "if err := j.copyRun(ctx, s.Ref, run[:0]); err != nil {",
+		by: []tests{{"./broker", "TestP01_WhatWasMovedIsFound|TestP01_AMoveThatIsInterrupted"}},
+	},
+	{
+		name: "the head goes before what was moved", breaks: "P16: an identity whose head is gone has no run that was moved", file: "actors/sweep.go",
+		old: "if moved && r.seq == head {", new: "if moved && head == 0 {",
+		by: []tests{hosts("TestP16_TheHeadGoesAfter")},
+	},
+	{
+		name: "a moved run keeps no objects", breaks: "P18: what is large of a run that was moved stays with it", file: "actors/objects.go",
+		old: "	if last, ok, err := b.Journal().Last(ctx, run); err != nil {", new: "	if last, ok, err := b.Journal().Unmoved(ctx, run); err != nil {",
+		by: []tests{hosts("TestP16_WhatWasMovedGoes")},
+	},
+	{
 		name: "an older build is the newest", breaks: "new runs are of the build that came last", file: "cluster/builds.go",
 		old: "newest.GetSince() < b.GetSince()", new: "newest.GetSince() > b.GetSince()",
 		by: []tests{{"./cluster", "TestBuilds"}, hosts("TestLend_RunsStay")},
