@@ -110,7 +110,10 @@ func (r *Run[Out]) Ref() string { return r.ref.String() }
 
 // Start sends in to an identity. It returns once the task is accepted: from
 // then on it is finished, whatever is killed. The error matches
-// [durable.ErrNotFound] if no node has ever hosted the kind. That the ID was
+// [durable.ErrNotFound] if no node has ever hosted the kind. While as many messages
+// wait in the pool of the kind as may ([MaxWaiting]), Start waits; if ctx ends before
+// there is room, the error matches [durable.ErrUnavailable] and ctx's, and nothing was
+// sent. That the ID was
 // used before with another input is not an error of Start, which asks nobody,
 // but of [Run.Result]: [durable.ErrConflict].
 func Start[In, Out any](ctx context.Context, c *Client, to durable.Target[In, Out], in In, opts ...StartOption) (*Run[Out], error) {
@@ -126,6 +129,12 @@ func publish[Out any](ctx context.Context, c *Client, ref schemas.Ref, env *sche
 		trace := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(ctx, trace)
 		env.Trace = trace
+	}
+	// What a step starts is part of what goes on: it must not wait for its own end.
+	if _, step := runtime.StepFrom(ctx); !step {
+		if err := c.b.Inbox().Admit(ctx, ref.Kind); err != nil {
+			return nil, fmt.Errorf("start %s: %w", ref, admitted(err))
+		}
 	}
 	err := actors.Publish(ctx, c.b, c.from, ref.Identity, env)
 	if errors.Is(err, durable.ErrNotFound) {

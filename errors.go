@@ -16,6 +16,14 @@ type coded struct {
 
 func (e coded) Unwrap() []error { return []error{e.code, e.error} }
 
+// admitted makes what a task was not admitted for match the durable sentinels.
+func admitted(err error) error {
+	if errors.Is(err, broker.ErrFull) {
+		return coded{err, durable.ErrUnavailable}
+	}
+	return err
+}
+
 // opened makes what opening a broker failed with match the durable sentinels.
 func opened(err error) error {
 	switch {

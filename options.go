@@ -188,6 +188,24 @@ func MaxRuns(n int) Option {
 	}
 }
 
+// MaxWaiting is how many messages may wait in the inbox of the node's pool, those of
+// runs that execute included, before [Start], [Call] and runs.start are held up: Start
+// and Call wait, runs.start is refused as [durable.ErrUnavailable]. What was accepted
+// is never dropped, and what runs send each other, signals, and what operators ask are
+// not held up, nor is who publishes with plain NATS. Each message that waits takes
+// memory of the server: some 200 bytes, which the garbage collector may double. It is
+// the pool's: the node that opened last has said it, for all nodes and clients. The
+// default is what the pool has, and 1,000,000 for a new one.
+func MaxWaiting(n int) Option {
+	return func(o *options) error {
+		if n < 1 {
+			return fmt.Errorf("at most %d messages that wait: it is at least 1", n)
+		}
+		o.broker.MaxWaiting = int64(n)
+		return nil
+	}
+}
+
 // MaxCrashes is how often in a row processes may end while they execute a run,
 // with nothing recorded of it in between, before the run is parked as poisoned, with
 // the evidence. After the second it is executed alone, and after pauses of a second,

@@ -17,15 +17,16 @@ type Broker struct {
 	names   Names
 	created time.Time
 
-	embedded *embedded // nil on an external server
-	link     *link
-	mux      *mux
-	pub      *publisher
-	notices  notices
-	served   servedRounds
-	remains  remains
-	kept     keepers
-	takes    chan struct{} // a token for each partition that is being taken
+	embedded   *embedded // nil on an external server
+	link       *link
+	mux        *mux
+	pub        *publisher
+	notices    notices
+	served     servedRounds
+	remains    remains
+	kept       keepers
+	admissions admissions
+	takes      chan struct{} // a token for each partition that is being taken
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 

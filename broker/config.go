@@ -64,6 +64,11 @@ type Config struct {
 	// DuplicateWindow is how long the inbox remembers message IDs. Keep it at
 	// seconds: the journal drops repeats. 0 means 2 s.
 	DuplicateWindow time.Duration
+	// MaxWaiting is how many messages may wait in the pool's inbox, those whose runs
+	// execute included, before clients' tasks are not admitted ([Inbox.Admit]). It is
+	// the pool's: what a node that opens says holds for all, clients too. 0 means what
+	// the pool has, or 1,000,000 for a new one.
+	MaxWaiting int64
 	// PayloadCap is the largest payload in bytes, stored by reference or not;
 	// 0 means 64 MiB.
 	PayloadCap int64
@@ -131,6 +136,9 @@ func (c *Config) validate() error {
 	}
 	if c.DuplicateWindow < 100*time.Millisecond {
 		return fmt.Errorf("duplicate window %v is too short; NATS remembers 100ms and more", c.DuplicateWindow)
+	}
+	if c.MaxWaiting < 0 {
+		return fmt.Errorf("at most %d messages may wait: it is at least 1", c.MaxWaiting)
 	}
 	if c.PayloadCap == 0 {
 		c.PayloadCap = DefaultPayloadCap

@@ -48,6 +48,9 @@ var (
 	// namespace has ever hosted the kind. Nothing was stored. Start a node that
 	// hosts it, or correct the name.
 	ErrUnknownKind = errors.New("unknown kind")
+	// ErrFull is returned by [Inbox.Admit] and [Inbox.TryAdmit] when as many messages
+	// wait in the inbox as may. Nothing was stored. Send it again later.
+	ErrFull = errors.New("inbox is full")
 	// ErrKindTaken is returned by [Open] when a kind belongs to another pool.
 	ErrKindTaken = errors.New("kind belongs to another pool")
 	// ErrTooLarge is returned by writes of more bytes than the server or

@@ -207,7 +207,7 @@ func (i *Inbox) inboxes(ctx context.Context, kind schemas.Kind) (all []*reader, 
 	}
 	pools, err := i.Pools(ctx)
 	for _, pool := range pools {
-		inbox, rerr := i.b.inboxNamed(ctx, i.b.names.ns+"_INBOX_"+pool)
+		inbox, rerr := i.b.inboxNamed(ctx, i.b.names.ns+inboxInfix+pool)
 		all, err = append(all, inbox), errors.Join(err, rerr)
 	}
 	return all, i.b.names.kindFilter("*"), err

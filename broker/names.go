@@ -55,8 +55,11 @@ func (n Names) Partition(id schemas.Identity) schemas.Partition {
 	return schemas.PartitionOf(id, n.partitions)
 }
 
+// inboxInfix is between namespace and pool in the name of an inbox stream.
+const inboxInfix = "_INBOX_"
+
 // InboxStream names the stream of the pool's inbox.
-func (n Names) InboxStream() string { return n.ns + "_INBOX_" + n.pool }
+func (n Names) InboxStream() string { return n.ns + inboxInfix + n.pool }
 
 // TimersStream names the stream of the pool's schedules and of the wake-ups that
 // they become.

@@ -306,6 +306,7 @@ func TestConfig_SaysWhatIsWrong(t *testing.T) {
 		"Disk, Process":    {Dir: "d", Durability: 7},
 		"too short":        {Dir: "d", DuplicateWindow: time.Millisecond},
 		"-1 is negative":   {Dir: "d", PayloadCap: -1},
+		"-1 messages":      {Dir: "d", MaxWaiting: -1},
 	} {
 		if b, err := broker.Open(t.Context(), cfg); err == nil {
 			_ = b.Close()

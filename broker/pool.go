@@ -91,7 +91,7 @@ func (p *provisioner) taken(ctx context.Context, names Names) (string, error) {
 		if err != nil && !errors.Is(err, ErrUnknownKind) {
 			return fmt.Sprintf("one of %v", p.cfg.Kinds), err
 		}
-		if pool, ok := strings.CutPrefix(stream, names.ns+"_INBOX_"); ok && pool != names.pool {
+		if pool, ok := strings.CutPrefix(stream, names.ns+inboxInfix); ok && pool != names.pool {
 			taken = append(taken, fmt.Sprintf("kind %q is of pool %q", string(k), pool))
 		}
 	}
@@ -167,6 +167,7 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 		return false, err
 	}
 	var have streamFound
+	metadata := sc.Metadata
 	err = p.request(ctx, "$JS.API.STREAM.INFO."+sc.Name, struct{}{}, &have)
 	create := errors.Is(err, ErrNoNamespace)
 	switch {
@@ -185,6 +186,9 @@ func (p *provisioner) matchOnce(ctx context.Context, names Names, sc jetstream.S
 		all = append(all, subjects(k)...)
 	}
 	missing := 0
+	if mind(&sc, metadata) {
+		missing++
+	}
 	for _, s := range all {
 		if !slices.Contains(sc.Subjects, s) {
 			sc.Subjects = append(sc.Subjects, s)
@@ -216,7 +220,7 @@ func (i *Inbox) Pools(ctx context.Context) ([]string, error) {
 	}
 	var pools []string
 	for _, s := range answer.Streams {
-		if pool, ok := strings.CutPrefix(s, i.b.names.ns+"_INBOX_"); ok {
+		if pool, ok := strings.CutPrefix(s, i.b.names.ns+inboxInfix); ok {
 			pools = append(pools, pool)
 		}
 	}
@@ -228,7 +232,7 @@ func (i *Inbox) Pools(ctx context.Context) ([]string, error) {
 // [ErrUnknownKind] if no node has ever hosted it.
 func (i *Inbox) PoolOf(ctx context.Context, kind schemas.Kind) (string, error) {
 	stream, err := i.b.streamOf(ctx, i.b.names.TaskSubject(schemas.LocalDomain, schemas.Identity{Kind: kind, Key: "k"}))
-	return strings.TrimPrefix(stream, i.b.names.ns+"_INBOX_"), err
+	return strings.TrimPrefix(stream, i.b.names.ns+inboxInfix), err
 }
 
 // inboxOf returns the inbox that takes the tasks of a kind, in whichever pool.

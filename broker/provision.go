@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +47,9 @@ func baseStream(cfg *Config, name, what string, subjects ...string) jetstream.St
 }
 
 // inbox describes the inbox stream of the pool, without its subjects. It has no
-// limits and no age: it would drop accepted tasks. Whoever may publish a task
+// limits and no age: it would drop accepted tasks, or refuse what runs send, without
+// which none ends; how many of clients' tasks wait is bounded before they are sent
+// ([Inbox.Admit]). Whoever may publish a task
 // may put any header on it, so it allows no roll-ups, by which one publisher
 // could remove what others have waiting, and no schedules, which the server
 // allows only together with roll-ups.
@@ -55,6 +58,9 @@ func (n Names) inbox(cfg *Config) jetstream.StreamConfig {
 	inbox.Retention = jetstream.WorkQueuePolicy
 	inbox.Duplicates = cfg.DuplicateWindow
 	inbox.AllowRollup = false
+	if cfg.MaxWaiting > 0 {
+		inbox.Metadata = map[string]string{maxWaitingKey: strconv.FormatInt(cfg.MaxWaiting, 10)}
+	}
 	inbox.SubjectTransform = &jetstream.SubjectTransformConfig{Source: n.taskFilter(), Destination: n.taskTransform()}
 	return inbox
 }

@@ -239,7 +239,8 @@ func (r *reader) deleteMessage(ctx context.Context, seq uint64) error {
 // A streamInfo is the part of a stream's description that is used here.
 type streamInfo struct {
 	Config struct {
-		Replicas int `json:"num_replicas"`
+		Replicas int               `json:"num_replicas"`
+		Metadata map[string]string `json:"metadata"`
 	} `json:"config"`
 	Created time.Time `json:"created"`
 	Now     time.Time `json:"ts"` // by the clock of the stream's leader
