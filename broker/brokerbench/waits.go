@@ -72,6 +72,43 @@ func MeasureWaits(ctx context.Context, cfg Config, n, perSecond int) (w Waits, e
 	return w, err
 }
 
+// MeasureInbox fills a work queue of a bare server, which has as many consumers as a
+// node has partitions, with n messages on subjects of their own, and returns how many
+// bytes of memory each takes. What it made in Dir is removed.
+func MeasureInbox(ctx context.Context, cfg Config, n int) (bytes float64, err error) {
+	cfg.Dir = filepath.Join(cfg.Dir, "inbox")
+	defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
+	b, err := start(ctx, cfg)
+	if err != nil {
+		return 0, fmt.Errorf("start a bare server in %s: %w", cfg.Dir, err)
+	}
+	defer b.stop()
+	const partitions = 64
+	if _, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: "INBOX", Subjects: []string{"task.*.*"}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Duplicates: 2 * time.Second,
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "task.*.*", Destination: "in.{{partition(64,1,2)}}.local.{{wildcard(1)}}.{{wildcard(2)}}"},
+	}); err != nil {
+		return 0, fmt.Errorf("make a work queue: %w", err)
+	}
+	for p := range partitions {
+		if _, err := b.js.CreateConsumer(ctx, "INBOX", jetstream.ConsumerConfig{
+			Durable: "c" + strconv.Itoa(p), FilterSubject: "in." + strconv.Itoa(p) + ".>", AckPolicy: jetstream.AckExplicitPolicy,
+			MaxAckPending: -1, AckWait: 24 * time.Hour, MemoryStorage: true,
+		}); err != nil {
+			return 0, fmt.Errorf("make a consumer: %w", err)
+		}
+	}
+	body := make([]byte, payload)
+	had := cfg.heap(ctx)
+	if err := b.fill(ctx, n, func(i int) *nats.Msg {
+		id := strconv.Itoa(i)
+		return &nats.Msg{Subject: "task.bench-flood.flood-" + id, Data: body, Header: nats.Header{"Nats-Msg-Id": {"local/bench-flood/flood-" + id + "/" + id}}}
+	}); err != nil {
+		return 0, fmt.Errorf("fill the bare work queue: %w", err)
+	}
+	return (cfg.heap(ctx) - had) / float64(n), nil
+}
+
 // scheduled is a message that is due at a time.
 func scheduled(name string, at time.Time, body []byte) *nats.Msg {
 	return &nats.Msg{Subject: "wait." + name, Data: body, Header: nats.Header{

@@ -59,6 +59,8 @@ func TestJudges(t *testing.T) {
 		{"SC", disk, result{Metric: "memory, growth", Value: 1.5, Limit: 1.5, Ratio: 1}, 1.5, yes},
 		{"SC", disk, result{Metric: "memory, kept", Value: 1001}, 0, no},
 		{"SC", disk, result{Metric: "lost", Value: 1}, 0, no},
+		{"SC", disk, result{Metric: "waiting, most", Value: 101, N: 100}, 100, yes},
+		{"SC", disk, result{Metric: "waiting, most", Value: 102, N: 100}, 100, no},
 	} {
 		chosen, err := choose(c.scenario)
 		if err != nil {
@@ -79,14 +81,14 @@ func TestJudges(t *testing.T) {
 // What is kept of each run that was accepted meanwhile may be in memory.
 func TestPeaksOfTheThirds(t *testing.T) {
 	at := func(second int, mb float64, accepted int64) sample {
-		return sample{time.Duration(second) * time.Second, mb, accepted}
+		return sample{time.Duration(second) * time.Second, mb, accepted, accepted / 2}
 	}
 	samples := []sample{at(0, 50, 0), at(9, 100, 10_000), at(15, 300, 20_000), at(25, 160, 60_000), at(40, 90, 60_000)}
 	got := map[string]result{}
-	for _, r := range peaks(samples, 30*time.Second) {
+	for _, r := range peaks(samples, 30*time.Second, 7) {
 		got[r.Metric] = r
 	}
-	for metric, want := range map[string]float64{"memory, first third": 100, "memory, last third": 160, "memory, peak": 300, "memory, growth": 1.6} {
+	for metric, want := range map[string]float64{"memory, first third": 100, "memory, second third": 300, "memory, last third": 160, "waiting, most": 30_000, "memory, peak": 300, "memory, growth": 1.6} {
 		if got[metric].Value != want {
 			t.Errorf("%s: %v, want %v", metric, got[metric].Value, want)
 		}

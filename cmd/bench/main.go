@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&o.durability, "durability", "disk,process", "durability levels, comma separated")
 	f.BoolVar(&o.tiny, "tiny", false, "run each scenario once, small: shows that it works, measures nothing")
 	f.StringVar(&o.dir, "dir", "", "where the data goes, a folder on the disk to measure; empty: the temporary directory")
-	f.IntVar(&o.n, "n", 0, "number of runs; 0: each scenario's own")
+	f.IntVar(&o.n, "n", 0, "number of runs, of SC how many may wait; 0: each scenario's own")
 	f.BoolVar(&o.large, "large", false, "the largest sizes of S5 and S9, too, which take many minutes")
 	f.DurationVar(&o.span, "for", 0, "how long SC keeps up its load; 0: its own time")
 	f.IntVar(&o.repeat, "repeat", 0, "how often each is repeated; 0: each scenario's own")

@@ -48,8 +48,8 @@ var tinyMetrics = map[string][]string{
 		"rate, fan-out of ten", "p95, fan-out of ten",
 	},
 	"SC": {
-		"accepted", "ended under load", "drain", "memory, first third", "memory, last third", "memory, peak",
-		"memory, growth", "memory, kept", "lost",
+		"accepted", "ended under load", "drain", "waiting, most", "memory, first third", "memory, second third", "memory, last third",
+		"memory, peak", "memory, growth", "in use, each that waits", "in use, bare server", "memory, kept", "lost",
 	},
 }
 

@@ -5,24 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker/brokerbench"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 )
 
 const (
-	scTimes    = 10 // how many times S2's rate SC offers, and S2's writers it has
+	scTimes    = 10      // how many times S2's rate SC offers, and S2's writers it has
+	scWaiting  = 100_000 // MaxWaiting
 	scKept     = 1000
 	scPatience = time.Minute // how long nothing may end before what has not is lost
 )
 
 // sc is whether memory has a ceiling: S2's workflows are started at ten times the
 // rate at which they end, without waiting for any, for a time. What cannot run yet
-// waits on disk. Then all results are read.
+// waits on disk, up to MaxWaiting (-n); above that, who starts waits. Then all results
+// are read.
 var sc = scenario{
 	name: "SC", what: "ten times S2's rate, not awaited, for 30 s: memory, and what is lost",
 	run:   runSC,
@@ -43,6 +47,9 @@ func judgeSC(r *result, l limits) {
 		r.target("<= 1.2 x limit", r.Ratio <= 1.2)
 	case "memory, kept":
 		r.target("<= 1 KB each", r.Value <= scKept)
+	case "waiting, most":
+		r.limit(float64(r.N), "MaxWaiting")
+		r.target("<= 1.01 x limit", r.Ratio <= 1.01)
 	case "lost":
 		r.target("0", r.Value == 0)
 	}
@@ -69,6 +76,7 @@ type sample struct {
 	at       time.Duration // since the load began
 	mb       float64
 	accepted int64
+	waiting  int64 // accepted and not ended
 }
 
 func runSC(ctx context.Context, e env) (_ []result, err error) {
@@ -76,11 +84,16 @@ func runSC(ctx context.Context, e env) (_ []result, err error) {
 	if e.tiny {
 		span, warm = 600*time.Millisecond, 100
 	}
+	most := e.count(scWaiting, 200)
 	if e.span > 0 {
 		span = e.span
 	}
+	bare, err := brokerbench.MeasureInbox(ctx, brokerbench.Config{Dir: e.dir, Durability: e.durability, For: span / 10}, min(most, scWaiting))
+	if err != nil {
+		return nil, err
+	}
 	var ended atomic.Int64
-	n, err := open(ctx, e, tenStepsKind(), floodKind(&ended))
+	n, err := openWith(ctx, e, []perdure.Option{perdure.MaxWaiting(most)}, tenStepsKind(), floodKind(&ended))
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +112,12 @@ func runSC(ctx context.Context, e env) (_ []result, err error) {
 	}
 	usage := usageNow()
 	var accepted atomic.Int64
-	samples, stopSamples := sampled(ctx, span/300, &accepted)
+	samples, stopSamples := sampled(ctx, span/300, &accepted, &ended)
+	idle := inUse()
 	err = n.flood(ctx, span, scTimes*rate, &accepted)
 	underLoad := ended.Load()
+	left := accepted.Load() - underLoad
+	loaded := inUse()
 	began = time.Now()
 	if err == nil {
 		err = drained(ctx, &ended, &accepted)
@@ -125,8 +141,10 @@ func runSC(ctx context.Context, e env) (_ []result, err error) {
 		{Metric: "accepted", Value: float64(count) / span.Seconds(), Unit: "per s", N: count, CPU: cpu.Seconds(), RSS: peakMB()},
 		{Metric: "ended under load", Value: float64(underLoad) / span.Seconds(), Unit: "per s", N: int(underLoad)},
 		{Metric: "drain", Value: ms(drain), Unit: "ms", N: count - int(underLoad)},
-	}, peaks(*samples, span)...)
+	}, peaks(*samples, span, most)...)
 	results = append(results,
+		result{Metric: "in use, each that waits", Value: (loaded - idle) / float64(max(left, 1)), Unit: "bytes", N: int(left)},
+		result{Metric: "in use, bare server", Value: bare, Unit: "bytes", N: min(most, scWaiting)},
 		result{Metric: "memory, kept", Value: (after - before) * 1e6 / float64(max(count, 1)), Unit: "bytes each", N: count, RSS: after},
 		result{Metric: "lost", Value: float64(lost), Unit: "runs", N: count})
 	for i := range results {
@@ -135,21 +153,37 @@ func runSC(ctx context.Context, e env) (_ []result, err error) {
 	return results, nil
 }
 
-// peaks are the most memory in the first and in the last third of the load, and in
-// all, the time after the load included. The last may have more by what is kept of
-// each run that was accepted since the first, which the limit of the growth allows.
-func peaks(samples []sample, span time.Duration) []result {
-	var first, last, most sample
+// inUse is how many bytes of the heap are in use.
+func inUse() float64 {
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// peaks are the most memory in each third of the load, and in all, the time after the
+// load included. The last third may have more than the first by what is kept of each
+// run that was accepted since, which the limit of the growth allows.
+func peaks(samples []sample, span time.Duration, maxWaiting int) []result {
+	var first, middle, last, most sample
+	var waiting int64
 	for _, s := range samples {
-		if s.at <= span/3 && s.mb >= first.mb {
-			first = s
+		third := &first
+		switch {
+		case s.at > span: // the load is over
+			third = nil
+		case s.at > span*2/3:
+			third = &last
+		case s.at > span/3:
+			third = &middle
 		}
-		if s.at > span*2/3 && s.at <= span && s.mb >= last.mb {
-			last = s
+		if third != nil && s.mb >= third.mb {
+			*third = s
 		}
 		if s.mb >= most.mb {
 			most = s
 		}
+		waiting = max(waiting, s.waiting)
 	}
 	grown := result{Metric: "memory, growth", Unit: "x", Value: 0}
 	if first.mb > 0 {
@@ -157,23 +191,26 @@ func peaks(samples []sample, span time.Duration) []result {
 		grown.limit(1+float64(last.accepted-first.accepted)*scKept/1e6/first.mb, "x: 1 KB a run")
 	}
 	return []result{
+		{Metric: "waiting, most", Value: float64(waiting), Unit: "runs", N: maxWaiting},
 		{Metric: "memory, first third", Value: first.mb, Unit: "MB", RSS: first.mb},
+		{Metric: "memory, second third", Value: middle.mb, Unit: "MB", RSS: middle.mb},
 		{Metric: "memory, last third", Value: last.mb, Unit: "MB", RSS: last.mb},
 		{Metric: "memory, peak", Value: most.mb, Unit: "MB", RSS: most.mb},
 		grown,
 	}
 }
 
-// sampled notes the memory of the process, and how many runs are accepted, until
-// stop is called, which returns when the samples are not written any more.
-func sampled(ctx context.Context, every time.Duration, accepted *atomic.Int64) (samples *[]sample, stop func()) {
+// sampled notes the memory of the process, and how many runs are accepted and not
+// ended, until stop is called, which returns when the samples are not written any more.
+func sampled(ctx context.Context, every time.Duration, accepted, ended *atomic.Int64) (samples *[]sample, stop func()) {
 	samples = &[]sample{}
 	ctx, cancel := context.WithCancel(ctx)
 	began, done := time.Now(), make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			*samples = append(*samples, sample{time.Since(began), residentMB(), accepted.Load()})
+			over, all := ended.Load(), accepted.Load()
+			*samples = append(*samples, sample{time.Since(began), residentMB(), all, all - over})
 			if pauseFor(ctx, every) != nil {
 				return
 			}
