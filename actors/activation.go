@@ -310,21 +310,21 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 		u.lighten(task)
 		task.given = true
 	}
-	begun := a.begin(ref.ID, func(ctx context.Context) *runtime.Ending {
-		if bound && !placed {
-			if err := u.host.slots.Wait(ctx, u.lease.Draining()); err != nil {
-				return &runtime.Ending{Kind: runtime.Restart, Err: err}
-			}
-		}
+	begin := a.occupy(ref.ID, func(ctx context.Context) *runtime.Ending {
 		if bound {
 			defer u.host.slots.Free()
 		}
 		return a.run(ctx, ref, task, light, mail)
 	})
-	if !begun && placed {
+	if bound && !placed {
+		a.busy = u.host.slots.Begin(u, begin)
+	} else {
+		a.busy = begin()
+	}
+	if !a.busy && placed {
 		u.host.slots.Free()
 	}
-	if begun {
+	if a.busy {
 		a.press()
 	}
 }
@@ -399,15 +399,23 @@ func (a *activation) find(ctx context.Context, ref schemas.Ref) *runtime.Ending 
 // ending allows, and waits for what it leaves. It returns false if nothing is begun
 // any more.
 func (a *activation) begin(run schemas.RunID, fn func(context.Context) *runtime.Ending) bool {
+	a.busy = a.occupy(run, fn)()
+	return a.busy
+}
+
+// occupy makes the activation busy with what begin, which may be called on any
+// goroutine, once, then begins as [activation.begin] does.
+func (a *activation) occupy(run schemas.RunID, fn func(context.Context) *runtime.Ending) (begin func() bool) {
 	u, done := a.pump, make(chan struct{})
 	a.settling = append(slices.DeleteFunc(a.settling, over), done)
-	a.current, a.builds = run, u.host.member.Builds()
-	a.busy = u.begin(func() {
-		if left := a.work(run, fn, done); left != nil {
-			left()
-		}
-	})
-	return a.busy
+	a.busy, a.current, a.builds = true, run, u.host.member.Builds()
+	return func() bool {
+		return u.begin(func() {
+			if left := a.work(run, fn, done); left != nil {
+				left()
+			}
+		})
+	}
 }
 
 // work is what begin runs; done is closed with its last acknowledgement.

@@ -68,6 +68,7 @@ func (u *pump) run() {
 	}
 	u.stop(err)
 	u.host.alarms.drop(u)
+	u.host.slots.Forget(u)
 	u.held.end()
 	u.mu.Lock() // an activation may be leaving by itself
 	for _, pl := range u.activations {

@@ -66,3 +66,41 @@ func TestRunsThatWakeUpWaitForAPlace(t *testing.T) {
 		s.end(r)
 	}
 }
+
+// TestRunsThatWaitForAPlaceAreTheNextOwners: what waits holds up nobody who leaves, and
+// goes on where its partition is then.
+func TestRunsThatWaitForAPlaceAreTheNextOwners(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	guest := durable.DeclareWorkflow[string, int]("guest")
+	s := setup(t, durable.Workflow(guest, func(ctx durable.Context, gate string) (int, error) {
+		return durable.Step(ctx, "pass", func(ctx context.Context) (int, error) { return 0, g.pass(ctx, gate) })
+	}))
+	s.cfg.MaxRuns, s.cfg.Grace = 1, 10*time.Millisecond
+	stop := s.start()
+	for i := range 8 {
+		s.send(ref("guest", fmt.Sprint(i), fmt.Sprint(i)), "", fmt.Sprint("gate ", i))
+	}
+	executing := func() (n int) {
+		for i := range 8 {
+			n += g.times(fmt.Sprint("gate ", i))
+		}
+		return n
+	}
+	s.until("it is said that runs wait", func() bool { return strings.Contains(s.log.String(), "runs of clients wait for a place") })
+	s.until("one executes", func() bool { return executing() == 1 })
+	stop()
+	if n := executing(); n != 1 {
+		t.Errorf("%d runs executed, want the one that had the place", n)
+	}
+	s.start()
+	for i := range 8 {
+		g.open(fmt.Sprint("gate ", i))
+	}
+	for i := range 8 {
+		s.end(ref("guest", fmt.Sprint(i), fmt.Sprint(i)))
+	}
+	if n := executing(); n != 9 {
+		t.Errorf("%d executions, want one of each run, and one more of that which was stopped", n)
+	}
+}
