@@ -168,14 +168,14 @@ func NewHost(cfg Config) (*Host, error) {
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: cfg.system(),
-		slots: newSlots(cfg.MaxRuns, cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
+		slots: newSlots(cfg.MaxRuns, appendsAtOnce(cfg.Broker), cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
 		alarms: newAlarms(cfg.alarms), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: newHostJournal(b, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots, Crew: runtime.NewCrew(idleGoroutines),
+		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}

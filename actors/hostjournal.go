@@ -14,7 +14,8 @@ import (
 // payloads by reference, and what an entry replaces is removed.
 type hostJournal struct {
 	journal
-	log *slog.Logger
+	log   *slog.Logger
+	slots *slots
 
 	mu   sync.Mutex
 	none map[schemas.Ref]uint64 // open runs whose entries have no objects, by the epoch in which that is known
@@ -22,8 +23,8 @@ type hostJournal struct {
 
 var _ runtime.Journal = (*hostJournal)(nil)
 
-func newHostJournal(b *broker.Broker, log *slog.Logger) *hostJournal {
-	return &hostJournal{journal: journal{b, b.Journal()}, log: log, none: map[schemas.Ref]uint64{}}
+func newHostJournal(b *broker.Broker, slots *slots, log *slog.Logger) *hostJournal {
+	return &hostJournal{journal: journal{b, b.Journal()}, slots: slots, log: log, none: map[schemas.Ref]uint64{}}
 }
 
 func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before ...uint64) (schemas.Outcome, error) {
@@ -48,7 +49,9 @@ func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64,
 			return schemas.Outcome{}, err
 		}
 	}
+	j.slots.Appends()
 	out, err := j.Journal.Append(ctx, ref, after, small, before...)
+	j.slots.Appended()
 	if err != nil || out.Fenced {
 		return out, spillError(err)
 	}

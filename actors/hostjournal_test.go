@@ -31,7 +31,7 @@ func newContinued(t *testing.T) *continued {
 			}
 		}
 	})
-	c.j = newHostJournal(c.b, slog.New(slog.DiscardHandler))
+	c.j = newHostJournal(c.b, newSlots(1, 1, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 	return c
 }
 

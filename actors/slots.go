@@ -5,21 +5,28 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/perdure/perdure/broker"
 )
 
 // slots are the places for runs that clients started and that execute. A run
 // that another run started takes none: the one that waits for it has its own,
 // and all of them would wait for each other. A run that waits for anything else
 // while it has a place gives it back when it is suspended. Who waits for a place
-// gets one in the order in which they came.
+// gets one in the order in which they came, while the journal is not busy.
 type slots struct {
-	places int
-	log    *slog.Logger
+	places  int
+	appends int64 // from how many entries on their way on nobody is given a place
+	log     *slog.Logger
+
+	appending atomic.Int64 // entries that are on their way to the journal
+	waiting   atomic.Int64 // how long the queue is
 
 	mu    sync.Mutex
 	free  int
-	queue list.List // of *placeless; Invariant: empty while a place is free
+	queue list.List // of *placeless
 	said  time.Time // when the log last said that runs wait
 }
 
@@ -32,17 +39,54 @@ type placeless struct {
 // sayEvery is the least time between two lines of the log about the same.
 const sayEvery = time.Minute
 
-func newSlots(n int, log *slog.Logger) *slots { return &slots{places: n, free: n, log: log} }
+// How many entries may be on their way to the journal before no more runs begin: it
+// has all that it can do then. A run more would make the others take longer, and keep
+// more in memory, and the entries of each lie further from each other in the stream,
+// where a record looks for what it replaces. What executes goes on. A server elsewhere
+// has a network before it.
+const (
+	appendsEmbedded = 256
+	appendsRemote   = 1024
+)
+
+func appendsAtOnce(b *broker.Broker) int64 {
+	if b.Embedded() {
+		return appendsEmbedded
+	}
+	return appendsRemote
+}
+
+// newSlots returns n places, none of which is given away while so many entries are on
+// their way.
+func newSlots(n int, appends int64, log *slog.Logger) *slots {
+	return &slots{places: n, free: n, appends: appends, log: log}
+}
 
 // Try takes a place if one is free.
 func (s *slots) Try() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == 0 {
+	if !s.room() {
 		return false
 	}
 	s.free--
 	return true
+}
+
+// room reports whether a run may begin. The lock is held.
+func (s *slots) room() bool { return s.free > 0 && s.appending.Load() < s.appends }
+
+// Appends notes that an entry is on its way to the journal, until it is Appended.
+func (s *slots) Appends() { s.appending.Add(1) }
+
+// Appended lets one begin who waits, if there is room now.
+func (s *slots) Appended() {
+	if s.appending.Add(-1) >= s.appends || s.waiting.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grant()
 }
 
 // Begin calls begin, which does not block, once there is a place, which is then its:
@@ -52,7 +96,7 @@ func (s *slots) Try() bool {
 func (s *slots) Begin(of *pump, begin func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == 0 {
+	if !s.room() {
 		s.wait(&placeless{of, begin})
 		return true
 	}
@@ -67,7 +111,7 @@ func (s *slots) Begin(of *pump, begin func() bool) bool {
 // or the lease ends.
 func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
 	s.mu.Lock()
-	if s.free > 0 {
+	if s.room() {
 		s.free--
 		s.mu.Unlock()
 		return nil
@@ -87,9 +131,10 @@ func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if over(placed) {
-		s.next()
+		s.free++
+		s.grant()
 	} else {
-		s.queue.Remove(e)
+		s.remove(e)
 	}
 	return err
 }
@@ -97,10 +142,12 @@ func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
 // wait queues who has no place. The lock is held.
 func (s *slots) wait(p *placeless) *list.Element {
 	e := s.queue.PushBack(p)
-	if now := time.Now(); now.Sub(s.said) >= sayEvery {
+	s.waiting.Add(1)
+	if now := time.Now(); s.free == 0 && now.Sub(s.said) >= sayEvery {
 		s.said = now
 		s.log.Warn("runs of clients wait for a place: as many execute as may at once; raise MaxRuns, or add a node", "places", s.places, "waiting", s.queue.Len())
 	}
+	s.grant() // what was on its way may have arrived before this was seen to wait
 	return e
 }
 
@@ -108,17 +155,24 @@ func (s *slots) wait(p *placeless) *list.Element {
 func (s *slots) Free() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next()
+	s.free++
+	s.grant()
 }
 
-// next gives a place to the first who waits. The lock is held.
-func (s *slots) next() {
-	for e := s.queue.Front(); e != nil; e = s.queue.Front() {
-		if s.queue.Remove(e).(*placeless).begin() {
+// grant gives a place to the first who waits, if there is room. Whoever gets one
+// appends, or gives it back: then it is the next one's turn. The lock is held.
+func (s *slots) grant() {
+	for s.room() && s.queue.Len() > 0 {
+		if s.remove(s.queue.Front()).begin() {
+			s.free--
 			return
 		}
 	}
-	s.free++
+}
+
+func (s *slots) remove(e *list.Element) *placeless {
+	s.waiting.Add(-1)
+	return s.queue.Remove(e).(*placeless)
 }
 
 // Forget lets go of what waits for a pump that has ended.
@@ -128,7 +182,7 @@ func (s *slots) Forget(of *pump) {
 	for e := s.queue.Front(); e != nil; {
 		next := e.Next()
 		if e.Value.(*placeless).of == of {
-			s.queue.Remove(e)
+			s.remove(e)
 		}
 		e = next
 	}
