@@ -123,21 +123,21 @@ func (a *admission) admit(ctx context.Context, patient bool) error {
 	}
 	defer func() { <-a.looking }()
 	for !a.take() { // somebody may have looked meanwhile
-		if err := a.look(ctx); err != nil {
+		room, err := a.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return a.full(ctx.Err())
+		case err != nil:
 			return err
-		}
-		if a.take() {
-			return nil
-		}
-		if !patient {
+		case room: // which others may have taken by now
+			continue
+		case !patient:
 			return a.full(nil)
 		}
 		a.say()
-		err := a.b.link.pause(ctx, jitter(admitPause))
-		if errors.Is(err, ErrClosed) {
+		if err := a.b.link.pause(ctx, jitter(admitPause)); errors.Is(err, ErrClosed) {
 			return err
-		}
-		if err != nil {
+		} else if err != nil {
 			return a.full(err)
 		}
 	}
@@ -159,34 +159,33 @@ func (a *admission) take() bool {
 	return true
 }
 
-// look finds out how much room there is. Where that cannot be said, because this
-// client may not ask, or the stream is gone, tasks are let in: whether they are taken
-// is then for the server to say.
-func (a *admission) look(ctx context.Context) error {
+// look finds out whether there is room, and how much. Where that cannot be said,
+// because this client may not ask, or the stream is gone, tasks are let in: whether
+// they are taken is then for the server to say.
+func (a *admission) look(ctx context.Context) (room bool, err error) {
 	short, cancel := context.WithTimeout(ctx, admitLook)
 	info, err := a.r.info(short, "")
 	cancel()
+	if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+		return false, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case errors.Is(err, ErrClosed):
-		return err
-	case ctx.Err() != nil:
-		return fmt.Errorf("look how much the inbox holds: %w", ctx.Err())
-	case err != nil:
+	if err != nil {
 		a.b.cfg.Logger.Debug("it cannot be said how much an inbox holds: tasks are sent all the same", "stream", a.r.stream, "error", err)
 		a.left, a.until = 1<<62, time.Now().Add(admitBlind)
-		return nil
+		return true, nil
 	}
 	a.found, a.most = max(0, int64(info.State.Messages)-1), maxWaiting(info.Config.Metadata) // without the one that is kept
 	a.left, a.slack, a.until = 0, 0, time.Now().Add(admitFor)
-	if room := a.most - a.found; room > 0 {
-		a.left = max(1, room/admitPart)
-		if room > a.found {
-			a.slack = admitSlack
-		}
+	left := a.most - a.found
+	if left > 0 {
+		a.left = max(1, left/admitPart)
 	}
-	return nil
+	if left > a.found {
+		a.slack = admitSlack
+	}
+	return left > 0, nil
 }
 
 // full is the error of who was not let in; why is what ended its wait, nil if it did
@@ -194,10 +193,10 @@ func (a *admission) look(ctx context.Context) error {
 func (a *admission) full(why error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	pool := a.r.stream[strings.LastIndex(a.r.stream, inboxInfix)+len(inboxInfix):]
-	if a.most == 0 { // it was never looked
+	if a.found < a.most || a.most == 0 { // it was not full when it was looked last, if it was
 		return fmt.Errorf("nothing was sent: %w", why)
 	}
+	pool := a.r.stream[strings.LastIndex(a.r.stream, inboxInfix)+len(inboxInfix):]
 	err := fmt.Errorf("%w: %d messages wait in pool %q, and %d may before clients wait: nothing was sent; send it again later, add a node, or raise MaxWaiting", ErrFull, a.found, pool, a.most)
 	if why != nil {
 		err = fmt.Errorf("%w: %w", err, why)

@@ -66,6 +66,16 @@ var table = []mutant{
 		by: []tests{hosts("TestRunsThatWakeUpWaitForAPlace")},
 	},
 	{
+		name: "a full inbox takes more", breaks: "MaxWaiting bounds what waits", file: "broker/admit.go",
+		old: "if a.left <= 0 || !fresh", new: "if a.left < -1<<40 || !fresh",
+		by: []tests{{"./broker", "TestAdmit_AFullInboxMakesWait"}}, cheap: true,
+	},
+	{
+		name: "a full inbox holds up steps", breaks: "what goes on starts what it needs", file: "client.go",
+		old: "if _, step := runtime.StepFrom(ctx); !step {", new: "if _, step := runtime.StepFrom(ctx); step || !step {",
+		by: []tests{{".", "TestMaxWaiting_WhoStartsARunWaits"}},
+	},
+	{
 		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/dispatch.go",
 		old: "Due: now.Add(f.wait).UnixNano()", new: "Due: now.Add(f.wait / 2).UnixNano()",
 		by: []tests{memory("sleep_lasts|sleeps_together|delayed")},
