@@ -36,6 +36,11 @@ const deadWindow = 24 * time.Hour
 // by which a watch sees it.
 const markerTTL = time.Minute
 
+// unlimited is a limit of messages a subject that none reaches. A stream that has one
+// keeps its messages in files of 4 MB in place of 8, and what was written last in memory
+// in as large pieces (decision 30).
+const unlimited = 1 << 40
+
 // baseStream is what all streams of a namespace have in common.
 func baseStream(cfg *Config, name, what string, subjects ...string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -83,6 +88,7 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 	}
 	runs := base(n.RunsStream(), "journals of runs", n.runsFilter(), n.past(n.runsFilter()))
 	runs.Duplicates = DefaultDuplicateWindow // journals carry no message IDs
+	runs.MaxMsgsPerSubject = unlimited
 
 	blobs := base(n.BlobsStream(), "large payloads", n.blobsFilter())
 	blobs.MaxMsgsPerSubject = 1 // a chunk that is sent again replaces itself
@@ -281,7 +287,7 @@ func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 		return fmt.Sprintf("has persist mode %v, which loses acknowledged messages", have.PersistMode)
 	case have.MaxAge != 0 || have.MaxMsgs > 0 || have.MaxBytes > 0:
 		return "has a limit of age, messages or bytes, which loses acknowledged messages"
-	case have.MaxMsgsPerSubject != want.MaxMsgsPerSubject && max(have.MaxMsgsPerSubject, want.MaxMsgsPerSubject) > 0:
+	case perSubject(have) != perSubject(want):
 		return fmt.Sprintf("keeps %d messages a subject in place of %d", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	case have.Discard != want.Discard:
 		return fmt.Sprintf("discards %v in place of %v", have.Discard, want.Discard)
@@ -301,6 +307,14 @@ func differs(have, want jetstream.StreamConfig, cfg *Config) string {
 		return fmt.Sprintf("has %d replicas, and durability quorum needs 3", have.Replicas)
 	}
 	return differsTransform(have.SubjectTransform, want.SubjectTransform)
+}
+
+// perSubject is how many messages a subject keeps, -1 for all.
+func perSubject(sc jetstream.StreamConfig) int64 {
+	if sc.MaxMsgsPerSubject <= 0 || sc.MaxMsgsPerSubject >= unlimited {
+		return -1
+	}
+	return sc.MaxMsgsPerSubject
 }
 
 func differsTransform(have, want *jetstream.SubjectTransformConfig) string {
