@@ -230,7 +230,10 @@ func s9Live(ctx context.Context, e env) (results []result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	window := min(sizes[0]/2, s9Window)
+	// The more live, the more is allocated between two collections of garbage, and the
+	// longer one takes: a window of the same number would have none of it, or all.
+	windowOf := func(size int) int { return max(min(sizes[0]/2, s9Window), size/10) }
+	window := windowOf(sizes[0])
 	fill := func(from, to int) error {
 		_, err := spread(ctx, max(0, to-from), inFlight, func(ctx context.Context, i int) error {
 			return n.write(ctx, fmt.Sprintf("page-%d", from+i))
@@ -247,6 +250,7 @@ func s9Live(ctx context.Context, e env) (results []result, err error) {
 	live := 0
 	var memory []result
 	for _, size := range sizes {
+		window = windowOf(size)
 		if err := fill(live, size-window); err != nil {
 			return nil, err
 		}
