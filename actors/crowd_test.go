@@ -59,10 +59,10 @@ func TestP01_RunsThatEndedDoNotCrowdTheirIdentity(t *testing.T) {
 	t.Parallel()
 	g := newGates()
 	s := setup(t, g.all()...)
-	s.cfg.Crowd = 32
+	s.cfg.Crowd = 16
 	stop := s.start()
 	id := ref("account", "a", "").Identity
-	const runs = 300
+	const runs = 120
 	s.crowd(id, 0, runs)
 	s.until("each run is in one place", func() bool {
 		moved, err := s.b.Journal().PastOf(s.ctx, id)

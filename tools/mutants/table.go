@@ -187,11 +187,6 @@ var table = []mutant{
 		by: []tests{hosts("TestP16_TheHeadGoesAfter")},
 	},
 	{
-		name: "a moved run keeps no objects", breaks: "P18: what is large of a run that was moved stays with it", file: "actors/objects.go",
-		old: "	if last, ok, err := b.Journal().Last(ctx, run); err != nil {", new: "	if last, ok, err := b.Journal().Unmoved(ctx, run); err != nil {",
-		by: []tests{hosts("TestP16_WhatWasMovedGoes")},
-	},
-	{
 		name: "an older build is the newest", breaks: "new runs are of the build that came last", file: "cluster/builds.go",
 		old: "newest.GetSince() < b.GetSince()", new: "newest.GetSince() > b.GetSince()",
 		by: []tests{{"./cluster", "TestBuilds"}, hosts("TestLend_RunsStay")},
