@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // crowd lets an identity have more runs, until those that ended are moved.
@@ -247,7 +247,7 @@ func TestP16_WhatWasMovedGoesAndTheHeadGoesLast(t *testing.T) {
 func TestP16_TheHeadGoesAfterWhatWasMoved(t *testing.T) {
 	t.Parallel()
 	g := newGates()
-	s := setupWith(t, func(c *broker.Config) { c.Listen = "127.0.0.1:0" }, g.all()...)
+	s := setup(t, g.all()...)
 	s.cfg.Crowd = 8
 	stop := s.start()
 	id := ref("account", "a", "").Identity
@@ -257,31 +257,20 @@ func TestP16_TheHeadGoesAfterWhatWasMoved(t *testing.T) {
 		t.Fatal("the first run was not moved")
 	}
 	stop()
-	nc, err := nats.Connect(s.b.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
 	// As one that the sweep does not come to: it is not old.
-	past := func(r schemas.Ref) string { return strings.Replace(s.b.Names().RunSubject(r), ".run.", ".past.", 1) }
-	stream, err := js.Stream(s.ctx, s.b.Names().RunsStream())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := stream.GetLastMsgForSubject(s.ctx, past(first))
-	if err != nil {
-		t.Fatal(err)
-	}
 	unseen := id.Run("unseen")
-	copied := &nats.Msg{Subject: past(unseen), Data: m.Data, Header: nats.Header{}}
-	copied.Header.Set(broker.HeaderSequence, m.Header.Get(broker.HeaderSequence))
-	copied.Header.Set("Perdure-Stored", time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano))
-	ack, err := js.PublishMsg(s.ctx, copied)
+	p, _, err := s.b.Journal().Past(s.ctx, first)
 	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := proto.Marshal(p.Entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := strings.Replace(s.b.Names().RunSubject(unseen), ".run.", ".past.", 1)
+	if err := brokertest.Put(s.ctx, s.b, subject, map[string]string{
+		broker.HeaderSequence: fmt.Sprint(p.Seq), "Perdure-Stored": time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano),
+	}, string(data)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -300,7 +289,10 @@ func TestP16_TheHeadGoesAfterWhatWasMoved(t *testing.T) {
 	if n := g.times("unseen"); n != 0 {
 		t.Errorf("a run that was moved was executed %d times", n)
 	}
-	if err := stream.DeleteMsg(s.ctx, ack.Sequence); err != nil {
+	if p, _, err = s.b.Journal().Past(s.ctx, unseen); err == nil {
+		err = s.b.Journal().DeletePast(s.ctx, unseen, p.Copy)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.until("the head goes", func() bool { return s.journals(id) == 0 })

@@ -12,13 +12,19 @@ import (
 // Foreign publishes a message to an identity as a client without this library
 // does, and returns when the stream has answered: a body and headers.
 func Foreign(ctx context.Context, b *broker.Broker, to schemas.Identity, headers map[string]string, body string) error {
-	m := nats.NewMsg(b.Names().TaskSubject(schemas.LocalDomain, to))
+	return Put(ctx, b, b.Names().TaskSubject(schemas.LocalDomain, to), headers, body)
+}
+
+// Put publishes on a subject as it is, past all rules of this library, and returns
+// when the stream has answered.
+func Put(ctx context.Context, b *broker.Broker, subject string, headers map[string]string, body string) error {
+	m := nats.NewMsg(subject)
 	for k, v := range headers {
 		m.Header.Set(k, v)
 	}
 	m.Data = []byte(body)
 	if _, err := b.Conn().RequestMsgWithContext(ctx, m); err != nil {
-		return fmt.Errorf("publish to %v: %w", to, err)
+		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	return nil
 }
