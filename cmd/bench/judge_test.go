@@ -44,6 +44,7 @@ func TestJudges(t *testing.T) {
 		{"S5", disk, result{Metric: "restart, killed", Value: 1001, N: 100}, 0, no},
 		{"S5", disk, result{Metric: "restart", Value: 9000, N: 1_000_000}, 0, yes},
 		{"S5", process, result{Metric: "lateness p99", Value: 301}, 0, no},
+		{"S5", process, result{Metric: "lateness p99, after a restart", Value: 301}, 0, no},
 		{"S5", process, result{Metric: "lateness p99, in memory", Value: 5}, 0.1, yes},
 		{"S5", disk, result{Metric: "lateness p99, in memory", Value: 6}, 1, no},
 		{"S5", disk, result{Metric: "lost", Value: 1}, 0, no},

@@ -30,7 +30,7 @@ var tinyMetrics = map[string][]string{
 		"first step", "last result", "body running at the kill", "run again",
 		"run again, not in flight", "completed twice", "lost",
 	},
-	"S5": {"memory, just suspended", "memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, in memory"},
+	"S5": {"memory, just suspended", "memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, after a restart", "lateness p99, in memory"},
 	"S6": {"signal", "ask", "query"},
 	"S9": {
 		"run, 50 kept", "run, 100 kept", "run, 150 kept", "run, kept, growth",
