@@ -211,7 +211,7 @@ func TestP16_WhatWasMovedGoesAndTheHeadGoesLast(t *testing.T) {
 	stop()
 
 	s.sweeping(1500 * time.Millisecond)
-	stop = s.start()
+	s.start()
 	past := func(id schemas.Identity) int {
 		n, err := s.b.Journal().PastOf(s.ctx, id)
 		if err != nil {
