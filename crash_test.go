@@ -135,7 +135,8 @@ func deaths(points []point) (all []death) {
 // sweep runs a scenario undisturbed, then again and again, killed at one fault
 // point after another. What happens at the same time is recorded together or
 // apart, so that a run may have an append, or a wait, less than the undisturbed
-// one: such a point is not met, and no other is missed.
+// one: such a point is not met, and no other is missed. A run that its node wakes may
+// be over before the server's wake-up comes, of which there is nothing to acknowledge then.
 func sweep(t *testing.T, sc scenario, step int) {
 	t.Parallel()
 	calm := undisturbed(t, sc)
@@ -158,7 +159,8 @@ func sweep(t *testing.T, sc scenario, step int) {
 				switch {
 				case died:
 					visited = append(visited, d.at)
-				case d.at.op == "append" && d.nth > 1, d.at.op == "ack" && d.nth > 1, strings.Contains(d.at.op, "schedule"):
+				case d.at.op == "append" && d.nth > 1, d.at.op == "ack" && d.nth > 1, strings.Contains(d.at.op, "schedule"),
+					d.at.op == "ack" && strings.Contains(d.at.subject, ".wake."):
 					missed = append(missed, d.String())
 				default:
 					t.Errorf("not met: %s", d)
