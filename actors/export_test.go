@@ -71,3 +71,6 @@ func (h *Host) Activations() (n int) {
 	}
 	return n
 }
+
+// Appending returns how many entries are on their way to the journal.
+func (h *Host) Appending() int64 { return h.slots.appending.Load() }

@@ -49,9 +49,7 @@ func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64,
 			return schemas.Outcome{}, err
 		}
 	}
-	j.slots.Appends()
-	out, err := j.Journal.Append(ctx, ref, after, small, before...)
-	j.slots.Appended()
+	out, err := j.append(ctx, ref, after, small, before)
 	if err != nil || out.Fenced {
 		return out, spillError(err)
 	}
@@ -67,6 +65,13 @@ func (j *hostJournal) Append(ctx context.Context, ref schemas.Ref, after uint64,
 		j.keepsNone(ref, e.GetEpoch())
 	}
 	return out, nil
+}
+
+// append is [broker.Journal.Append], seen by those who wait for a place.
+func (j *hostJournal) append(ctx context.Context, ref schemas.Ref, after uint64, e *schemas.Entry, before []uint64) (schemas.Outcome, error) {
+	j.slots.Appends()
+	defer j.slots.Appended() // also where it panics
+	return j.Journal.Append(ctx, ref, after, e, before...)
 }
 
 // maxNone is of how many runs it is known that they have no objects; then it is

@@ -70,6 +70,7 @@ func (s *slots) Try() bool {
 		return false
 	}
 	s.free--
+	s.grant() // whoever waits has not to wait for those who begin now
 	return true
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
@@ -103,4 +105,24 @@ func TestRunsThatWaitForAPlaceAreTheNextOwners(t *testing.T) {
 	if n := executing(); n != 9 {
 		t.Errorf("%d executions, want one of each run, and one more of that which was stopped", n)
 	}
+}
+
+// TestAppendThatPanics: it is on its way no more, and others begin.
+func TestAppendThatPanics(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	var panicked atomic.Bool
+	s.fault = func(p broker.FaultPoint) {
+		if p.Op == "append" && !p.After && panicked.CompareAndSwap(false, true) {
+			panic("an append that fails as no append does")
+		}
+	}
+	s.start()
+	s.send(ref("account", "a", "1"), "write", "one")
+	s.end(ref("account", "a", "1"))
+	if !panicked.Load() {
+		t.Fatal("no append panicked")
+	}
+	s.until("nothing is on its way", func() bool { return s.host.Appending() == 0 })
 }

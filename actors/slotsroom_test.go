@@ -83,3 +83,25 @@ func TestSlots_WhoIsForgottenOrGivesUpTakesNoPlace(t *testing.T) {
 		t.Errorf("who waits: %v, and %d places are free", err, s.free)
 	}
 }
+
+// TestSlots_WhoComesNudgesWhoWaits: what was given a place may wait for something before
+// its first entry; then those who come see to it that the next one begins.
+func TestSlots_WhoComesNudgesWhoWaits(t *testing.T) {
+	t.Parallel()
+	s := newSlots(8, 1, slog.New(slog.DiscardHandler))
+	s.Appends()
+	var begun []string
+	for _, name := range []string{"a", "b", "c"} {
+		s.Begin(nil, func() bool { begun = append(begun, name); return true })
+	}
+	s.Appended()
+	if want := []string{"a"}; !slices.Equal(begun, want) {
+		t.Fatalf("%q began, want %q", begun, want)
+	}
+	if !s.Try() {
+		t.Error("there is a place for who comes")
+	}
+	if want := []string{"a", "b"}; !slices.Equal(begun, want) {
+		t.Errorf("%q began, want %q", begun, want)
+	}
+}

@@ -122,6 +122,9 @@ func (u *pump) oldPast(ctx context.Context, horizon time.Time, old map[schemas.I
 			continue
 		}
 		if s.Entry.GetRecord() == nil { // it goes with its record
+			if s.Copied.After(horizon) {
+				continue // which may be on its way
+			}
 			_, whole, err := j.Past(ctx, s.Ref)
 			if err == nil && !whole {
 				err = j.DeletePast(ctx, s.Ref, s.Copy)

@@ -63,22 +63,22 @@ type admissions struct {
 // operators send need not be admitted. A kind that nobody hosts is for
 // [Inbox.Publish] to refuse.
 func (i *Inbox) Admit(ctx context.Context, kind schemas.Kind) error {
-	return i.admit(ctx, kind, true)
+	return i.admit(ctx, kind, (*admission).wait)
 }
 
 // TryAdmit is [Inbox.Admit] for who does not wait: the error matches [ErrFull] if the
 // inbox has no room now.
 func (i *Inbox) TryAdmit(ctx context.Context, kind schemas.Kind) error {
-	return i.admit(ctx, kind, false)
+	return i.admit(ctx, kind, (*admission).try)
 }
 
-func (i *Inbox) admit(ctx context.Context, kind schemas.Kind, patient bool) error {
+func (i *Inbox) admit(ctx context.Context, kind schemas.Kind, how func(*admission, context.Context) error) error {
 	a, err := i.b.admissionOf(ctx, kind)
 	if errors.Is(err, ErrUnknownKind) {
 		return nil
 	}
 	if err == nil {
-		err = a.admit(ctx, patient)
+		err = how(a, ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("send a task to a %q: %w", string(kind), err)
@@ -110,7 +110,8 @@ func (b *Broker) admissionOf(ctx context.Context, kind schemas.Kind) (*admission
 	return a, nil
 }
 
-func (a *admission) admit(ctx context.Context, patient bool) error {
+// wait takes one of those that are left, once there is one.
+func (a *admission) wait(ctx context.Context) error {
 	if a.take() {
 		return nil
 	}
@@ -124,24 +125,61 @@ func (a *admission) admit(ctx context.Context, patient bool) error {
 	defer func() { <-a.looking }()
 	for !a.take() { // somebody may have looked meanwhile
 		room, err := a.look(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return a.full(ctx.Err())
-		case err != nil:
+		if err != nil {
 			return err
-		case room: // which others may have taken by now
+		}
+		if room { // which others may have taken by now
 			continue
-		case !patient:
-			return a.full(nil)
 		}
 		a.say()
-		if err := a.b.link.pause(ctx, jitter(admitPause)); errors.Is(err, ErrClosed) {
+		if err := a.pause(ctx); err != nil {
 			return err
-		} else if err != nil {
-			return a.full(err)
 		}
 	}
 	return nil
+}
+
+// try is wait for who does not wait until there is room. While somebody else looks, or
+// waits, what was found last holds.
+func (a *admission) try(ctx context.Context) error {
+	for !a.take() {
+		select {
+		case a.looking <- struct{}{}:
+			room, err := a.look(ctx)
+			<-a.looking
+			if err == nil && !room {
+				err = a.full(nil)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		default:
+		}
+		if a.isFull() {
+			return a.full(nil)
+		}
+		if err := a.pause(ctx); err != nil { // it is looked for the first time
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits until it may have changed what is left.
+func (a *admission) pause(ctx context.Context) error {
+	err := a.b.link.pause(ctx, jitter(admitPause))
+	if err == nil || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return a.full(err)
+}
+
+// isFull reports whether there was no room when it was looked last.
+func (a *admission) isFull() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.most > 0 && a.found >= a.most
 }
 
 // take takes one of those that are left.
@@ -161,17 +199,30 @@ func (a *admission) take() bool {
 
 // look finds out whether there is room, and how much. Where that cannot be said,
 // because this client may not ask, or the stream is gone, tasks are let in: whether
-// they are taken is then for the server to say.
+// they are taken is then for the server to say. A server that could say it before, and
+// is slow now, is no such reason: what was found last holds, and a few are let in.
 func (a *admission) look(ctx context.Context) (room bool, err error) {
 	short, cancel := context.WithTimeout(ctx, admitLook)
 	info, err := a.r.info(short, "")
+	slow := short.Err() != nil
 	cancel()
-	if errors.Is(err, ErrClosed) || ctx.Err() != nil {
+	switch {
+	case errors.Is(err, ErrClosed):
 		return false, err
+	case ctx.Err() != nil:
+		return false, a.full(ctx.Err())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil && slow && a.most > 0: // it could be said before: the server is busy
+		full := a.found >= a.most
+		a.left, a.slack, a.until = admitSlack, 0, time.Now().Add(admitFor)
+		if full {
+			a.left = 0
+		}
+		return !full, nil
+	case err != nil:
 		a.b.cfg.Logger.Debug("it cannot be said how much an inbox holds: tasks are sent all the same", "stream", a.r.stream, "error", err)
 		a.left, a.until = 1<<62, time.Now().Add(admitBlind)
 		return true, nil

@@ -83,6 +83,45 @@ func TestAdmit_AFullInboxMakesWait(t *testing.T) {
 	must(t, <-goesOn)
 }
 
+// TestAdmit_WhoDoesNotWaitIsToldWhileOthersWait: at once, and not when those give up.
+func TestAdmit_WhoDoesNotWaitIsToldWhileOthersWait(t *testing.T) {
+	t.Parallel()
+	said := make(chan struct{}, 1)
+	r := embedded(t, waits(2), func(c *broker.Config) {
+		c.Logger = slog.New(onWarning{slog.DiscardHandler, "the inbox is full", said})
+	})
+	r.admitted(r.b, "k")
+	ctx, cancel := context.WithCancel(r.ctx)
+	waits := make(chan error)
+	go func() { waits <- r.b.Inbox().Admit(ctx, "wf") }()
+	<-said
+	if err := r.b.Inbox().TryAdmit(r.ctx, "wf"); !errors.Is(err, broker.ErrFull) || r.ctx.Err() != nil {
+		t.Errorf("who does not wait was told %v; want that the inbox is full, before the test is over", err)
+	}
+	cancel()
+	<-waits
+}
+
+// TestAdmit_ASlowServerIsStillFull: the bound is for a server that has much to do.
+func TestAdmit_ASlowServerIsStillFull(t *testing.T) {
+	t.Parallel()
+	r := embedded(t, waits(3), listens)
+	r.admitted(r.b, "k")
+	link := brokertest.Proxy(t, r.b.ClientURL())
+	c := brokertest.Connect(t, link.URL(), func(c *broker.Config) { c.ClientOnly = true })
+	if n := r.admitted(c, "a"); n != 0 {
+		t.Errorf("%d tasks were admitted to a full inbox", n)
+	}
+	link.Deafen()
+	if err := c.Inbox().TryAdmit(r.ctx, "wf"); !errors.Is(err, broker.ErrFull) {
+		t.Errorf("while the server does not answer: %v, want that the inbox is full", err)
+	}
+	link.Heal()
+	if n := r.admitted(c, "b"); n != 0 {
+		t.Errorf("%d tasks were admitted to a full inbox once the server answered again", n)
+	}
+}
+
 // TestAdmit_TheBoundIsThePools: what a node said holds for clients and for nodes that
 // say nothing, until another one says otherwise.
 func TestAdmit_TheBoundIsThePools(t *testing.T) {

@@ -189,27 +189,29 @@ func (j *Journal) Load(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, 
 // included. It begins at the last entry that replaces those before it: what a
 // roll-up has not yet removed below it does not count (P19).
 func (j *Journal) Entries(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
-	entries, err := j.unmoved(ctx, ref)
+	entries, scanned, err := j.unmoved(ctx, ref)
 	n := len(entries)
-	if err != nil || n > 0 && (entries[n-1].Entry.GetRecord() == nil || begins(entries[0].Entry)) {
+	if err != nil || n > 0 && begins(entries[0].Entry) && (!scanned || entries[n-1].Entry.GetRecord() != nil) {
 		return entries, err
 	}
-	// It was moved, or is just now: its copy is whole before the first entry goes.
+	// It was moved, or is just now: its copy is whole before the first entry goes. Of
+	// one that is scanned meanwhile the record may have gone behind what was read.
 	past, err := j.pastEntries(ctx, ref)
-	if err != nil || n == 0 || len(past) > 0 && past[len(past)-1].Seq == entries[n-1].Seq {
+	if err != nil || n == 0 || len(past) > 0 && past[len(past)-1].Seq >= entries[n-1].Seq {
 		return past, err
 	}
 	return entries, nil
 }
 
-// unmoved is [Journal.Entries] of a run that was not moved.
-func (j *Journal) unmoved(ctx context.Context, ref schemas.Ref) ([]schemas.Stored, error) {
+// unmoved is [Journal.Entries] of a run that was not moved; scanned says that it was not
+// read from its last entry on.
+func (j *Journal) unmoved(ctx context.Context, ref schemas.Ref) (entries []schemas.Stored, scanned bool, err error) {
 	entries, ok, err := j.chain(ctx, ref)
 	if err != nil {
-		return nil, fmt.Errorf("load %v: %w", ref, err)
+		return nil, false, fmt.Errorf("load %v: %w", ref, err)
 	}
 	if ok {
-		return entries, nil
+		return entries, false, nil
 	}
 	entries = nil
 	for m, err := range j.b.runs.scan(ctx, j.b.names.RunSubject(ref), 0) {
@@ -218,14 +220,14 @@ func (j *Journal) unmoved(ctx context.Context, ref schemas.Ref) ([]schemas.Store
 			s, err = j.stored(m)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("load %v: %w", ref, err)
+			return nil, true, fmt.Errorf("load %v: %w", ref, err)
 		}
 		if s.Entry.Replaces() {
 			entries = entries[:0]
 		}
 		entries = append(entries, s)
 	}
-	return entries, nil
+	return entries, true, nil
 }
 
 // Durable returns when the entries that were read are as durable as those that

@@ -36,7 +36,7 @@ func (c *crowd) read(head *schemas.Entry) {
 // crowds completes an entry that is to be the identity's head. A workflow's key has one
 // run, and a limit no run.
 func (x *Executor) crowds(ref schemas.Ref, e *schemas.Entry) {
-	if x.kind.OncePerKey || x.kind.Ledger != nil {
+	if e.Moved = x.crowd.moved; x.kind.OncePerKey || x.kind.Ledger != nil {
 		return
 	}
 	if x.open != ref { // it begins
