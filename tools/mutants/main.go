@@ -172,7 +172,11 @@ func (by tests) args(overlay string) []string {
 	if strings.HasPrefix(by.pkg, "./tools/") { // a module of its own
 		return slices.Concat([]string{"-C", by.pkg, "test", "-timeout=10m"}, flags, []string{"."})
 	}
-	return slices.Concat([]string{"test", "-timeout=100s"}, flags, []string{by.pkg, "-args", "-rapid.nofailfile"})
+	all := slices.Concat([]string{"test", "-timeout=100s"}, flags, []string{by.pkg})
+	if by.pkg != "." { // whose tests do not use rapid
+		all = append(all, "-args", "-rapid.nofailfile")
+	}
+	return all
 }
 
 // failures returns the tests that failed by the output of go test -json, or that ran

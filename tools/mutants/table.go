@@ -11,8 +11,8 @@ type mutant struct {
 	cheap  bool    // killed in a few seconds: -check does it, too
 }
 
-// tests are tests of a package, whose tests use rapid: what a mutant fails there is
-// not to be kept.
+// tests are tests of a package, whose tests use rapid, but for the module's root: what a
+// mutant fails there is not to be kept.
 type tests struct{ pkg, run string }
 
 func contracts(run string) tests { return tests{"./contracts", run} }
