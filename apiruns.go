@@ -55,8 +55,10 @@ func (a *api) start(ctx context.Context, in startRequest) (any, error) {
 	if known && !actors.SameInput(hash, actors.InputHash(env)) {
 		return nil, conflict(ref)
 	}
-	if err := a.node.b.Inbox().TryAdmit(ctx, id.Kind); err != nil {
-		return nil, fmt.Errorf("start %s: %w", ref, admitted(err))
+	if !known { // otherwise it was accepted: who asks again is told so
+		if err := a.node.b.Inbox().TryAdmit(ctx, id.Kind); err != nil {
+			return nil, fmt.Errorf("start %s: %w", ref, admitted(err))
+		}
 	}
 	if err := actors.Publish(ctx, a.node.b, schemas.LocalDomain, id, env); err != nil {
 		return nil, err

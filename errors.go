@@ -1,6 +1,7 @@
 package perdure
 
 import (
+	"context"
 	"errors"
 
 	"github.com/perdure/perdure/broker"
@@ -18,7 +19,7 @@ func (e coded) Unwrap() []error { return []error{e.code, e.error} }
 
 // admitted makes what a task was not admitted for match the durable sentinels.
 func admitted(err error) error {
-	if errors.Is(err, broker.ErrFull) {
+	if errors.Is(err, broker.ErrFull) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return coded{err, durable.ErrUnavailable}
 	}
 	return err

@@ -63,7 +63,8 @@ func (s *alarms) set(u *pump, ref schemas.Ref, at time.Time) {
 		s.halve()
 	}
 	// not the strings of a message, which would be kept with them
-	a := &alarm{at: at, pump: u, id: schemas.Identity{Kind: ref.Kind, Key: strings.Clone(ref.Key)}, run: schemas.RunID(strings.Clone(string(ref.ID)))}
+	kind := schemas.Kind(strings.Clone(string(ref.Kind)))
+	a := &alarm{at: at, pump: u, id: schemas.Identity{Kind: kind, Key: strings.Clone(ref.Key)}, run: schemas.RunID(strings.Clone(string(ref.ID)))}
 	s.of[a.id] = a
 	heap.Push(&s.queue, a)
 	if a.index == 0 {
@@ -132,8 +133,16 @@ func (s *alarms) ring() {
 	}
 	s.arm()
 	s.mu.Unlock()
+	byPump := map[*pump][]*alarm{}
 	for _, a := range due {
-		a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })
+		byPump[a.pump] = append(byPump[a.pump], a)
+	}
+	for u, due := range byPump {
+		u.begin(func() {
+			for _, a := range due {
+				u.route(a.id, wakeUp{a.run})
+			}
+		})
 	}
 }
 

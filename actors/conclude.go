@@ -142,7 +142,7 @@ func (a *activation) idled(run schemas.RunID, came bool) {
 	pause := min(time.Duration(1<<min(over, 12))*5*time.Millisecond, idlePause)
 	woken := make(chan struct{})
 	a.woken = woken
-	a.busy = u.work.begin(func() {
+	a.busy = u.begin(func() {
 		t := time.NewTimer(pause)
 		defer t.Stop()
 		select {

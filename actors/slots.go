@@ -15,7 +15,8 @@ import (
 // that another run started takes none: the one that waits for it has its own,
 // and all of them would wait for each other. A run that waits for anything else
 // while it has a place gives it back when it is suspended. Who waits for a place
-// gets one in the order in which they came, while the journal is not busy.
+// gets one in the order in which they came, while the journal is not busy; a run that
+// comes when there is room begins at once, and lets the first of those begin, too.
 type slots struct {
 	places  int
 	appends int64 // from how many entries on their way on nobody is given a place

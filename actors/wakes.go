@@ -9,7 +9,7 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// wakes stores wake-ups as schedules of the broker, in the inbox's own stream:
+// wakes stores wake-ups as schedules of the broker, in the pool's stream of timers:
 // when one is due it becomes a message of the identity with no code of ours in
 // between.
 type wakes struct{ b *broker.Broker }

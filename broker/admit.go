@@ -29,6 +29,7 @@ const (
 	admitPause  = 20 * time.Millisecond // between two looks at one that is full
 	admitLook   = 2 * time.Second       // how long a look may take
 	admitBlind  = time.Minute           // until the next where the last could not be had
+	admitSilent = 3                     // how many looks have no answer before it is believed that none comes
 	admitSayFor = time.Minute           // between two lines of the log
 )
 
@@ -46,6 +47,7 @@ type admission struct {
 	until       time.Time // when it must be
 	slack       int64     // how many may be sent all the same
 	found, most int64     // when it was looked last
+	silent      int       // how many looks in a row had no answer in time
 	said        time.Time // when the log last said that the inbox is full
 }
 
@@ -156,8 +158,8 @@ func (a *admission) try(ctx context.Context) error {
 			continue
 		default:
 		}
-		if a.isFull() {
-			return a.full(nil)
+		if err := a.full(nil); err != nil {
+			return err
 		}
 		if err := a.pause(ctx); err != nil { // it is looked for the first time
 			return err
@@ -173,13 +175,6 @@ func (a *admission) pause(ctx context.Context) error {
 		return err
 	}
 	return a.full(err)
-}
-
-// isFull reports whether there was no room when it was looked last.
-func (a *admission) isFull() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.most > 0 && a.found >= a.most
 }
 
 // take takes one of those that are left.
@@ -199,8 +194,9 @@ func (a *admission) take() bool {
 
 // look finds out whether there is room, and how much. Where that cannot be said,
 // because this client may not ask, or the stream is gone, tasks are let in: whether
-// they are taken is then for the server to say. A server that could say it before, and
-// is slow now, is no such reason: what was found last holds, and a few are let in.
+// they are taken is then for the server to say. A server that is slow is no such reason: what
+// was found last holds, and a few are let in. One that does not answer to the first few
+// looks either is taken for one that does not let this client ask.
 func (a *admission) look(ctx context.Context) (room bool, err error) {
 	short, cancel := context.WithTimeout(ctx, admitLook)
 	info, err := a.r.info(short, "")
@@ -215,8 +211,9 @@ func (a *admission) look(ctx context.Context) (room bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case err != nil && slow && a.most > 0: // it could be said before: the server is busy
-		full := a.found >= a.most
+	case err != nil && slow && (a.most > 0 || a.silent < admitSilent):
+		a.silent++
+		full := a.most > 0 && a.found >= a.most
 		a.left, a.slack, a.until = admitSlack, 0, time.Now().Add(admitFor)
 		if full {
 			a.left = 0
@@ -227,6 +224,7 @@ func (a *admission) look(ctx context.Context) (room bool, err error) {
 		a.left, a.until = 1<<62, time.Now().Add(admitBlind)
 		return true, nil
 	}
+	a.silent = 0
 	a.found, a.most = max(0, int64(info.State.Messages)-1), maxWaiting(info.Config.Metadata) // without the one that is kept
 	a.left, a.slack, a.until = 0, 0, time.Now().Add(admitFor)
 	left := a.most - a.found
@@ -239,12 +237,15 @@ func (a *admission) look(ctx context.Context) (room bool, err error) {
 	return left > 0, nil
 }
 
-// full is the error of who was not let in; why is what ended its wait, nil if it did
-// not wait.
+// full is the error of who was not let in; why is what ended its wait. Without a reason
+// it is nil if there was room when it was looked last.
 func (a *admission) full(why error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.found < a.most || a.most == 0 { // it was not full when it was looked last, if it was
+		if why == nil {
+			return nil
+		}
 		return fmt.Errorf("nothing was sent: %w", why)
 	}
 	pool := a.r.stream[strings.LastIndex(a.r.stream, inboxInfix)+len(inboxInfix):]

@@ -245,6 +245,21 @@ func (d *disk) stream(name string) (*diskStream, error) {
 	return s, nil
 }
 
+// newest returns the second name of the file that a stream appends to.
+func (d *disk) newest(name string) (string, error) {
+	s, err := d.stream(name)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.blocks[s.last]
+	if b == nil {
+		return "", fmt.Errorf("%w: stream %s has no file of messages", errProof, name)
+	}
+	return b.link, nil
+}
+
 // metaFile is a stream's configuration, and metaSumFile its checksum.
 const metaFile, metaSumFile = "meta.inf", "meta.sum"
 
@@ -265,9 +280,10 @@ func (s *diskStream) open(path string) (err error) {
 
 // close lets go of the files, of which those that are held stay so.
 func (s *diskStream) close() {
-	for _, f := range []*os.File{s.dir.file, s.msgs.file} {
-		if f != nil {
-			_ = f.Close() // only read and synced
+	for _, f := range []*folder{&s.dir, &s.msgs} {
+		if f.file != nil {
+			_ = f.file.Close() // only read and synced
+			f.file = nil
 		}
 	}
 	for _, b := range s.blocks {
@@ -285,12 +301,13 @@ func (s *diskStream) flush(writers int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dirty, err := s.look()
-	if err != nil { // what it had found is to be found again
-		s.dir.listed, s.msgs.listed, s.fresh = time.Time{}, time.Time{}, true
+	if err != nil {
+		s.again()
 		return err
 	}
 	if err := syncAll(dirty, fsync); err != nil {
-		return fmt.Errorf("%w: %w", ErrDisk, err)
+		s.again()
+		return err
 	}
 	for _, f := range dirty {
 		if f.block != nil {
@@ -304,6 +321,11 @@ func (s *diskStream) flush(writers int) error {
 		}
 	}
 	return s.letGo(fsync)
+}
+
+// again makes the next flush find again what this one had found.
+func (s *diskStream) again() {
+	s.dir.listed, s.msgs.listed, s.fresh = time.Time{}, time.Time{}, true
 }
 
 // letGo removes the second names of files that went before a flush. Where another file
@@ -325,7 +347,7 @@ func (s *diskStream) letGo(fsync func(*os.File) error) error {
 	}
 	if again {
 		if err := syncAll([]dirtyFile{{path: s.held}}, fsync); err != nil {
-			return fmt.Errorf("%w: %w", ErrDisk, err)
+			return err
 		}
 	}
 	s.gone = s.gone[:0]
@@ -351,6 +373,11 @@ type dirtyFile struct {
 // look finds out what has changed since the last flush: blocks, folders and the
 // stream's configuration.
 func (s *diskStream) look() (dirty []dirtyFile, err error) {
+	if s.dir.file == nil { // it could not be opened again when it was looked last
+		if err := s.open(s.dir.path); err != nil {
+			return nil, err
+		}
+	}
 	changed, err := s.dir.changed()
 	if err != nil {
 		return nil, err
@@ -511,6 +538,8 @@ func blockNumber(name string) (int, bool) {
 }
 
 // syncAll makes files durable, at once: a file system then writes its log once for all.
+// The error matches [ErrDisk] if that failed of one; a file that could not be opened is
+// another matter, and may be tried again.
 func syncAll(dirty []dirtyFile, fsync func(*os.File) error) error {
 	switch len(dirty) {
 	case 0:
@@ -528,8 +557,14 @@ func syncAll(dirty []dirtyFile, fsync func(*os.File) error) error {
 }
 
 func (f *dirtyFile) sync(fsync func(*os.File) error) error {
+	sync := func(file *os.File) error {
+		if err := fsync(file); err != nil {
+			return fmt.Errorf("%w: %w", ErrDisk, err)
+		}
+		return nil
+	}
 	if f.file != nil {
-		return fsync(f.file)
+		return sync(f.file)
 	}
 	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -538,7 +573,7 @@ func (f *dirtyFile) sync(fsync func(*os.File) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(fsync(file), file.Close())
+	return errors.Join(sync(file), file.Close())
 }
 
 // release closes all files. Those that are held stay so.

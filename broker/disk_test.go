@@ -159,6 +159,32 @@ func TestDisk_WhatIsNewIsFsynced(t *testing.T) {
 	}
 }
 
+// TestDisk_AFileThatCannotBeOpenedIsTriedAgain: a process may have too many files open for
+// a moment. That is no fsync that failed, after which nothing is known.
+func TestDisk_AFileThatCannotBeOpenedIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFolderOfServer(t)
+	f.append(1, "one")
+	f.flush()
+	loop := filepath.Join(f.msgs(), "..", metaSumFile)
+	f.must(os.Symlink(metaSumFile, loop))
+	f.append(1, "more")
+	s, err := f.disk.stream(testStream)
+	f.must(err)
+	if err := s.flush(1); err == nil || errors.Is(err, ErrDisk) {
+		t.Errorf("a file that cannot be opened: %v; want an error that does not stay", err)
+	}
+	f.must(os.Remove(loop))
+	f.flush()
+	f.onDisk(1, 7)
+	failed := errors.New("the disk is broken")
+	f.disk.fsync = func(*os.File) error { return failed }
+	f.append(1, "!")
+	if err := s.flush(1); !errors.Is(err, ErrDisk) || !errors.Is(err, failed) {
+		t.Errorf("an fsync that fails: %v; want that it stays", err)
+	}
+}
+
 func TestDisk_ARemovedFileIsHeldUntilTheNextRound(t *testing.T) {
 	t.Parallel()
 	f := newFolderOfServer(t)
@@ -198,6 +224,17 @@ func TestDisk_AStreamIsMadeAgain(t *testing.T) {
 	f.append(1, "newer")
 	f.flush()
 	f.onDisk(1, 5)
+	// made again between two rounds, and not to be opened at first
+	f.must(os.RemoveAll(root), os.MkdirAll(root, 0o755), os.WriteFile(filepath.Join(root, metaFile), []byte("{}"), 0o644), os.Symlink("msgs", f.msgs()))
+	s, err := f.disk.stream(testStream)
+	f.must(err)
+	if err := s.flush(1); err == nil {
+		t.Error("a folder that cannot be opened is flushed")
+	}
+	f.must(os.Remove(f.msgs()), os.Mkdir(f.msgs(), 0o755))
+	f.append(1, "newest")
+	f.flush()
+	f.onDisk(1, 6)
 }
 
 func TestRestoreHeld(t *testing.T) {

@@ -236,7 +236,8 @@ func (l *lane) carries(msg *nats.Msg) (headers int, ok bool) {
 	return headers, true
 }
 
-// outMax is how many bytes wait for the server to read at most, and one message more.
+// outMax is how many bytes wait for the server to read, and a message of each goroutine
+// that looked before, at most.
 const outMax = 16 << 20
 
 func (l *lane) full() bool {

@@ -25,7 +25,7 @@ func (j *Journal) OpenPast(ctx context.Context) error {
 		return nil
 	}
 	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
-	for {
+	for pause := retryWait; ; pause = min(2*pause, retryWaitMax) {
 		record, rev, err := p.readRecord(ctx, b.names)
 		if err != nil {
 			return err
@@ -42,10 +42,15 @@ func (j *Journal) OpenPast(ctx context.Context) error {
 			return fmt.Errorf("encode the record of namespace %s: %w", b.names.ns, err)
 		}
 		msg := &nats.Msg{Subject: b.names.clusterPrefix() + namespaceKey, Data: data, Header: nats.Header{hdrExpectedSeq: {strconv.FormatUint(rev, 10)}}}
-		if _, err := b.pub.publish(ctx, msg); err != nil && (refused(err) == nil || !refused(err).fenced() && !refused(err).inFlight()) {
+		if _, err = b.pub.publish(ctx, msg); err != nil && (refused(err) == nil || !refused(err).fenced() && !refused(err).inFlight()) {
 			return fmt.Errorf("store the record of namespace %s: %w", b.names.ns, err)
 		}
 		// Stored, or another node was first: the stored one counts.
+		if refused(err) != nil {
+			if err := b.link.pause(ctx, jitter(pause)); err != nil {
+				return fmt.Errorf("store the record of namespace %s: %w", b.names.ns, err)
+			}
+		}
 	}
 	if err := p.addPast(ctx, b.names); err != nil {
 		return err

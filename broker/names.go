@@ -21,10 +21,12 @@ import (
 //	<ns>.kept.<stream>                     a message that a work queue keeps
 //	<ns>.blob.<p>.<kind>.<key>.<id>.<part>.<n>  a chunk of a large payload
 //	<ns>.archive.<p>.<kind>.<key>.<id>     a record that is kept longer
+//	<ns>.archive.proof                     a message by which a node proves how files are kept
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
 //	<ns>.live.<kind>.<key>.<id>            kept for live events (core NATS)
 //	<ns>.node.<id>                         probes of a node (core NATS)
+//	<ns>.round                             requests for a fsync, to an embedded server's process (core NATS)
 //	<ns>.api.<name>                        requests (core NATS)
 type Names struct {
 	ns         string

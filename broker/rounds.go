@@ -15,6 +15,9 @@ type rounds struct {
 	// writers. An error other than errLost is for ever: what was acknowledged may not
 	// be on disk.
 	do func(ctx context.Context, writers int) error
+	// elsewhere means that the disk is another process's, which may be started again:
+	// it says itself what it cannot make durable.
+	elsewhere bool
 
 	kick chan struct{} // poked when somebody joins the next round
 	full chan struct{} // poked when as many have joined as were awaited
@@ -73,7 +76,7 @@ func (r *rounds) run() {
 		switch {
 		case err != nil && r.life.Err() != nil:
 			err = ErrClosed
-		case err != nil && err != errLost:
+		case err != nil && err != errLost && !r.elsewhere:
 			r.mu.Lock()
 			r.failed = err
 			r.mu.Unlock()
@@ -171,6 +174,7 @@ func (c *commits) of(stream []byte) *rounds {
 	if r = c.streams[string(stream)]; r == nil {
 		name := string(stream)
 		r = newRounds(c.life, func(ctx context.Context, writers int) error { return c.do(ctx, name, writers) })
+		r.elsewhere = c.still != nil
 		c.streams[name] = r
 		if c.life.Err() == nil {
 			c.wg.Go(r.run)
@@ -182,7 +186,13 @@ func (c *commits) of(stream []byte) *rounds {
 // wait returns when what the stream has stored until now is durable. Lost ends the
 // session in which it was stored: the error is errLost if it is over.
 func (c *commits) wait(ctx context.Context, stream []byte, lost <-chan struct{}) error {
-	if c == nil || c.needed != nil && !c.needed() {
+	if c == nil {
+		return nil
+	}
+	if c.needed != nil && !c.needed() { // or the connection, by which that is known, is gone
+		if c.still != nil {
+			return c.still(lost)
+		}
 		return nil
 	}
 	rd := c.of(stream).join()

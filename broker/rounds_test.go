@@ -88,3 +88,46 @@ func TestRounds_EndWithTheSession(t *testing.T) {
 		}
 	})
 }
+
+// TestRounds_WhoDoesNotKnowItsServer: whether a server needs rounds is known of the
+// connection; where that is gone, nobody knows what an acknowledgement was worth.
+func TestRounds_WhoDoesNotKnowItsServer(t *testing.T) {
+	t.Parallel()
+	over := false
+	c := newCommits(nil)
+	defer c.stop()
+	c.needed = func() bool { return false }
+	c.still = func(<-chan struct{}) error {
+		if over {
+			return errLost
+		}
+		return nil
+	}
+	if err := c.wait(t.Context(), []byte("S"), nil); err != nil {
+		t.Errorf("a server that needs no rounds: %v", err)
+	}
+	over = true
+	if err := c.wait(t.Context(), []byte("S"), nil); err != errLost {
+		t.Errorf("a session that is over: %v; want that what was acknowledged is lost", err)
+	}
+}
+
+// TestRounds_ADiskElsewhereMayBeMended: the process that has it is started again.
+func TestRounds_ADiskElsewhereMayBeMended(t *testing.T) {
+	t.Parallel()
+	for _, elsewhere := range []bool{false, true} {
+		failed := ErrDisk
+		c := newCommits(func(context.Context, string, int) error { return failed })
+		if elsewhere {
+			c.still = func(<-chan struct{}) error { return nil }
+		}
+		if err := c.wait(t.Context(), []byte("S"), nil); !errors.Is(err, ErrDisk) {
+			t.Errorf("a disk that fails: %v", err)
+		}
+		failed = nil
+		if err := c.wait(t.Context(), []byte("S"), nil); (err == nil) != elsewhere {
+			t.Errorf("after a disk failed and works again, elsewhere %v: %v", elsewhere, err)
+		}
+		c.stop()
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -325,11 +326,25 @@ func (s *stored) of(ref schemas.Ref) []uint64 {
 	return s.seq
 }
 
+// add takes in an entry. A refusal, which is the record of another run beside the open
+// one, changes nothing of what is known of that.
 func (s *stored) add(ref schemas.Ref, seq uint64, e *schemas.Entry) {
-	if s.ref != ref || e.Replaces() {
+	switch {
+	case s.ref == ref && !e.Replaces():
+	case s.ref == ref || begins(e):
 		s.ref, s.seq = ref, s.seq[:0]
+	case e.Replaces():
+		return
+	default: // the run has others, which are not known
+		s.ref = schemas.Ref{}
+		return
 	}
 	s.seq = append(s.seq, seq)
+}
+
+// begins reports whether an entry is the first of its run.
+func begins(e *schemas.Entry) bool {
+	return slices.ContainsFunc(e.GetEvents(), func(ev *schemas.Event) bool { return ev.GetStarted() != nil })
 }
 
 // fenced is the ending where the head is not the entry that this executor

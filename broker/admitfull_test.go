@@ -1,0 +1,30 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+// TestAdmission_FullSaysWhatWasFoundLast: others look, too, between a look and its error.
+func TestAdmission_FullSaysWhatWasFoundLast(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		found, most int64
+		why         error
+		full, fails bool
+	}{
+		{found: 3, most: 3, full: true, fails: true},
+		{found: 3, most: 3, why: context.Canceled, full: true, fails: true},
+		{found: 2, most: 3},
+		{found: 2, most: 3, why: context.Canceled, fails: true},
+		{why: context.Canceled, fails: true},
+		{},
+	} {
+		a := &admission{r: &reader{stream: "perdure_INBOX_default"}, found: c.found, most: c.most}
+		err := a.full(c.why)
+		if (err != nil) != c.fails || errors.Is(err, ErrFull) != c.full || c.why != nil && !errors.Is(err, c.why) {
+			t.Errorf("%d of %d, because of %v: %v", c.found, c.most, c.why, err)
+		}
+	}
+}
