@@ -100,6 +100,13 @@ func TestMaxWaiting_WhoStartsARunWaits(t *testing.T) {
 	if _, e := api[struct{}](t, plain(t, node), "runs.start", `{"kind":"holding","key":"no","input":""}`); e.Code != "unavailable" || !strings.Contains(e.Message, "nothing was sent") {
 		t.Errorf("runs.start with a full inbox: %+v, want unavailable, and that nothing was sent", e)
 	}
+	eventually(t, "a run that was accepted has begun", func() bool {
+		info, err := c.Get(ctx, held[0].Ref())
+		return err == nil && info.Status != "queued"
+	})
+	if r := answered[struct{ Run string }](t, plain(t, node), "runs.start", `{"kind":"holding","key":"0","input":""}`); r.Run != held[0].Ref() {
+		t.Errorf("runs.start of a run that has begun answers %q, want %q", r.Run, held[0].Ref())
+	}
 	short, cancel := context.WithCancel(ctx)
 	gaveUp := make(chan error)
 	go func() {
