@@ -92,7 +92,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if !n.b.Embedded() && n.b.Durability() != Quorum {
 		meaning = "what the NATS server is configured for: see its sync_interval"
 	}
-	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", meaning)
+	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", meaning, "sync_always", o.broker.SyncAlways)
 	return n, nil
 }
 

@@ -103,7 +103,7 @@ func WithDurability(d Durability) Option {
 // the messages of many runs (group commit), which is several times as fast: a run, and
 // what this library or an API request has acknowledged, is on disk all the same; only
 // a client that publishes a task with plain NATS may be acknowledged some milliseconds
-// before it is.
+// before it is. At another level, and with an external server, it is refused.
 func SyncAlways() Option {
 	return func(o *options) error { o.broker.SyncAlways = true; return nil }
 }

@@ -83,7 +83,7 @@ func (i *Inbox) admit(ctx context.Context, kind schemas.Kind, how func(*admissio
 		err = how(a, ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("send a task to a %q: %w", string(kind), err)
+		return fmt.Errorf("send a task to kind %q: %w", string(kind), err)
 	}
 	return nil
 }

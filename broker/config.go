@@ -113,6 +113,9 @@ func (c *Config) validate() error {
 	if c.Durability == Quorum && c.Replicas < 3 {
 		return fmt.Errorf("durability quorum needs at least 3 replicas, and %d are asked for", c.Replicas)
 	}
+	if c.SyncAlways && (!c.embedded() || c.Durability != Disk) {
+		return fmt.Errorf("each message is to be fsynced by itself (perdure.SyncAlways), which is of an embedded server at durability disk, and not of %s; use that, or leave it out", c.place())
+	}
 	if c.embedded() {
 		if c.Dir == "" {
 			return fmt.Errorf("no NATS server is named; set a data directory to embed one (perdure.Dir), or connect to yours (perdure.Connect)")
@@ -150,6 +153,14 @@ func (c *Config) validate() error {
 		c.Logger = slog.Default()
 	}
 	return nil
+}
+
+// place says where a configuration would keep its messages, for people.
+func (c *Config) place() string {
+	if !c.embedded() {
+		return "an external NATS, whose configuration says it (sync_interval)"
+	}
+	return "durability " + c.Durability.String()
 }
 
 func (c *Config) embedded() bool { return c.URL == "" && c.Conn == nil }

@@ -61,6 +61,7 @@ func (s shape) load(ctx context.Context, e env, n *node) ([]result, error) {
 	}
 	late := rate
 	late.Metric, late.Value, late.Unit = "p95"+s.suffix, ms(p95-s.wait), "ms"
+	late.P50, late.P95, late.P99 = ms(p50-s.wait), ms(p95-s.wait), ms(p99-s.wait)
 	return []result{rate, late}, nil
 }
 

@@ -18,6 +18,9 @@ import (
 	"github.com/perdure/perdure/broker/brokerbench"
 )
 
+// noDisk is less than an fsync takes on any disk.
+const noDisk = 20 * time.Microsecond
+
 // measure runs the scenarios at each durability level, each in a process of
 // its own right after the limits of the machine were measured, and prints what
 // they say.
@@ -84,6 +87,9 @@ func repeat(ctx context.Context, o options, s scenario, d perdure.Durability, st
 		}
 		fmt.Fprintf(stderr, "bench: %s %s %d/%d: bare server: publish p50 %.3f ms, %.0f per s with 64 writers; fsync p50 %.3f ms\n",
 			s.name, d, i+1, times, ms(l.Publish.P50), l.Rate, ms(l.Fsync.P50))
+		if l.disk && l.Fsync.P50 < noDisk {
+			fmt.Fprintf(stderr, "bench: an fsync takes %v here: that is no disk, and figures of durability disk mean nothing; -dir names a folder on one\n", l.Fsync.P50)
+		}
 		if l.noisy() && again > 0 {
 			fmt.Fprintln(stderr, "bench: noisy: the bare server is under half of its reference; measured once more")
 			again--

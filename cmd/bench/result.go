@@ -27,7 +27,7 @@ type result struct {
 	Limit      float64 `json:"limit,omitempty"` // in the same unit
 	LimitOf    string  `json:"limit_of,omitempty"`
 	Ratio      float64 `json:"ratio,omitempty"` // value to limit
-	Peer       string  `json:"peer,omitempty"`  // what another engine published for the same
+	Peer       string  `json:"peer,omitempty"`  // what other engines took for the same: see peers
 	Target     string  `json:"target,omitempty"`
 	Met        *bool   `json:"met,omitempty"`
 	Noisy      bool    `json:"noisy,omitempty"`

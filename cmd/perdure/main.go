@@ -34,7 +34,7 @@ var exits = []string{
 	exitFailed:      "what was asked for failed or was refused: the run failed, whatever its code; it has ended already; its ID was used with another input; a directory or a port is not free; the wait was interrupted",
 	exitUsage:       "the command line, a name or the input is wrong; nothing was done",
 	exitNotFound:    "there is no such run, kind, method, schedule, question or dead letter",
-	exitUnavailable: "no NATS server, or no node of the namespace, answers",
+	exitUnavailable: "no NATS server, or no node of the namespace, answers; or one does, and cannot do it now: its inbox is full",
 }
 
 // exitText is exits for the help.
@@ -145,6 +145,8 @@ func failureOf(err error, exit int) failure {
 	}
 	switch {
 	case exit != exitUnavailable || f.Hint != "":
+	case errors.As(err, &e) && e.Final: // said by a node
+		f.Hint = "a node answers, and cannot do it now: send it again later"
 	case errors.Is(err, broker.ErrNoNamespace):
 		f.Hint = "a node that is starting may be making it: wait until it says 'ready'; --namespace names another one"
 	default:
