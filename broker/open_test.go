@@ -294,19 +294,21 @@ func TestOpen_CallersConnection(t *testing.T) {
 func TestConfig_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for says, cfg := range map[string]broker.Config{
-		"namespace":        {Dir: "d", Namespace: "a.b"},
-		"pool":             {Dir: "d", Pool: "a b"},
-		"perdure.Dir":      {},
-		"one or the other": {Dir: "d", URL: "nats://x"},
-		"set one":          {URL: "nats://x", Conn: &nats.Conn{}},
-		"HOST:PORT":        {Dir: "d", Listen: "4222"},
-		"1 to 5":           {URL: "nats://x", Replicas: 6},
-		"at least 3":       {URL: "nats://x", Durability: broker.Quorum, Replicas: 1},
-		"perdure.Connect":  {Dir: "d", Durability: broker.Quorum},
-		"Disk, Process":    {Dir: "d", Durability: 7},
-		"too short":        {Dir: "d", DuplicateWindow: time.Millisecond},
-		"-1 is negative":   {Dir: "d", PayloadCap: -1},
-		"-1 messages":      {Dir: "d", MaxWaiting: -1},
+		"namespace":                 {Dir: "d", Namespace: "a.b"},
+		"pool":                      {Dir: "d", Pool: "a b"},
+		"perdure.Dir":               {},
+		"one or the other":          {Dir: "d", URL: "nats://x"},
+		"set one":                   {URL: "nats://x", Conn: &nats.Conn{}},
+		"HOST:PORT":                 {Dir: "d", Listen: "4222"},
+		"1 to 5":                    {URL: "nats://x", Replicas: 6},
+		"at least 3":                {URL: "nats://x", Durability: broker.Quorum, Replicas: 1},
+		"perdure.Connect":           {Dir: "d", Durability: broker.Quorum},
+		"Disk, Process":             {Dir: "d", Durability: 7},
+		"too short":                 {Dir: "d", DuplicateWindow: time.Millisecond},
+		"-1 is negative":            {Dir: "d", PayloadCap: -1},
+		"-1 messages":               {Dir: "d", MaxWaiting: -1},
+		"not of durability process": {Dir: "d", Durability: broker.Process, SyncAlways: true},
+		"sync_interval":             {URL: "nats://x", SyncAlways: true},
 	} {
 		if b, err := broker.Open(t.Context(), cfg); err == nil {
 			_ = b.Close()
