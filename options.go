@@ -59,6 +59,20 @@ func Listen(addr string) Option {
 	return func(o *options) error { o.broker.Listen = addr; return nil }
 }
 
+// ClusterConfig says how the embedded NATS servers of several nodes find each other.
+type ClusterConfig = broker.Cluster
+
+// Cluster makes the embedded NATS server one of a cluster, which it forms with the
+// embedded servers of the other nodes that are named in c: three or more, each with a
+// directory and a process of its own, on machines of their own. Each message is on
+// three of them, and on a majority before it counts: the cluster goes on without any
+// one of them. [Open] waits until a majority is there. At [Disk], the default, each
+// server has fsynced before it says so; at [Quorum] it may lose the last second with
+// its machine, which the others have.
+func Cluster(c ClusterConfig) Option {
+	return func(o *options) error { o.broker.Cluster = &c; return nil }
+}
+
 // Host adds the kinds that the node runs: workflows, virtual actors, agents.
 func Host(kinds ...*runtime.Kind) Option {
 	return func(o *options) error {

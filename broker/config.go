@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -33,6 +35,11 @@ type Config struct {
 	// port 0 chooses a free one. Empty: in-process only, no port is opened.
 	Listen string
 
+	// Cluster makes the embedded server one of a NATS cluster, which the embedded
+	// servers of other nodes form with it. Then its streams have three replicas, and
+	// Listen, if it is empty, means a free port of 127.0.0.1.
+	Cluster *Cluster
+
 	// URL names the external NATS servers, comma separated.
 	URL string
 	// Options are credentials, TLS and the like for URL.
@@ -51,7 +58,7 @@ type Config struct {
 	// of many runs, and a client that does not use this package may be acknowledged
 	// some milliseconds before it.
 	SyncAlways bool
-	// Replicas of each stream; 0 means 1, or 3 for Quorum.
+	// Replicas of each stream; 0 means 1, or 3 for Quorum and in a Cluster.
 	Replicas int
 	// Partitions is fixed when the namespace is created; 0 means what the
 	// namespace has, or 64 for a new one.
@@ -101,9 +108,14 @@ func (c *Config) validate() error {
 	if c.Durability < Disk || c.Durability > Quorum {
 		return fmt.Errorf("durability %v is unknown; use Disk, Process or Quorum", c.Durability)
 	}
+	if c.Cluster != nil {
+		if err := c.clustered(); err != nil {
+			return err
+		}
+	}
 	if c.Replicas == 0 {
 		c.Replicas = 1
-		if c.Durability == Quorum {
+		if c.Durability == Quorum || c.Cluster != nil {
 			c.Replicas = 3
 		}
 	}
@@ -120,8 +132,11 @@ func (c *Config) validate() error {
 		if c.Dir == "" {
 			return fmt.Errorf("no NATS server is named; set a data directory to embed one (perdure.Dir), or connect to yours (perdure.Connect)")
 		}
-		if c.Replicas > 1 {
-			return fmt.Errorf("an embedded server holds 1 replica, and %d are asked for, as many as durability quorum needs; connect to a NATS cluster (perdure.Connect), or use disk or process", c.Replicas)
+		if c.Replicas > 1 && c.Cluster == nil {
+			return fmt.Errorf("an embedded server by itself holds 1 replica, and %d are asked for, as many as durability quorum needs; form a cluster (perdure.Cluster), connect to one (perdure.Connect), or use disk or process", c.Replicas)
+		}
+		if c.Cluster != nil && c.Replicas > len(c.Cluster.Routes) {
+			return fmt.Errorf("%d replicas are asked for, of %d servers", c.Replicas, len(c.Cluster.Routes))
 		}
 		if c.Listen != "" {
 			if _, _, err := net.SplitHostPort(c.Listen); err != nil {
@@ -161,6 +176,21 @@ func (c *Config) place() string {
 		return "an external NATS, whose configuration says it (sync_interval)"
 	}
 	return "durability " + c.Durability.String()
+}
+
+// clustered fills in what a server of a cluster has of its own.
+func (c *Config) clustered() error {
+	if !c.embedded() {
+		return errors.New("a cluster of embedded servers is described, together with an external NATS; set one or the other")
+	}
+	own := *c.Cluster
+	own.Name = cmp.Or(own.Name, c.Namespace)
+	c.Cluster = &own
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	if c.Durability == Process {
+		return errors.New("durability process is of one server; a cluster has quorum: on a majority of servers before it counts, or disk: and fsynced there")
+	}
+	return own.validate()
 }
 
 func (c *Config) embedded() bool { return c.URL == "" && c.Conn == nil }

@@ -33,7 +33,10 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 		return nil, err
 	}
 	e := &embedded{lock: lock}
-	err = restoreHeld(cfg.Dir, cfg.Logger)
+	name, err := serverName(cfg.Dir, cfg.Cluster)
+	if err == nil {
+		err = restoreHeld(cfg.Dir, cfg.Logger)
+	}
 	if err == nil && cfg.Durability == Disk {
 		if err = makeFolders(cfg.Dir); err == nil {
 			err = mendStreams(cfg.Dir)
@@ -50,7 +53,7 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 		err = e.disk.holdAll()
 	}
 	if err == nil {
-		err = e.start(ctx, cfg, grouped)
+		err = e.start(ctx, cfg, name, grouped)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.stop())
@@ -61,7 +64,7 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 // groups reports whether one fsync is to serve many messages. Windows does not let
 // go of a file that somebody else has open.
 func (c *Config) groups() bool {
-	return c.embedded() && c.Durability == Disk && !c.SyncAlways && runtime.GOOS != "windows"
+	return c.embedded() && c.Cluster == nil && c.Durability == Disk && !c.SyncAlways && runtime.GOOS != "windows"
 }
 
 // serverPrefix begins the names of embedded servers; the namespace follows.
@@ -71,8 +74,11 @@ const serverPrefix = "perdure-"
 // that clients know when they connect.
 const groupedMark = "+rounds"
 
-func (e *embedded) start(ctx context.Context, cfg *Config, grouped bool) error {
-	name := serverPrefix + cfg.Namespace
+// start starts the server; name is its name in its cluster.
+func (e *embedded) start(ctx context.Context, cfg *Config, name string, grouped bool) error {
+	if cfg.Cluster == nil {
+		name = serverPrefix + cfg.Namespace
+	}
 	if grouped {
 		name += groupedMark
 	}
@@ -100,6 +106,11 @@ func (e *embedded) start(ctx context.Context, cfg *Config, grouped bool) error {
 			return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 		}
 	}
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.apply(o, name); err != nil {
+			return err
+		}
+	}
 	srv, err := server.NewServer(o)
 	if err != nil {
 		return fmt.Errorf("configure the embedded NATS server: %w", err)
@@ -118,7 +129,7 @@ func (e *embedded) start(ctx context.Context, cfg *Config, grouped bool) error {
 	if !srv.JetStreamEnabled() {
 		return fmt.Errorf("start the embedded NATS server in %s: %w: its warnings say why", cfg.Dir, ErrDirUnusable)
 	}
-	return nil
+	return e.quorum(ctx, cfg)
 }
 
 // claimPort finds out whether a port can be listened on before the server
