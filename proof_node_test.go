@@ -35,8 +35,10 @@ const nodeEnv = "PERDURE_TEST_NODE"
 type nodeConfig struct {
 	Name string
 	Dir  string // embedded NATS here, or
-	URL  string // NATS there
-	Far  string // where the far side is
+	// its server is one of a cluster: the first of these routes, with the others
+	Routes []string
+	URL    string // NATS there
+	Far    string // where the far side is
 
 	Kill  string // SIGKILL itself at this fault point, or
 	Block string // say that it is there and wait to be told to go on,
@@ -131,6 +133,9 @@ func openNode(ctx context.Context, c nodeConfig, f *faulty) (*perdure.Node, erro
 	if c.URL != "" {
 		return perdure.Connect(ctx, c.URL, opts...)
 	}
+	if len(c.Routes) > 0 {
+		opts = append(opts, perdure.Cluster(perdure.ClusterConfig{Listen: c.Routes[0], Routes: c.Routes}))
+	}
 	return perdure.Open(ctx, append(opts, perdure.Dir(c.Dir), perdure.Listen("127.0.0.1:0"))...)
 }
 
@@ -220,6 +225,19 @@ type nodeProc struct {
 // startNode starts a node and returns when its store can be read.
 func startNode(t testing.TB, c nodeConfig) *nodeProc {
 	t.Helper()
+	return spawnNode(t, c).opened()
+}
+
+// opened returns when the node's store can be read.
+func (n *nodeProc) opened() *nodeProc {
+	n.t.Helper()
+	n.url = strings.TrimPrefix(n.await(lineOpen), lineOpen+" ")
+	return n
+}
+
+// spawnNode starts a node.
+func spawnNode(t testing.TB, c nodeConfig) *nodeProc {
+	t.Helper()
 	config, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +280,6 @@ func startNode(t testing.TB, c nodeConfig) *nodeProc {
 			t.Logf("node %s said:\n%s", c.Name, n.log.Bytes())
 		}
 	})
-	n.url = strings.TrimPrefix(n.await(lineOpen), lineOpen+" ")
 	return n
 }
 

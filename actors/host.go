@@ -197,8 +197,10 @@ func kindsByName(list []*runtime.Kind) (map[schemas.Kind]*runtime.Kind, error) {
 	return kinds, errors.Join(errs...)
 }
 
-// Ready is closed once the host takes work.
+// Ready is closed once the host takes work, or would, if it had a partition.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
+
+func (h *Host) takesWork() { h.once.Do(func() { close(h.ready) }) }
 
 // Kinds returns the kinds that the host runs.
 func (h *Host) Kinds() map[schemas.Kind]*runtime.Kind { return h.kinds }
@@ -218,7 +220,7 @@ func (h *Host) Join(ctx context.Context) error {
 	slices.Sort(names)
 	m, err := cluster.Join(ctx, cluster.Config{
 		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names, Builds: h.builds(),
-		Embedded: b.Embedded(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
+		Embedded: b.Alone(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
 	})
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
@@ -271,8 +273,12 @@ func (h *Host) Run(ctx context.Context) error {
 		return errors.Join(err, h.leave(stop))
 	}
 	defer serve()
+	spare := h.member.Spare()
 	for {
 		select {
+		case <-spare:
+			spare = nil
+			h.takesWork()
 		case <-h.member.BuildsChanged():
 			h.rebuilt()
 		case c, ok := <-h.member.Changes():

@@ -43,15 +43,15 @@ const sayEvery = time.Minute
 // How many entries may be on their way to the journal before no more runs begin: it
 // has all that it can do then. A run more would make the others take longer, and keep
 // more in memory, and the entries of each lie further from each other in the stream,
-// where a record looks for what it replaces. What executes goes on. A server elsewhere
-// has a network before it.
+// where a record looks for what it replaces. What executes goes on. A server elsewhere, or one of a
+// cluster, has a network before it.
 const (
 	appendsEmbedded = 256
 	appendsRemote   = 1024
 )
 
 func appendsAtOnce(b *broker.Broker) int64 {
-	if b.Embedded() {
+	if b.Alone() {
 		return appendsEmbedded
 	}
 	return appendsRemote

@@ -46,7 +46,7 @@ func (o *owned) take(ctx context.Context) (feed, error) {
 		return nil, err
 	}
 	o.feed = f
-	o.pump.host.once.Do(func() { close(o.pump.host.ready) })
+	o.pump.host.takesWork()
 	return consumed{f, o.pump}, nil
 }
 

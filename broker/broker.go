@@ -161,8 +161,13 @@ func (b *Broker) Names() Names { return b.names }
 // Partitions returns the number of partitions of the namespace.
 func (b *Broker) Partitions() uint32 { return b.names.partitions }
 
-// Embedded reports whether the NATS server runs in this process.
+// Embedded reports whether a NATS server runs in this process: the only one, or one of
+// a cluster.
 func (b *Broker) Embedded() bool { return b.cfg.embedded() }
+
+// Alone reports whether the NATS server runs in this process, and is the only one: what
+// another process had as its server is gone then.
+func (b *Broker) Alone() bool { return b.cfg.embedded() && b.cfg.Cluster == nil }
 
 // Durability returns the level that is in force.
 func (b *Broker) Durability() Durability { return b.cfg.Durability }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
@@ -108,7 +107,7 @@ func (c *Cluster) apply(o *server.Options, name string) error {
 	}
 	if c.TLS != nil {
 		o.Cluster.TLSConfig = c.TLS
-		o.Cluster.TLSTimeout = server.DEFAULT_ROUTE_TLS_TIMEOUT
+		o.Cluster.TLSTimeout = float64(server.TLS_TIMEOUT) / float64(time.Second)
 	}
 	for _, r := range c.Routes {
 		u := &url.URL{Scheme: "nats-route", Host: r}
@@ -187,33 +186,4 @@ func writeDurably(path string, data []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return syncFolder(filepath.Dir(path))
-}
-
-// waitSaid is how often the log says what a server waits for.
-const waitSaid = 10 * time.Second
-
-// quorum waits until the servers of the cluster have chosen a leader, of which it takes
-// a majority: without one, nothing is stored.
-func (e *embedded) quorum(ctx context.Context, cfg *Config) error {
-	if cfg.Cluster == nil {
-		return nil
-	}
-	began := time.Now()
-	said := began
-	for !e.srv.JetStreamIsCurrent() {
-		if !e.srv.Running() {
-			return errors.New("wait for the other servers of the cluster: this one stopped; its warnings say why")
-		}
-		if now := time.Now(); now.Sub(said) >= waitSaid {
-			said = now
-			cfg.Logger.Warn("waits for the other servers of the cluster: it takes a majority of them", "cluster", cfg.Cluster.Name,
-				"routes", strings.Join(cfg.Cluster.Routes, ","), "connected", e.srv.NumRoutes() > 0, "since", now.Sub(began).Round(time.Second))
-		}
-		select {
-		case <-time.After(readyWait):
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the other servers of cluster %s, at %s: it takes a majority of them: %w", cfg.Cluster.Name, strings.Join(cfg.Cluster.Routes, ", "), ctx.Err())
-		}
-	}
-	return nil
 }

@@ -129,7 +129,7 @@ func (e *embedded) start(ctx context.Context, cfg *Config, name string, grouped 
 	if !srv.JetStreamEnabled() {
 		return fmt.Errorf("start the embedded NATS server in %s: %w: its warnings say why", cfg.Dir, ErrDirUnusable)
 	}
-	return e.quorum(ctx, cfg)
+	return nil
 }
 
 // claimPort finds out whether a port can be listened on before the server
@@ -218,7 +218,15 @@ func (l serverLog) Warnf(format string, v ...any) {
 	l.log.Log(context.Background(), level, "nats: "+text)
 }
 
-func (l serverLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+// Errorf is less loud about a server of the cluster that is not there: that is what a
+// cluster is for, and all of them are not there before the first has started.
+func (l serverLog) Errorf(format string, v ...any) {
+	level, text := slog.LevelError, fmt.Sprintf(format, v...)
+	if strings.HasPrefix(text, "Error trying to connect to route") {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "nats: "+text)
+}
 
 func (l serverLog) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
 func (l serverLog) Noticef(string, ...any)         {}

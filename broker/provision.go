@@ -201,22 +201,35 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	return names, nil
 }
 
-// jetstream waits for JetStream: a server or a cluster that has just started
-// takes a moment.
+const (
+	startPatience    = 3 * time.Second  // with a server that has just started
+	electionPatience = 15 * time.Second // with a cluster that chooses a leader, which takes 4 to 9 s
+)
+
+// jetstream waits for JetStream: a server that has just started takes a moment, and a
+// cluster that lost one of its servers longer. Our own cluster has a majority when its
+// servers have started, or waits for one.
 func (p *provisioner) jetstream(ctx context.Context) error {
-	const patience = 3 * time.Second
-	short, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	err := p.request(short, "$JS.API.INFO", struct{}{}, nil)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrClosed) || ctx.Err() != nil:
-		return err
-	case errors.Is(err, ErrNoJetStream), errors.Is(err, errNoResponders), short.Err() != nil:
+	for began := time.Now(); ; {
+		short, cancel := context.WithTimeout(ctx, startPatience)
+		err := p.request(short, "$JS.API.INFO", struct{}{}, nil)
+		over := short.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && p.cfg.Cluster != nil:
+			return fmt.Errorf("wait for the other servers of cluster %s, at %s: it takes a majority of them: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), err)
+		case errors.Is(err, ErrClosed) || ctx.Err() != nil || !over && !errors.Is(err, ErrNoJetStream):
+			return err
+		case over && p.cfg.Cluster != nil:
+			p.cfg.Logger.Warn("waits for the other servers of the cluster: it takes a majority of them", "cluster", p.cfg.Cluster.Name, "routes", strings.Join(p.cfg.Cluster.Routes, ","), "since", time.Since(began).Round(time.Second))
+			continue
+		case over && !errors.Is(err, errNoResponders) && time.Since(began) < electionPatience:
+			continue
+		}
 		return fmt.Errorf("open namespace %s: %w at %s: enable it in the server's configuration and for the account: %w", p.cfg.Namespace, ErrNoJetStream, p.link.nc.ConnectedUrlRedacted(), err)
 	}
-	return err
 }
 
 // stream creates a stream or verifies the one that is there.
@@ -252,13 +265,14 @@ func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) e
 // take to know of each other.
 const peersWait = 5 * time.Second
 
-// create asks for a stream, and waits for a cluster to be complete. made is the
+// create asks for a stream, and waits for a cluster to be complete; ours is once all its
+// nodes have started. made is the
 // server's answer.
 func (p *provisioner) create(ctx context.Context, sc jetstream.StreamConfig, made *streamFound) error {
 	deadline := time.Now().Add(peersWait)
 	for {
 		err := p.request(ctx, "$JS.API.STREAM.CREATE."+sc.Name, sc, made)
-		if e := refused(err); e == nil || e.Code != codeNoPeers || time.Now().After(deadline) {
+		if e := refused(err); e == nil || e.Code != codeNoPeers || p.cfg.Cluster == nil && time.Now().After(deadline) {
 			return err
 		}
 		if perr := p.link.pause(ctx, jitter(10*retryWait)); perr != nil {

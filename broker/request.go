@@ -15,6 +15,10 @@ import (
 // requestWait is how long one try of a JetStream request waits.
 const requestWait = 5 * time.Second
 
+// errNotNow is an answer of a server that cannot do it at the moment: its cluster has
+// no leader, say.
+var errNotNow = errors.New("the servers say that they cannot answer at the moment")
+
 // request asks a JetStream API subject until something answers, and decodes
 // the answer into out. It is for requests that may be repeated. The error is
 // a *refusal, [ErrClosed], or says that ctx ended.
@@ -58,14 +62,14 @@ func (p *publisher) ask(ctx context.Context, subject string, body []byte) (*nats
 			if answer.Header.Get("Nats-Sequence") != "" || !temporaryAnswer(answer.Data) {
 				return answer, nil
 			}
-			err = errNoResponders
+			err = errNotNow
 		}
 		switch {
 		case errors.Is(err, errLost):
 			if err := p.link.connected(ctx); err != nil {
 				return nil, fmt.Errorf("request %s: %w", subject, err)
 			}
-		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders):
+		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), err == errNotNow:
 		default:
 			return nil, err
 		}

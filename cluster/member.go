@@ -28,6 +28,7 @@ type Member struct {
 	turn     chan struct{} // capacity 1: the right to write the own key
 	builds   atomic.Pointer[Builds]
 	rebuilt  chan struct{} // capacity 1: builds may have changed
+	spare    chan struct{} // closed by noteSpare
 
 	life       context.Context
 	end        context.CancelFunc
@@ -62,7 +63,7 @@ func Join(ctx context.Context, cfg Config) (*Member, error) {
 		cfg: cfg, keys: keysOf(cfg.Pool), changes: newQueue(), roster: newRoster(cfg.Partitions), started: time.Now().UnixNano(),
 		writes: make(chan struct{}, writesAtATime), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		left: make(chan struct{}), stopAnswer: func() {}, abort: func() {},
-		rebuilt: make(chan struct{}, 1), guests: map[schemas.Partition]map[*Guest]struct{}{},
+		rebuilt: make(chan struct{}, 1), spare: make(chan struct{}), guests: map[schemas.Partition]map[*Guest]struct{}{},
 	}
 	m.cfg.Builds = slices.Clone(cfg.Builds) // they are dated
 	m.standing.store, m.standing.clock = cfg.Store, cfg.clock
@@ -111,6 +112,22 @@ func (m *Member) join(ctx context.Context) error {
 	m.tasks.Go(func() { m.keepAlive(m.life) })
 	m.tasks.Go(func() { m.watchPeers(m.life) })
 	return nil
+}
+
+// Spare is closed once the member has seen that no partition is to be its own: others
+// have all of them, and it stands by.
+func (m *Member) Spare() <-chan struct{} { return m.spare }
+
+// noteSpare closes spare if that is so. m.mu is held.
+func (m *Member) noteSpare() {
+	if m.own.rev == 0 || !m.standing.good() || slices.Contains(m.roster.winners, m.cfg.Node) {
+		return
+	}
+	select {
+	case <-m.spare:
+	default:
+		close(m.spare)
+	}
 }
 
 // Changes is where the member says what it gained and lost. It is closed when

@@ -84,6 +84,7 @@ func (m *Member) settle(ctx context.Context) {
 func (m *Member) settleOnce(ctx context.Context) (next time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.noteSpare()
 	now := m.cfg.clock()
 	for i := range m.roster.slots {
 		p, s := schemas.Partition(i), &m.roster.slots[i]

@@ -1,0 +1,191 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A trio is three brokers whose embedded servers form a cluster.
+type trio struct {
+	testing.TB
+	routes []string
+	dirs   []string
+	opened []*broker.Broker
+}
+
+// newTrio chooses three addresses and directories.
+func newTrio(t testing.TB) *trio {
+	t.Helper()
+	g := &trio{TB: t, opened: make([]*broker.Broker, 3)}
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		g.routes, g.dirs = append(g.routes, l.Addr().String()), append(g.dirs, t.TempDir())
+	}
+	t.Cleanup(func() {
+		for i := range g.opened {
+			g.close(i)
+		}
+	})
+	return g
+}
+
+// open opens some of them at the same time.
+func (g *trio) open(which ...int) {
+	g.Helper()
+	ctx, cancel := context.WithTimeout(g.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, i := range which {
+		wg.Go(func() {
+			b, err := broker.Open(ctx, g.config(i))
+			if err != nil {
+				g.Errorf("open server %d: %v", i, err)
+			}
+			g.opened[i] = b
+		})
+	}
+	wg.Wait()
+	if g.Failed() {
+		g.FailNow()
+	}
+}
+
+func (g *trio) config(i int) broker.Config {
+	return broker.Config{
+		Dir: g.dirs[i], Durability: broker.Quorum, Kinds: []schemas.Kind{"wf"}, Partitions: 4,
+		Cluster: &broker.Cluster{Listen: g.routes[i], Routes: g.routes}, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+func (g *trio) close(i int) {
+	g.Helper()
+	if g.opened[i] == nil {
+		return
+	}
+	if err := g.opened[i].Close(); err != nil {
+		g.Errorf("close server %d: %v", i, err)
+	}
+	g.opened[i] = nil
+}
+
+// TestCluster_GoesOnWithoutAnyOne: what one accepted the others have, and a server that
+// comes back has what it missed.
+func TestCluster_GoesOnWithoutAnyOne(t *testing.T) {
+	t.Parallel()
+	g := newTrio(t)
+	g.open(0, 1, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	id := identity("wf", "a")
+	var last uint64
+	for round := range 6 {
+		i := round % 3
+		out, err := g.opened[i].Journal().Append(ctx, id.Run("r"), last, entry("n", uint64(round+1)))
+		if err != nil || out.Fenced {
+			t.Fatalf("round %d: append through server %d: %+v, %v", round, i, out, err)
+		}
+		last = out.Seq
+		if round < 3 {
+			g.close(i)
+			g.close((i + 1) % 3) // no majority: nothing is stored
+			stalled, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+			if _, err := g.opened[(i+2)%3].Journal().Append(stalled, id.Run("r"), last, entry("n", 100)); err == nil {
+				t.Errorf("round %d: one server of three stores", round)
+			}
+			stop()
+			g.open(i, (i+1)%3)
+			entries, err := g.opened[(i+1)%3].Journal().Entries(ctx, id.Run("r"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(entries); n == 0 {
+				t.Fatalf("round %d: nothing is there", round)
+			}
+			last = entries[len(entries)-1].Seq
+		}
+	}
+}
+
+// TestCluster_BadConfigurations are refused before a server starts, or touches what is
+// in a directory.
+func TestCluster_BadConfigurations(t *testing.T) {
+	t.Parallel()
+	good := func() broker.Config {
+		return broker.Config{Dir: filepath.Join(t.TempDir(), "d"), Cluster: &broker.Cluster{
+			Listen: "127.0.0.1:0", Routes: []string{"a:6222", "b:6222", "c:6222"},
+		}}
+	}
+	for _, c := range []struct {
+		name, want string
+		change     func(*broker.Config)
+	}{
+		{"two routes", "2 routes are given, and it takes 3", func(c *broker.Config) { c.Cluster.Routes = c.Cluster.Routes[:2] }},
+		{"a route twice", "a:6222 is there twice", func(c *broker.Config) { c.Cluster.Routes[1] = "a:6222" }},
+		{"a route without a port", `route 2: "b" is not HOST:PORT`, func(c *broker.Config) { c.Cluster.Routes[1] = "b" }},
+		{"a route with port 0", "route 2, b:0, has no port", func(c *broker.Config) { c.Cluster.Routes[1] = "b:0" }},
+		{"nowhere to listen", `where it listens: "" is not HOST:PORT`, func(c *broker.Config) { c.Cluster.Listen = "" }},
+		{"a password without a user", "a user and a password go together", func(c *broker.Config) { c.Cluster.Password = "p" }},
+		{"durability process", "durability process is of one server", func(c *broker.Config) { c.Durability = broker.Process }},
+		{"an external server", "together with an external NATS", func(c *broker.Config) { c.Dir, c.URL = "", "nats://127.0.0.1:1" }},
+		{"five replicas of three servers", "5 replicas are asked for, of 3 servers", func(c *broker.Config) { c.Replicas = 5 }},
+	} {
+		cfg := good()
+		c.change(&cfg)
+		b, err := broker.Open(t.Context(), cfg)
+		if err == nil {
+			t.Errorf("%s: it opened", c.name)
+			_ = b.Close()
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want that it says %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestCluster_ADirectoryBelongsToOne: a server would throw away streams that its
+// cluster does not know.
+func TestCluster_ADirectoryBelongsToOne(t *testing.T) {
+	t.Parallel()
+	alone := t.TempDir()
+	b, err := broker.Open(t.Context(), broker.Config{Dir: alone, Durability: broker.Process})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	routes := []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
+	refused := func(what string, cfg broker.Config) {
+		t.Helper()
+		b, err := broker.Open(t.Context(), cfg)
+		if !errors.Is(err, broker.ErrDirForeign) {
+			t.Errorf("%s: %v, want that the directory is another's", what, err)
+		}
+		if err == nil {
+			_ = b.Close()
+		}
+	}
+	refused("of a server that was alone", broker.Config{Dir: alone, Cluster: &broker.Cluster{Listen: "127.0.0.1:0", Routes: routes}})
+
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := broker.Open(ctx, broker.Config{Dir: dir, Cluster: &broker.Cluster{Listen: "127.0.0.1:0", Routes: routes}}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "majority") {
+		t.Errorf("without the other servers: %v, want that it waited for a majority until its time was over", err)
+	}
+	refused("of a cluster", broker.Config{Dir: dir})
+	refused("of another cluster", broker.Config{Dir: dir, Cluster: &broker.Cluster{Name: "other", Listen: "127.0.0.1:0", Routes: routes}})
+}
