@@ -31,6 +31,7 @@ var tinyMetrics = map[string][]string{
 		"run again, not in flight", "completed twice", "lost",
 	},
 	"S5": {"memory, just suspended", "memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, after a restart", "lateness p99, in memory"},
+	"S8": {"node leaves", "node killed", "node hangs", "leading server killed"},
 	"S6": {"signal", "ask", "query"},
 	"S9": {
 		"run, 50 kept", "run, 100 kept", "run, 150 kept", "run, kept, growth",

@@ -1,0 +1,141 @@
+package brokerbench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Leader returns the name of the server that leads a stream.
+func Leader(ctx context.Context, url, stream string) (name string, err error) {
+	nc, js, err := client(url)
+	if err != nil {
+		return "", err
+	}
+	defer nc.Close()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return "", fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	c := s.CachedInfo().Cluster
+	if c == nil || c.Leader == "" {
+		return "", fmt.Errorf("stream %s has no leader", stream)
+	}
+	return c.Leader, nil
+}
+
+func client(url string) (*nats.Conn, jetstream.JetStream, error) {
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, js, nil
+}
+
+// gapStream is the stream of a [Publisher].
+const gapStream = "BARE"
+
+// A Publisher publishes one message after another to a stream of three replicas, with
+// nats.go alone, and knows how long it had to wait at most.
+type Publisher struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	stop    context.CancelFunc
+	ended   chan struct{}
+	longest time.Duration // of one message until it was stored; read once ended is closed
+	err     error         // why it ended early; likewise
+}
+
+// gapTry is how long a try to publish waits: then the message is sent again, with its
+// ID, as a client does that means to lose none.
+const gapTry = 250 * time.Millisecond
+
+// NewPublisher makes the stream, led by a server, and begins to publish to it.
+func NewPublisher(ctx context.Context, url, leader string) (_ *Publisher, err error) {
+	p := &Publisher{ended: make(chan struct{})}
+	if p.nc, p.js, err = client(url); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.nc.Close()
+		}
+	}()
+	if _, err = p.js.CreateStream(ctx, jetstream.StreamConfig{Name: gapStream, Subjects: []string{"bare"}, Replicas: 3}); err != nil {
+		return nil, fmt.Errorf("make a stream of three replicas: %w", err)
+	}
+	if err = p.lead(ctx, url, leader); err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	go p.publish(life)
+	return p, nil
+}
+
+// lead makes a server lead the stream.
+func (p *Publisher) lead(ctx context.Context, url, leader string) error {
+	body, err := json.Marshal(map[string]any{"placement": map[string]any{"preferred": leader}})
+	if err != nil {
+		return err
+	}
+	for {
+		now, err := Leader(ctx, url, gapStream)
+		if err == nil && now == leader {
+			return nil
+		}
+		if err == nil {
+			_, err = p.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+gapStream, body)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond): // an election is under way
+		case <-ctx.Done():
+			return fmt.Errorf("make server %s lead a stream: %w (last: %w)", leader, ctx.Err(), err)
+		}
+	}
+}
+
+func (p *Publisher) publish(ctx context.Context) {
+	defer close(p.ended)
+	for i := 0; ctx.Err() == nil; i++ {
+		began := time.Now()
+		for {
+			try, cancel := context.WithTimeout(ctx, gapTry)
+			_, err := p.js.Publish(try, "bare", []byte("x"), jetstream.WithMsgID(fmt.Sprint(i)), jetstream.WithRetryAttempts(0))
+			cancel()
+			if err == nil {
+				p.longest = max(p.longest, time.Since(began))
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if p.nc.IsClosed() {
+				p.err = err
+				return
+			}
+		}
+	}
+}
+
+// Stop ends the publisher, and returns how long a message took at most until it was
+// stored.
+func (p *Publisher) Stop() (time.Duration, error) {
+	p.stop()
+	<-p.ended
+	p.nc.Close()
+	if p.err != nil {
+		return 0, errors.Join(errors.New("the bare publisher ended early"), p.err)
+	}
+	return p.longest, nil
+}
