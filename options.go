@@ -202,6 +202,20 @@ func MaxRuns(n int) Option {
 	}
 }
 
+// Capacity is how much of the pool's work the node takes beside the others: one of 200
+// has twice the partitions of one of 100, which is the default. It is at least 1, at
+// most 10,000. While a node of a build before capacities is in the pool all are taken
+// for alike.
+func Capacity(n int) Option {
+	return func(o *options) error {
+		if n < 1 || n > 10_000 {
+			return fmt.Errorf("capacity of %d: it is at least 1 and at most 10,000, and 100 where nothing is said", n)
+		}
+		o.host.Capacity = uint32(n)
+		return nil
+	}
+}
+
 // MaxWaiting is how many messages may wait in the inbox of the node's pool, those of
 // runs that execute included, before [Start], [Call] and runs.start are held up: Start
 // and Call wait, runs.start is refused as [durable.ErrUnavailable]. What was accepted

@@ -73,6 +73,8 @@ type Config struct {
 	// LongJournal is from how many events on a run's journal is called long in the
 	// log; default 10,000, negative for never.
 	LongJournal int
+	// Capacity is how much the host takes beside the others of its pool; default 100.
+	Capacity uint32
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
 	LeaseTTL time.Duration
 	Version  string
@@ -220,7 +222,7 @@ func (h *Host) Join(ctx context.Context) error {
 	slices.Sort(names)
 	m, err := cluster.Join(ctx, cluster.Config{
 		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names, Builds: h.builds(),
-		Embedded: b.Alone(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Log: h.cfg.Log, Store: cluster.NewStore(b),
+		Embedded: b.Alone(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Capacity: h.cfg.Capacity, Log: h.cfg.Log, Store: cluster.NewStore(b),
 	})
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)

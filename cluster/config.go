@@ -14,6 +14,7 @@ import (
 // Defaults of a [Config].
 const (
 	DefaultPool     = "default"
+	DefaultCapacity = 100
 	DefaultLeaseTTL = 3 * time.Second
 )
 
@@ -40,6 +41,9 @@ type Config struct {
 	// process. Its directory belongs to one process at a time, so another
 	// member that says the same is dead, and is not waited for.
 	Embedded bool
+	// Capacity is how much this node takes beside the others of its pool: one of twice
+	// the capacity has twice the partitions. 0 means 100.
+	Capacity uint32
 	// Version of the build, for people.
 	Version string
 	// LeaseTTL is how long a member that is not heard of is taken for alive;
@@ -100,6 +104,9 @@ func (c *Config) validate() error {
 	}
 	if c.Partitions == 0 {
 		return errors.New("the number of partitions is 0; take it from the broker")
+	}
+	if c.Capacity == 0 {
+		c.Capacity = DefaultCapacity
 	}
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = DefaultLeaseTTL

@@ -29,6 +29,7 @@ func (m *Member) record() *schemas.Member {
 	r := &schemas.Member{
 		Id: m.cfg.Node, Nonce: m.cfg.Nonce, Embedded: m.cfg.Embedded, Started: m.started,
 		Kinds: m.cfg.Kinds, Version: m.cfg.Version, Builds: m.cfg.Builds, Layout: broker.Layout,
+		Capacity: m.cfg.Capacity,
 	}
 	if m.leaving || m.refusing {
 		r.Kinds, r.Builds = nil, nil // alive, and takes nothing more

@@ -9,16 +9,16 @@ import (
 )
 
 // assign returns, by partition, which of nodes should own it; "" when there
-// are none. Every member computes the same from the same nodes, in whichever
-// order.
+// are none. nodes have their capacities. Every member computes the same from the same
+// nodes.
 //
 // It is rendezvous hashing (Thaler and Ravishankar, 1998) with a bound: each
 // node has a weight for each partition, and the heaviest pair is taken first,
-// unless the node has its fair share already, n-ths rounded up. Without the
+// unless the node has its fair share already, by its part of all capacity, rounded up. Without the
 // bound chance gives the busiest of three nodes 1.2 to 1.4 times its share of
 // 64 partitions, and it sets the pace. The price: besides the partitions of a
 // node that goes, some 2 to 8 in a hundred move between the others, gracefully.
-func assign(nodes []string, partitions uint32) []string {
+func assign(nodes map[string]uint32, partitions uint32) []string {
 	owners := make([]string, partitions)
 	if len(nodes) == 0 {
 		return owners
@@ -29,7 +29,9 @@ func assign(nodes []string, partitions uint32) []string {
 		node   string
 	}
 	pairs := make([]pair, 0, len(nodes)*int(partitions))
-	for _, n := range nodes {
+	all := uint64(0)
+	for n, capacity := range nodes {
+		all += uint64(capacity)
 		h := fnv.New64a()
 		h.Write([]byte(n))
 		for p := range schemas.Partition(partitions) {
@@ -39,12 +41,14 @@ func assign(nodes []string, partitions uint32) []string {
 	slices.SortFunc(pairs, func(a, b pair) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.p, b.p), cmp.Compare(a.node, b.node))
 	})
-	share := (int(partitions) + len(nodes) - 1) / len(nodes)
-	has := make(map[string]int, len(nodes))
+	room := make(map[string]uint64, len(nodes))
+	for n, capacity := range nodes {
+		room[n] = (uint64(partitions)*uint64(capacity) + all - 1) / all
+	}
 	for _, x := range pairs {
-		if owners[x.p] == "" && has[x.node] < share {
+		if owners[x.p] == "" && room[x.node] > 0 {
 			owners[x.p] = x.node
-			has[x.node]++
+			room[x.node]--
 		}
 	}
 	return owners

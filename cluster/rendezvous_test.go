@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"testing"
 
@@ -10,6 +11,15 @@ import (
 	"github.com/perdure/perdure/schemas"
 	"pgregory.net/rapid"
 )
+
+// alike gives nodes the same capacity.
+func alike(nodes []string) map[string]uint32 {
+	all := map[string]uint32{}
+	for _, n := range nodes {
+		all[n] = DefaultCapacity
+	}
+	return all
+}
 
 func nodeNames() *rapid.Generator[[]string] {
 	return rapid.SliceOfNDistinct(rapid.StringN(1, 20, 80), 1, 12, rapid.ID)
@@ -20,7 +30,7 @@ func TestAssignGivesNobodyMoreThanItsShare(t *testing.T) {
 		nodes := nodeNames().Draw(t, "nodes")
 		partitions := rapid.Uint32Range(1, 300).Draw(t, "partitions")
 		has := map[string]int{}
-		for p, n := range assign(nodes, partitions) {
+		for p, n := range assign(alike(nodes), partitions) {
 			if !slices.Contains(nodes, n) {
 				t.Fatalf("partition %d goes to %q, which is not there", p, n)
 			}
@@ -34,12 +44,26 @@ func TestAssignGivesNobodyMoreThanItsShare(t *testing.T) {
 	})
 }
 
-func TestAssignDoesNotDependOnTheOrder(t *testing.T) {
+func TestAssignFollowsCapacity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		nodes := nodeNames().Draw(t, "nodes")
-		other := rapid.Permutation(nodes).Draw(t, "other order")
-		if d := cmp.Diff(assign(nodes, testPartitions), assign(other, testPartitions)); d != "" {
-			t.Fatalf("in another order:\n%s", d)
+		nodes, all := map[string]uint32{}, 0
+		for _, n := range nodeNames().Draw(t, "nodes") {
+			nodes[n] = rapid.Uint32Range(1, 10_000).Draw(t, "capacity")
+			all += int(nodes[n])
+		}
+		partitions := rapid.Uint32Range(1, 300).Draw(t, "partitions")
+		has := map[string]int{}
+		owners := assign(nodes, partitions)
+		for _, n := range owners {
+			has[n]++
+		}
+		for n, k := range has {
+			if share := (int(partitions)*int(nodes[n]) + all - 1) / all; k > share {
+				t.Fatalf("%q has %d of %d partitions; its share is %d", n, k, partitions, share)
+			}
+		}
+		if d := cmp.Diff(owners, assign(maps.Clone(nodes), partitions)); d != "" || has[""] > 0 {
+			t.Fatalf("%d partitions are nobody's; once more it differs by:\n%s", has[""], d)
 		}
 	})
 }
@@ -60,9 +84,9 @@ func TestAssignMovesLittle(t *testing.T) {
 		for i := range n {
 			nodes = append(nodes, fmt.Sprintf("node-%d", i))
 		}
-		all := assign(nodes, testPartitions)
+		all := assign(alike(nodes), testPartitions)
 		for _, gone := range nodes {
-			left := assign(slices.DeleteFunc(slices.Clone(nodes), func(s string) bool { return s == gone }), testPartitions)
+			left := assign(alike(slices.DeleteFunc(slices.Clone(nodes), func(s string) bool { return s == gone })), testPartitions)
 			moved := 0
 			for p := range all {
 				if all[p] != gone && all[p] != left[p] {
@@ -99,7 +123,39 @@ func TestWeightIsForEver(t *testing.T) {
 		}
 	}
 	want := []string{"n1", "n2", "n1", "n2", "n3", "n3", "n1", "n2"}
-	if got := assign([]string{"n1", "n2", "n3"}, 8); !slices.Equal(got, want) {
+	if got := assign(alike([]string{"n1", "n2", "n3"}), 8); !slices.Equal(got, want) {
 		t.Errorf("assign to three = %q, want %q", got, want)
+	}
+}
+
+// TestRosterHeedsCapacityOnceAllSayIt: a build from before does not know what the others
+// say, and two that compute differently would each wait for the other.
+func TestRosterHeedsCapacityOnceAllSayIt(t *testing.T) {
+	t.Parallel()
+	r := newRoster(testPartitions)
+	share := func(node string) (n int) {
+		for _, w := range r.winners {
+			if w == node {
+				n++
+			}
+		}
+		return n
+	}
+	member := func(node string, capacity uint32) *schemas.Member {
+		return &schemas.Member{Id: node, Kinds: []string{"k"}, Capacity: capacity}
+	}
+	r.setPeer("small", member("small", 100), 1)
+	r.setPeer("large", member("large", 300), 2)
+	if a, b := share("small"), share("large"); a != testPartitions/4 || b != testPartitions*3/4 {
+		t.Errorf("100 and 300 have %d and %d of %d partitions", a, b, testPartitions)
+	}
+	r.setPeer("old", member("old", 0), 3)
+	if n := share("large"); n > (testPartitions+2)/3 {
+		t.Errorf("with a node that says nothing one of 300 has %d of %d partitions, want a third", n, testPartitions)
+	}
+	r.setPeer("old", nil, 4)
+	r.setPeer("large", member("large", 100), 5) // started again
+	if n := share("large"); n != testPartitions/2 {
+		t.Errorf("started again with as much as the other, it has %d of %d partitions", n, testPartitions)
 	}
 }

@@ -84,22 +84,31 @@ func newRoster(partitions uint32) roster {
 
 // setPeer notes a member's key, or that it is gone (nil).
 func (r *roster) setPeer(node string, record *schemas.Member, rev uint64) {
-	before, known := r.peers[node]
+	before := r.peers[node]
 	if record == nil {
 		delete(r.peers, node)
 	} else {
 		r.peers[node] = peer{record, rev}
 	}
-	if (known && before.hosts()) != (record != nil && r.peers[node].hosts()) {
+	after := r.peers[node]
+	if before.hosts() != after.hosts() || before.record.GetCapacity() != after.record.GetCapacity() {
 		r.elect()
 	}
 }
 
+// elect computes who should own what. A build from before capacities takes all nodes
+// for alike: as long as one is there, so does everybody.
 func (r *roster) elect() {
-	var nodes []string
+	nodes, alike := map[string]uint32{}, false
 	for node, p := range r.peers {
 		if p.hosts() {
-			nodes = append(nodes, node)
+			nodes[node] = p.record.GetCapacity()
+			alike = alike || nodes[node] == 0
+		}
+	}
+	if alike {
+		for node := range nodes {
+			nodes[node] = 1
 		}
 	}
 	r.winners = assign(nodes, uint32(len(r.slots)))

@@ -4606,8 +4606,9 @@ type Member struct {
 	Started       int64                  `protobuf:"varint,4,opt,name=started,proto3" json:"started,omitempty"`   // Unix nanoseconds
 	Kinds         []string               `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"`  // of kinds that name them
-	Layout        uint32                 `protobuf:"varint,8,opt,name=layout,proto3" json:"layout,omitempty"` // of streams and subjects, the newest that it knows; 0: 2
+	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"`      // of kinds that name them
+	Layout        uint32                 `protobuf:"varint,8,opt,name=layout,proto3" json:"layout,omitempty"`     // of streams and subjects, the newest that it knows; 0: 2
+	Capacity      uint32                 `protobuf:"varint,9,opt,name=capacity,proto3" json:"capacity,omitempty"` // how much it takes beside the others; 0: its build does not say, and nobody's counts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4694,6 +4695,13 @@ func (x *Member) GetBuilds() []*Build {
 func (x *Member) GetLayout() uint32 {
 	if x != nil {
 		return x.Layout
+	}
+	return 0
+}
+
+func (x *Member) GetCapacity() uint32 {
+	if x != nil {
+		return x.Capacity
 	}
 	return 0
 }
@@ -5848,7 +5856,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05State\x12)\n" +
 	"\x05value\x18\x01 \x01(\v2\x13.perdure.v1.PayloadR\x05value\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xd7\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xf3\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1a\n" +
@@ -5857,7 +5865,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05kinds\x18\x05 \x03(\tR\x05kinds\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12)\n" +
 	"\x06builds\x18\a \x03(\v2\x11.perdure.v1.BuildR\x06builds\x12\x16\n" +
-	"\x06layout\x18\b \x01(\rR\x06layout\"[\n" +
+	"\x06layout\x18\b \x01(\rR\x06layout\x12\x1a\n" +
+	"\bcapacity\x18\t \x01(\rR\bcapacity\"[\n" +
 	"\x05Build\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
