@@ -1,0 +1,194 @@
+// Command chaos runs three nodes and three NATS servers as processes under load, does
+// harm to them by a draw, and judges what clients and the far side have seen.
+//
+//	chaos -seed 7 -d 10m            # fails if anything is wrong
+//	chaos -broken -seed 7           # broken builds: fails if one is not caught
+//	chaos -check history.jsonl      # judge a history again
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	var c config
+	flag.Uint64Var(&c.seed, "seed", 0, "of the draw; 0 draws one")
+	flag.DurationVar(&c.lasts, "d", 30*time.Second, "how long there are faults")
+	flag.StringVar(&c.dir, "dir", "", "folder for the history and what processes say; the default is a new one")
+	flag.StringVar(&c.faults, "faults", "", "kinds of faults, with commas; the default is all")
+	flag.BoolVar(&c.race, "race", false, "build the nodes with the race detector")
+	file := flag.String("check", "", "judge this history, and do nothing else")
+	broken := flag.Bool("broken", false, "see that broken builds are caught")
+	only := flag.String("only", "", "regular expression of the broken builds to try")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if c.seed == 0 {
+		c.seed = uint64(rand.Uint32()) + 1
+	}
+	var err error
+	switch {
+	case *file != "":
+		err = recheck(*file)
+	case *broken:
+		err = catchAll(ctx, c, *only)
+	default:
+		var v *verdict
+		if v, err = run(ctx, c); err == nil {
+			v.print(os.Stdout)
+			fmt.Println(v.line(c.seed))
+			if v.failed() {
+				os.Exit(1)
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(2)
+	}
+}
+
+// A config says what a run is.
+type config struct {
+	seed   uint64
+	lasts  time.Duration
+	dir    string
+	faults string
+	race   bool
+	node   string // a program that is built already; empty: build it
+	server string
+}
+
+// What is waited for.
+const (
+	startWait = 2 * time.Minute
+	patience  = 2 * time.Minute // for what was begun, once the faults have stopped
+	calm      = time.Second     // before the first fault
+)
+
+// run does one run.
+func run(ctx context.Context, c config) (*verdict, error) {
+	kinds, err := kindsOf(c.faults)
+	if err != nil {
+		return nil, err
+	}
+	if c.dir == "" {
+		if c.dir, err = os.MkdirTemp("", "chaos"); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := c.build(ctx); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(c.dir, "history.jsonl")
+	fmt.Printf("chaos: seed %d, %s of faults, history in %s\n", c.seed, c.lasts, path)
+	if c.faults == "" {
+		for _, k := range notAvailable {
+			fmt.Println("fault not available:", k)
+		}
+	}
+	h, err := newHistory(path)
+	if err != nil {
+		return nil, err
+	}
+	h.add(event{Ev: evRun, Name: fmt.Sprintf("seed %d, %s", c.seed, c.lasts), What: kinds})
+	if err := drive(ctx, c, kinds, h); err != nil {
+		return nil, err
+	}
+	all, err := h.close()
+	if err != nil {
+		return nil, err
+	}
+	return judge(all), nil
+}
+
+// drive does what is to be judged.
+func drive(ctx context.Context, c config, kinds []string, h *history) error {
+	cl, err := newCluster(c.dir, c.node, c.server, h)
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	starting, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	if err := cl.start(starting); err != nil {
+		return err
+	}
+	pc, err := dial(starting, cl.url())
+	if err != nil {
+		return err
+	}
+	defer pc.Close()
+	t := newTracker()
+	o, closeObserver, err := newObserver(cl.url(), h, t)
+	if err != nil {
+		return err
+	}
+	defer closeObserver()
+	ctx, stop := context.WithCancel(ctx) // of all that asks and looks
+	defer stop()
+	load, unload := context.WithCancel(ctx)
+	defer unload()
+	cs := &clients{h: h, c: pc, seed: c.seed, t: t}
+	go o.follow(ctx)
+	h.add(event{Ev: evPhase, Phase: "load"})
+	go o.publish(load)
+	cs.start(ctx, load)
+	wait(ctx, calm)
+	h.add(event{Ev: evPhase, Phase: "faults"})
+	faults, calmDown := context.WithTimeout(ctx, c.lasts)
+	defer calmDown()
+	n := &nemesis{c: cl, h: h, t: t, r: rand.New(rand.NewPCG(c.seed, 0)), kinds: kinds}
+	n.run(faults)
+	if err := cl.heal(); err != nil {
+		return err
+	}
+	h.add(event{Ev: evPhase, Phase: "quiet"})
+	wait(ctx, calm) // the load goes on for a moment without faults
+	unload()
+	late := time.AfterFunc(patience, stop)
+	defer late.Stop()
+	cs.wg.Wait()
+	h.add(event{Ev: evBare, Out: int(o.bare.Load() / int64(time.Millisecond))})
+	h.add(event{Ev: evPhase, Phase: "over"})
+	if ctx.Err() == nil {
+		cs.lists(ctx)
+		if err := o.caughtUp(ctx); err != nil {
+			h.add(event{Ev: evPhase, Phase: "unread", Err: err.Error()})
+		}
+	}
+	if n := cs.retried.Load(); n > 0 {
+		fmt.Printf("%d questions were asked again because nobody answered them\n", n)
+	}
+	for _, p := range cl.nodes {
+		if said := p.said(1 << 30); strings.Contains(said, "DATA RACE") {
+			h.add(event{Ev: evEnded, Node: p.name, Err: "data race: see its log"})
+		}
+	}
+	return nil
+}
+
+func recheck(path string) error {
+	all, err := readHistory(path)
+	if err != nil {
+		return err
+	}
+	v := judge(all)
+	v.print(os.Stdout)
+	fmt.Println(v.line(0))
+	if v.failed() {
+		os.Exit(1)
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A nemesis does harm to a cluster, by a draw.
+type nemesis struct {
+	c     *cluster
+	h     *history
+	t     *tracker
+	r     *rand.Rand
+	kinds []string
+	deck  []string // the kinds that have not come in this round
+}
+
+// A harm is a fault that is there.
+type harm struct {
+	target string
+	node   string        // whose runs are hit; "": all
+	lasts  time.Duration // before it is undone
+	undo   func() (hit bool)
+}
+
+// faultKinds are the kinds of faults, and how each is done.
+var faultKinds = []struct {
+	name string
+	do   func(*nemesis) harm
+}{
+	{"kill-node", (*nemesis).killNode},
+	{"pause-node", (*nemesis).pauseNode},
+	{"kill-nats", (*nemesis).killServer},
+	{"pause-nats", (*nemesis).pauseServer},
+	{"cut", (*nemesis).cut},
+	{"cut-one-way", (*nemesis).cutOneWay},
+	{"slow", (*nemesis).slow},
+	{"loss", (*nemesis).loss},
+	{"kill-all", (*nemesis).killAll},
+	{"pause-all", (*nemesis).pauseAll},
+}
+
+// notAvailable are the kinds that this program does not have.
+var notAvailable = []string{"full-disk", "slow-disk", "power", "clock"}
+
+// kindsOf returns the kinds of a list with commas; all for "".
+func kindsOf(list string) (kinds []string, err error) {
+	var known []string
+	for _, k := range faultKinds {
+		known = append(known, k.name)
+	}
+	if list == "" {
+		return known, nil
+	}
+	for k := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(known, k) && !slices.Contains(notAvailable, k) {
+			return nil, fmt.Errorf("there is no fault %q; there are %s", k, strings.Join(known, ", "))
+		}
+		kinds = append(kinds, k)
+	}
+	return kinds, nil
+}
+
+// run does harm until ctx ends, and undoes all of it.
+func (n *nemesis) run(ctx context.Context) {
+	for {
+		wait(ctx, n.between(300*time.Millisecond, 2500*time.Millisecond))
+		if ctx.Err() != nil {
+			return
+		}
+		ends := []func(){n.one(ctx, n.draw())}
+		if n.r.IntN(4) == 0 {
+			wait(ctx, n.between(0, time.Second))
+			if ctx.Err() == nil {
+				ends = append(ends, n.one(ctx, n.draw()))
+			}
+		}
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+// draw returns the next kind: each comes once before any comes again.
+func (n *nemesis) draw() string {
+	if len(n.deck) == 0 {
+		n.deck = slices.Clone(n.kinds)
+		n.r.Shuffle(len(n.deck), func(i, k int) { n.deck[i], n.deck[k] = n.deck[k], n.deck[i] })
+	}
+	k := n.deck[0]
+	n.deck = n.deck[1:]
+	return k
+}
+
+// one begins a fault, and returns what waits for its time, and undoes it.
+func (n *nemesis) one(ctx context.Context, kind string) (end func()) {
+	i := slices.IndexFunc(faultKinds, func(k struct {
+		name string
+		do   func(*nemesis) harm
+	}) bool {
+		return k.name == kind
+	})
+	if i < 0 {
+		return func() {}
+	}
+	owned := map[string]int{}
+	for _, p := range n.c.nodes {
+		owned[p.name] = n.t.flight(p.name)
+	}
+	all := n.t.flight("")
+	x := faultKinds[i].do(n)
+	e := event{Ev: evFault, Fault: kind, Target: x.target, Phase: "begin", Flight: all}
+	if x.node != "" {
+		e.Flight = owned[x.node]
+	}
+	n.h.add(e)
+	over := time.Now().Add(x.lasts)
+	return func() {
+		wait(ctx, time.Until(over))
+		e.Hit = x.undo()
+		e.Phase, e.T = "end", 0
+		n.h.add(e)
+	}
+}
+
+func (n *nemesis) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(n.r.Int64N(int64(to-from)+1))
+}
+
+// lease is after what silence a node counts as dead.
+const lease = 3 * time.Second
+
+func (n *nemesis) killNode() harm {
+	p := n.c.nodes[n.r.IntN(size)]
+	return harm{p.name, p.name, n.between(0, 5*time.Second), n.restart(p)}
+}
+
+func (n *nemesis) killServer() harm {
+	p := n.c.servers[n.r.IntN(size)]
+	return harm{p.name, "", n.between(0, 4*time.Second), n.restart(p)}
+}
+
+func (n *nemesis) killAll() harm {
+	return harm{"all", "", n.between(0, 2*time.Second), n.restart(append(slices.Clone(n.c.nodes), n.c.servers...)...)}
+}
+
+// restart kills processes, and returns what starts them again.
+func (n *nemesis) restart(all ...*process) func() bool {
+	hit := false
+	for _, p := range all {
+		hit = p.kill() || hit
+	}
+	return func() bool {
+		for _, p := range all {
+			if err := p.start(); err != nil {
+				n.h.add(event{Ev: evEnded, Node: p.name, Err: err.Error()})
+			}
+		}
+		return hit
+	}
+}
+
+func (n *nemesis) pauseNode() harm {
+	p := n.c.nodes[n.r.IntN(size)]
+	return harm{p.name, p.name, n.between(lease+500*time.Millisecond, 2*lease), n.pause(p)}
+}
+
+func (n *nemesis) pauseServer() harm {
+	p := n.c.servers[n.r.IntN(size)]
+	return harm{p.name, "", n.between(lease+500*time.Millisecond, 2*lease), n.pause(p)}
+}
+
+func (n *nemesis) pauseAll() harm {
+	return harm{"all", "", n.between(lease+500*time.Millisecond, 2*lease), n.pause(append(slices.Clone(n.c.nodes), n.c.servers...)...)}
+}
+
+// pause stops processes, and returns what lets them go on.
+func (n *nemesis) pause(all ...*process) func() bool {
+	hit := false
+	for _, p := range all {
+		hit = p.stop() || hit
+	}
+	return func() bool {
+		n.r.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+		for _, p := range all {
+			p.proceed()
+		}
+		return hit
+	}
+}
+
+// some draws ways: between two processes, or all of one process.
+func (n *nemesis) some() (links []*link, target, node string) {
+	l := n.c.links[n.r.IntN(len(n.c.links))]
+	if n.r.IntN(2) == 0 {
+		links, target = []*link{l}, l.from+"-"+l.to
+	} else {
+		target = l.from
+		if l.from == client && n.r.IntN(2) == 0 {
+			target = l.to
+		}
+		for _, l := range n.c.links {
+			if l.from == target || l.to == target {
+				links = append(links, l)
+			}
+		}
+	}
+	if strings.HasPrefix(target, "node") {
+		node, _, _ = strings.Cut(target, "-")
+	}
+	return links, target, node
+}
+
+// over returns what undoes what was done to ways.
+func over(links []*link) func() bool {
+	before := make([]int64, len(links))
+	for i, l := range links {
+		before[i] = l.affected.Load()
+	}
+	return func() (hit bool) {
+		for i, l := range links {
+			l.there.set(false, 0)
+			l.back.set(false, 0)
+			hit = hit || l.affected.Load() > before[i]
+		}
+		return hit
+	}
+}
+
+func (n *nemesis) cut() harm {
+	links, target, node := n.some()
+	undo := over(links)
+	for _, l := range links {
+		l.there.set(true, 0)
+		l.back.set(true, 0)
+	}
+	return harm{target, node, n.between(500*time.Millisecond, 8*time.Second), undo}
+}
+
+func (n *nemesis) cutOneWay() harm {
+	links, target, node := n.some()
+	undo := over(links)
+	back := n.r.IntN(2) == 0
+	for _, l := range links {
+		if back {
+			l.back.set(true, 0)
+		} else {
+			l.there.set(true, 0)
+		}
+	}
+	if back {
+		target += " back"
+	}
+	return harm{target, node, n.between(500*time.Millisecond, 8*time.Second), undo}
+}
+
+func (n *nemesis) slow() harm {
+	links, target, node := n.some()
+	undo := over(links)
+	delay := n.between(5*time.Millisecond, 800*time.Millisecond)
+	for _, l := range links {
+		l.there.set(false, delay)
+		if n.r.IntN(2) == 0 {
+			l.back.set(false, delay)
+		}
+	}
+	return harm{fmt.Sprint(target, " by ", delay.Round(time.Millisecond)), node, n.between(time.Second, 5*time.Second), undo}
+}
+
+// loss breaks connections, again and again.
+func (n *nemesis) loss() harm {
+	links, target, node := n.some()
+	undo := over(links)
+	lasts := n.between(500*time.Millisecond, 4*time.Second)
+	every := n.between(20*time.Millisecond, 500*time.Millisecond)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			for _, l := range links {
+				l.reset()
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(every):
+			}
+		}
+	}()
+	return harm{target, node, lasts, func() bool {
+		close(stop)
+		<-done
+		return undo()
+	}}
+}
