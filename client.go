@@ -208,7 +208,7 @@ func (c *Client) AttachJSON(ref string) (*Run[json.RawMessage], error) {
 // Cancel asks the run to stop, as [Client.Cancel] does.
 func (r *Run[Out]) Cancel(ctx context.Context) error { return r.c.Cancel(ctx, r.Ref(), Why{}) }
 
-// Ask asks a virtual actor a query. It reads the state as it was last stored,
+// Ask asks a virtual actor a query. It reads the state that its last run has left,
 // starts no run and wakes nothing.
 func Ask[In, Out any](ctx context.Context, c *Client, to durable.QueryTarget[In, Out], in In) (Out, error) {
 	var out Out

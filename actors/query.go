@@ -10,7 +10,7 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// Ask answers a query of a virtual actor from its state as it was last stored.
+// Ask answers a query of a virtual actor from the state that its last run has left.
 // It starts no run and activates nothing.
 func Ask(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*runtime.Kind, id schemas.Identity, query string, input *schemas.Payload) (*schemas.Payload, error) {
 	kind := kinds[id.Kind]
@@ -28,12 +28,26 @@ func Ask(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*runtime.
 	return ask(ctx, q, state, input)
 }
 
-// stateOf returns the state of an identity as it was last stored, nil for none.
+// stateOf returns the state that the last run of an identity has left, nil for none.
+// From the run's record on it counts, and whoever knows the result may ask: until the
+// value is stored as well, e.g. because the node died in between, the record has it
+// (P16). The head comes first: what is behind it is settled.
 func stateOf(ctx context.Context, b *broker.Broker, kind *runtime.Kind, id schemas.Identity) (*schemas.Payload, error) {
 	if kind.Ledger != nil {
 		return ledgerState(ctx, b, id)
 	}
+	head, _, err := b.Journal().Head(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	v, _, err := states{b}.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec := head.Entry.GetRecord(); rec.GetStateChanged() && v.GetSequence() < head.Seq {
+		v = &schemas.State{Value: rec.GetState()}
+		err = Fill(ctx, b, v)
+	}
 	return v.GetValue(), err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -95,10 +96,11 @@ func checkConn(nc *nats.Conn) error {
 }
 
 // unreachable reports whether no server took the connection, as opposed to one
-// that refused it.
+// that refused it. One that ended before it had said anything is none: it was killed,
+// or a proxy had nobody behind it.
 func unreachable(err error) bool {
 	var n net.Error
-	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &n)
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) || errors.As(err, &n)
 }
 
 func addrInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

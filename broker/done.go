@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/schemas"
@@ -85,26 +84,26 @@ func (w *Watch) Stop() {
 	})
 }
 
-// flush waits until the server has seen everything sent so far. A connection
-// that is lost meanwhile is waited for: it takes the subscriptions along.
+// flush waits until the server has seen everything sent so far, as long as ctx and the
+// link last. A connection that is lost meanwhile is waited for: it takes the
+// subscriptions along.
 func flush(ctx context.Context, l *link) error {
-	wait := requestWait
-	if until, ok := ctx.Deadline(); ok {
-		wait = time.Until(until)
-	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(l.life, cancel)()
 	for {
-		err := l.nc.FlushWithContext(ctx)
-		if err != nil && isClosed(l.closed) {
+		err := flushOnce(ctx, l)
+		switch {
+		case err == nil:
+			return nil
+		case isClosed(l.closed), l.nc.IsClosed():
 			return ErrClosed
-		}
-		if !errors.Is(err, nats.ErrConnectionClosed) {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded):
+			continue // nothing was heard for a while: whoever waits says for how long
+		case !errors.Is(err, nats.ErrConnectionClosed):
 			return err
-		}
-		if l.nc.IsClosed() {
-			return ErrClosed
 		}
 		l.look()
 		if err := l.connected(ctx); err != nil {
@@ -114,4 +113,11 @@ func flush(ctx context.Context, l *link) error {
 			return err
 		}
 	}
+}
+
+// flushOnce asks the server once.
+func flushOnce(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	return l.nc.FlushWithContext(ctx)
 }

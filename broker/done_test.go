@@ -64,3 +64,33 @@ func TestDone_WatchOutlivesALostConnection(t *testing.T) {
 		t.Errorf("a watch that began while the connection was away: %v", err)
 	}
 }
+
+// P23: a watch waits for the server as long as its caller does, also one that says
+// nothing for longer than a request waits, and also a caller that has no deadline.
+func TestP23_AWatchWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	const silence = 6 * time.Second // more than a request waits
+	server := brokertest.Server(t)
+	link := brokertest.Proxy(t, server.URL())
+	b := brokertest.Connect(t, link.URL(), brokertest.Kinds("wf"))
+	link.Cut()
+	watches := make(chan error, 1)
+	go func() {
+		w, err := b.Done().Watch(t.Context(), identity("wf", "k").Run("1"))
+		if err == nil {
+			w.Stop()
+		}
+		watches <- err
+	}()
+	over := time.NewTimer(silence)
+	defer over.Stop()
+	select {
+	case err := <-watches:
+		t.Fatalf("a watch without a server: %v, and its context goes on", err)
+	case <-over.C:
+	}
+	link.Heal()
+	if err := <-watches; err != nil {
+		t.Errorf("a watch that began while the connection was away: %v", err)
+	}
+}

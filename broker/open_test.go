@@ -147,6 +147,21 @@ func TestOpen_NoServer(t *testing.T) {
 	mentions(t, openFails(t, broker.Config{URL: srv.URL()}, nats.ErrNoServers), srv.URL(), "check the URL")
 }
 
+// A server that is killed as it takes a connection, or a proxy with nobody behind it,
+// is no server that refuses: who starts a node is to try again.
+func TestOpen_AServerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() { // ends with the listener
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_ = c.Close()
+		}
+	}()
+	mentions(t, openFails(t, broker.Config{URL: "nats://" + l.Addr().String()}, broker.ErrUnreachable), "check the URL")
+}
+
 func TestOpen_ClientOnlyCreatesNothing(t *testing.T) {
 	t.Parallel()
 	srv := brokertest.Server(t)
