@@ -67,6 +67,13 @@ func newLink(from, to, target string) (*link, error) {
 // addr is where the way begins.
 func (l *link) addr() string { return l.listener.Addr().String() }
 
+// busy reports whether there is a connection.
+func (l *link) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns) > 0
+}
+
 func (l *link) close() {
 	l.mu.Lock()
 	l.closed = true

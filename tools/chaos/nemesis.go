@@ -196,6 +196,12 @@ func (n *nemesis) pause(all ...*process) func() bool {
 // some draws ways: between two processes, or all of one process.
 func (n *nemesis) some() (links []*link, target, node string) {
 	l := n.c.links[n.r.IntN(len(n.c.links))]
+	for range 50 { // one over which somebody speaks
+		if l.busy() {
+			break
+		}
+		l = n.c.links[n.r.IntN(len(n.c.links))]
+	}
 	if n.r.IntN(2) == 0 {
 		links, target = []*link{l}, l.from+"-"+l.to
 	} else {

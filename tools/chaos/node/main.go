@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/tools/chaos/load"
 )
@@ -57,7 +58,7 @@ func run() error {
 			perdure.WithDurability(perdure.Quorum), perdure.SuspendAfter(200*time.Millisecond), perdure.Logger(log), perdure.MaxCrashes(0),
 			perdure.NATSOptions(nats.IgnoreDiscoveredServers()))
 		if err != nil {
-			if ctx.Err() == nil && errors.Is(err, durable.ErrUnavailable) {
+			if ctx.Err() == nil && (errors.Is(err, durable.ErrUnavailable) || errors.Is(err, broker.ErrNoJetStream)) { // it has no leader
 				log.Info("NATS is away, as the node starts", "error", err)
 				<-time.After(200 * time.Millisecond)
 				continue
