@@ -2,11 +2,202 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
 )
+
+// A breakage is a way to break the product that a run must catch.
+type breakage struct {
+	name   string
+	edits  []edit
+	faults string // kinds that bring it to light soonest; empty: all
+}
+
+// An edit replaces a text that a file has once.
+type edit struct{ file, old, new string }
+
+// breakages are broken builds, each of which a run with the same seed must call wrong.
+var breakages = []breakage{
+	{
+		name: "fence removed",
+		edits: []edit{{"broker/journal.go",
+			"m.wide = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}",
+			"m.wide = nats.Header{}"}},
+	},
+	{
+		// A run's first entry has nothing of its run to be conditioned on.
+		name: "fence per run instead of per identity",
+		edits: []edit{{"broker/journal.go",
+			"	apart := e.Replaces()",
+			"	own := nats.Header{hdrExpectedSeq: m.seq[:]}\n	for _, ev := range e.GetEvents() {\n		if ev.GetStarted() != nil {\n			own = nats.Header{}\n		}\n	}\n	m.msg.Header = own\n	apart := e.Replaces()"}},
+	},
+	{
+		name:  "acknowledge before append",
+		edits: []edit{{"actors/pump.go", "	u.unwrap(it)\n", "	u.unwrap(it)\n	u.ack(it)\n"}},
+	},
+	{
+		name:  "deduplication off",
+		edits: []edit{{"runtime/execute.go", "if end := x.Find(ctx, t.Ref); end != nil {", "if end := x.Find(ctx, t.Ref); end != nil && end.Kind == Behind {"}},
+	},
+	{
+		name: "TTL at commit",
+		edits: []edit{
+			{"broker/provision.go", "	runs.MaxMsgsPerSubject = unlimited\n", "	runs.MaxMsgsPerSubject = unlimited\n	runs.AllowMsgTTL = true\n"},
+			{"broker/journal.go", "	b.before(op, m.msg.Subject)\n	out, err", "	if op == opCommit {\n		m.msg.Header[hdrTTL] = []string{\"3s\"}\n	}\n	b.before(op, m.msg.Subject)\n	out, err"},
+			{"broker/journal.go", "	delete(m.msg.Header, hdrRollup)\n", "	delete(m.msg.Header, hdrRollup)\n	delete(m.msg.Header, hdrTTL)\n"},
+		},
+	},
+	{
+		name: "schedule cancelled when it fires",
+		edits: []edit{
+			{"actors/alarms.go", "a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })",
+				"a.pump.begin(func() {\n			_ = a.pump.host.cfg.Broker.Schedules().CancelRun(a.pump.ctx, a.id.Run(a.run))\n			a.pump.route(a.id, wakeUp{a.run})\n		})"},
+			{"actors/pump.go", "	u.unwrap(it)\n", "	u.unwrap(it)\n	if d.Envelope.GetType() == schemas.Envelope_WAKE {\n		u.ack(it)\n	}\n"},
+		},
+	},
+	{
+		name:  "schedule cancelled in the final append",
+		edits: []edit{{"runtime/finish.go", "	out := rec.GetOutbox()\n", "	_ = x.cfg.Wakes.Cancel(ctx, ref, \"\")\n	out := rec.GetOutbox()\n"}},
+	},
+	{
+		name: "an unknown head adopted",
+		edits: []edit{{"broker/journal.go",
+			"		case head.Seq != after:\n			return schemas.Outcome{Fenced: true, Head: head}, nil",
+			"		case head.Seq != after:\n			return schemas.Outcome{Seq: head.Seq}, nil"}},
+	},
+	{
+		name: "claim before settling",
+		edits: []edit{
+			{"runtime/executor.go", "	crowd   crowd\n", "	crowd   crowd\n	later   func(context.Context) *Ending\n"},
+			{"runtime/executor.go", "	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {\n		return end\n	}",
+				"	x.later = func(ctx context.Context) *Ending { return x.settle(ctx, head.Ref, rec, head.Seq) }"},
+			{"runtime/execute.go", "	x.known, x.claimed, x.open = true, true, t.Ref\n",
+				"	if f := x.later; f != nil {\n		x.later = nil\n		if end := f(ctx); end != nil {\n			return end\n		}\n	}\n	x.known, x.claimed, x.open = true, true, t.Ref\n"},
+		},
+	},
+}
+
+// caughtWithin is how long a broken build is run, at most, before it counts as one that
+// is not caught.
+const caughtWithin = 10 * time.Minute
+
+// catchAll runs the broken builds, and fails if one of them is called good.
+func catchAll(ctx context.Context, c config, only string) error {
+	names, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if c.dir == "" {
+		if c.dir, err = os.MkdirTemp("", "chaos"); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	c.server = filepath.Join(c.dir, "server")
+	if err := goBuild(ctx, c.server, "./server", false, ""); err != nil {
+		return err
+	}
+	var missed []string
+	for _, b := range breakages {
+		if !names.MatchString(b.name) {
+			continue
+		}
+		d, why, err := b.catch(ctx, c)
+		switch {
+		case err != nil:
+			return fmt.Errorf("broken build %q: %w", b.name, err)
+		case why == "":
+			missed = append(missed, b.name)
+			fmt.Printf("chaos: %q is NOT caught within %s\n", b.name, d.Round(time.Second))
+		default:
+			fmt.Printf("chaos: %q is caught after %s of load: %s\n", b.name, d.Round(time.Second), why)
+		}
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%d broken builds are not caught: %s", len(missed), strings.Join(missed, ", "))
+	}
+	return nil
+}
+
+// catch runs a broken build until it is called wrong: why says as what, and is empty if
+// it is not.
+func (b breakage) catch(ctx context.Context, c config) (took time.Duration, why string, err error) {
+	name := strings.ReplaceAll(b.name, " ", "-")
+	dir := filepath.Join(c.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, "", err
+	}
+	overlay, err := b.overlay(dir)
+	if err != nil {
+		return 0, "", err
+	}
+	c.node = filepath.Join(dir, "node")
+	if err := goBuild(ctx, c.node, "./node", c.race, overlay); err != nil {
+		return 0, "", err
+	}
+	if c.faults == "" {
+		c.faults = b.faults
+	}
+	for round := 1; took < caughtWithin; round++ {
+		c.dir, c.until = filepath.Join(dir, fmt.Sprint(round)), true
+		began := time.Now()
+		v, err := run(ctx, c)
+		if err != nil {
+			return took, "", err
+		}
+		took += time.Since(began)
+		if len(v.violations) > 0 {
+			return took, v.violations[0], nil
+		}
+		c.seed++
+	}
+	return took, "", nil
+}
+
+// overlay writes an overlay for the build that has the edits.
+func (b breakage) overlay(dir string) (string, error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", err
+	}
+	texts := map[string]string{}
+	for _, e := range b.edits {
+		if texts[e.file] == "" {
+			data, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				return "", err
+			}
+			texts[e.file] = string(data)
+		}
+		if n := strings.Count(texts[e.file], e.old); n != 1 {
+			return "", fmt.Errorf("%s has the text %q %d times, want once; find where the code went, and correct the table", e.file, e.old, n)
+		}
+		texts[e.file] = strings.Replace(texts[e.file], e.old, e.new, 1)
+	}
+	replace := map[string]string{}
+	for file, text := range texts {
+		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, file)] = path
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, data, 0o600)
+}
 
 // build builds the programs that are not built yet.
 func (c *config) build(ctx context.Context) error {
@@ -23,8 +214,12 @@ func (c *config) build(ctx context.Context) error {
 	return nil
 }
 
-// goBuild builds a program of this module.
+// goBuild builds a program of this module, which the working directory is in.
 func goBuild(ctx context.Context, to, pkg string, race bool, overlay string) error {
+	to, err := filepath.Abs(to)
+	if err != nil {
+		return err
+	}
 	args := []string{"build", "-o", to}
 	if race {
 		args = append(args, "-race")
@@ -38,9 +233,7 @@ func goBuild(ctx context.Context, to, pkg string, race bool, overlay string) err
 		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		return errors.Join(fmt.Errorf("build %s: %w", pkg, err), errors.New(string(out)))
 	}
 	return nil
 }
-
-func catchAll(context.Context, config, string) error { return nil }

@@ -82,8 +82,8 @@ type interval struct {
 
 // judge says what is wrong with a history.
 func judge(all []event) *verdict {
-	v := &verdict{}
-	p := &past{v: v, byRun: map[string]*operation{}, steps: map[string][]event{}, entries: map[string][]event{}}
+	p := newPast()
+	v := p.v
 	p.read(all)
 	p.ends()
 	p.results()
@@ -99,6 +99,22 @@ func judge(all []event) *verdict {
 		v.failures = append(v.failures, fmt.Sprintf("%d runs finished, and %d were accepted", v.ended, v.accepted))
 	}
 	return v
+}
+
+// soFar says what is wrong already with a history that goes on.
+func soFar(all []event) *verdict {
+	p := newPast()
+	p.read(all)
+	p.results()
+	p.executions()
+	p.timers()
+	p.identities()
+	p.cells()
+	return p.v
+}
+
+func newPast() *past {
+	return &past{v: &verdict{}, byRun: map[string]*operation{}, steps: map[string][]event{}, entries: map[string][]event{}}
 }
 
 func (p *past) read(all []event) {
@@ -265,7 +281,7 @@ func (p *past) results() {
 					v.say("%s: its result has %s, which is an execution of %q", o.invoke.Run, s, executed[s])
 				}
 			}
-			if got := strings.Join(names, " "); got != "reserve charge pick pack ship" {
+			if got := strings.Join(names, " "); got != "reserve charge pick pack label ship" {
 				v.say("%s: its result has the steps %s", o.invoke.Run, got)
 			}
 			if want := fmt.Sprint("yes ", o.invoke.In); r.Approved != want {
@@ -335,7 +351,7 @@ func (p *past) executions() {
 		}
 	}
 	// Of runs whose journal was not seen the order of their steps says what was recorded.
-	next := map[string]int{"reserve": 1, "charge": 2, "pick": 3, "pack": 3, "ship": 4}
+	next := map[string]int{"reserve": 1, "charge": 2, "pick": 3, "pack": 3, "label": 3, "ship": 4, "yawn": 1, "nod": 2}
 	for run, steps := range p.steps {
 		if len(p.entries[identity(run)]) > 0 {
 			continue
@@ -362,15 +378,16 @@ func (p *past) continued(s event) int {
 func (p *past) timers() {
 	const grain = int64(time.Millisecond)
 	for _, o := range p.ops {
-		if o.invoke.Verb != "order" {
-			continue
+		before, behind := "reserve", "charge"
+		if o.invoke.Verb == "nap" {
+			before, behind = "yawn", "nod"
 		}
 		var reserved, charged int64
 		for _, s := range p.steps[o.invoke.Run] {
 			switch {
-			case s.Name == "reserve" && reserved == 0:
+			case s.Name == before && reserved == 0:
 				reserved = s.Begun
-			case s.Name == "charge" && (charged == 0 || s.Begun < charged):
+			case s.Name == behind && (charged == 0 || s.Begun < charged):
 				charged = s.Begun
 			}
 		}
@@ -451,16 +468,17 @@ func (p *past) ledgers() {
 		}
 	}
 	for _, o := range p.ops {
-		if o.invoke.Verb != "order" {
+		if o.invoke.Ledger == "" {
 			continue
 		}
 		first, one := at[fmt.Sprintf("%s %d.1", o.invoke.Ledger, o.invoke.In)]
 		second, two := at[fmt.Sprintf("%s %d.2", o.invoke.Ledger, o.invoke.In)]
+		two = two || o.invoke.Verb == "nap" // which sends one
 		done := o.returned != nil && o.returned.Err == ""
 		if done && (!one || !two) {
 			v.say("%s is done, and ledger %s lacks its messages: first there=%t, second there=%t", o.invoke.Run, o.invoke.Ledger, one, two)
 		}
-		if one && two && second < first {
+		if one && two && second < first && o.invoke.Verb == "order" {
 			v.say("%s: its second message came before its first", o.invoke.Run)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 const (
 	orderClients = 12
 	cellClients  = 8
+	napClients   = 8
 	agentClients = 2
 	liveCells    = 4
 	cellLife     = 400 // operations, then the next cell takes its place
@@ -40,6 +41,9 @@ type clients struct {
 	retried atomic.Int64 // questions that were asked again because nobody answered
 	cellOps [liveCells]atomic.Int64
 	wg      sync.WaitGroup
+
+	mu   sync.Mutex
+	sent map[string]map[string]bool // by ledger: what it is to have
 }
 
 func dial(ctx context.Context, url string) (*perdure.Client, error) {
@@ -68,6 +72,7 @@ func (c *clients) start(ctx, load context.Context) {
 	}
 	begin(orderClients, c.order)
 	begin(cellClients, c.cell)
+	begin(napClients, c.nap)
 	begin(agentClients, c.forecast)
 }
 
@@ -154,6 +159,43 @@ func (c *clients) order(ctx, stop context.Context, r *rand.Rand, number int) {
 	}
 	got, err := run.Result(ctx)
 	returned(got, err)
+	if err == nil {
+		c.expect(o.Ledger, n, 2)
+	}
+}
+
+// nap has a workflow sleep.
+func (c *clients) nap(ctx, _ context.Context, r *rand.Rand, number int) {
+	n := int(c.ops.Load())*100 + number
+	o := load.Nap{N: n, Ledger: fmt.Sprint("l", r.IntN(ledgers)), Wait: time.Duration(250+r.IntN(1500)) * time.Millisecond}
+	key := fmt.Sprint(n)
+	accepted, returned := c.invoke(event{Client: number, Verb: "nap", Run: "nap/" + key + "/" + key, Ledger: o.Ledger, In: n, WaitMS: int(o.Wait.Milliseconds())})
+	run, err := perdure.Start(ctx, c.c, load.TakeNap.At(key), o)
+	if err != nil {
+		returned(nil, err)
+		return
+	}
+	accepted()
+	got, err := run.Result(ctx)
+	returned(got, err)
+	if err == nil {
+		c.expect(o.Ledger, n, 1)
+	}
+}
+
+// expect notes that a ledger is to have what a run has sent.
+func (c *clients) expect(ledger string, order, notes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sent == nil {
+		c.sent = map[string]map[string]bool{}
+	}
+	if c.sent[ledger] == nil {
+		c.sent[ledger] = map[string]bool{}
+	}
+	for i := range notes {
+		c.sent[ledger][fmt.Sprintf("%d.%d", order, i+1)] = true
+	}
 }
 
 // again notes what a result is said to be that was asked for once more.
@@ -220,14 +262,26 @@ func (c *clients) forecast(ctx, _ context.Context, r *rand.Rand, number int) {
 	wait(ctx, time.Duration(r.IntN(500))*time.Millisecond)
 }
 
-// lists notes what the ledgers have in the end.
-func (c *clients) lists(ctx context.Context) {
+// lists notes what the ledgers have in the end. What nobody waits for may be under way
+// for a while, which they are given.
+func (c *clients) lists(ctx context.Context, patience time.Duration) {
 	for i := range ledgers {
 		e := event{Ev: evList, Ledger: fmt.Sprint("l", i)}
-		notes, err := perdure.Call(ctx, c.c, load.LedgerList.At(e.Ledger), durable.None{})
-		_, e.Err = told(nil, err)
-		for _, n := range notes {
-			e.What = append(e.What, fmt.Sprintf("%d.%d", n.Order, n.I))
+		for over := time.Now().Add(patience); ; wait(ctx, time.Second) {
+			notes, err := perdure.Call(ctx, c.c, load.LedgerList.At(e.Ledger), durable.None{})
+			_, e.Err = told(nil, err)
+			e.What = nil
+			lacks := len(c.sent[e.Ledger])
+			for _, n := range notes {
+				note := fmt.Sprintf("%d.%d", n.Order, n.I)
+				e.What = append(e.What, note)
+				if c.sent[e.Ledger][note] {
+					lacks--
+				}
+			}
+			if err != nil || lacks <= 0 || time.Now().After(over) {
+				break
+			}
 		}
 		c.h.add(e)
 	}

@@ -44,6 +44,9 @@ func newFarSide(h *history) (*farSide, error) {
 			return
 		}
 		n := f.n.Add(1)
+		if n%7 == 0 { // some take their time, so that they are under way when their node is not heard of
+			wait(r.Context(), time.Duration(n%5)*700*time.Millisecond)
+		}
 		h.add(event{
 			Ev: evStep, Node: r.PathValue("node"), Run: r.Header.Get(load.HeaderRun), Path: r.Header.Get(load.HeaderPath),
 			Name: r.PathValue("name"), Key: r.Header.Get(agents.IdempotencyHeader), Begun: begun, Op: int(n),

@@ -89,6 +89,13 @@ func (h *history) add(e event) {
 	_ = json.NewEncoder(h.w).Encode(e) // an error comes again with close
 }
 
+// sofar returns what there is.
+func (h *history) sofar() []event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.all[:len(h.all):len(h.all)]
+}
+
 func (h *history) close() ([]event, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -18,7 +18,8 @@ type link struct {
 	listener net.Listener
 	there    way // from from to to
 	back     way
-	affected atomic.Int64 // bytes that were held or late, and connections that were broken
+	affected atomic.Int64         // bytes that were held or late, and connections that were broken
+	trap     atomic.Pointer[trap] // for what from says
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -191,10 +192,32 @@ func (l *link) pump(out, in net.Conn, w *way) {
 		for shut, _, change := w.state(); shut; shut, _, change = w.state() {
 			<-change
 		}
-		if _, err := out.Write(p.data); err != nil {
+		data, left := p.data, -1
+		if t := l.trap.Load(); t != nil && w == &l.there {
+			if c, ok := t.find(data); ok {
+				t.once.Do(func() {
+					t.sprung(c.subject)
+					data, left = data[:c.forward], c.more
+				})
+			}
+		}
+		if _, err := out.Write(data); err != nil {
 			_ = in.Close()
+			return
+		}
+		for left > 0 { // the rest of the message
+			p, ok := <-pieces
+			if !ok {
+				return
+			}
+			n := min(left, len(p.data))
+			left -= n
+			if _, err := out.Write(p.data[:n]); err != nil {
+				return
+			}
+		}
+		if left == 0 {
 			return
 		}
 	}
 }
-

@@ -63,15 +63,17 @@ type config struct {
 	dir    string
 	faults string
 	race   bool
+	until  bool   // end as soon as something is wrong
 	node   string // a program that is built already; empty: build it
 	server string
 }
 
 // What is waited for.
 const (
-	startWait = 2 * time.Minute
-	patience  = 2 * time.Minute // for what was begun, once the faults have stopped
-	calm      = time.Second     // before the first fault
+	startWait  = 2 * time.Minute
+	patience   = 2 * time.Minute  // for what was begun, once the faults have stopped
+	impatience = 45 * time.Second // likewise, where the build is broken
+	calm       = time.Second      // before the first fault
 )
 
 // run does one run.
@@ -103,8 +105,13 @@ func run(ctx context.Context, c config) (*verdict, error) {
 		return nil, err
 	}
 	h.add(event{Ev: evRun, Name: fmt.Sprintf("seed %d, %s", c.seed, c.lasts), What: kinds})
-	if err := drive(ctx, c, kinds, h); err != nil {
+	caught, err := drive(ctx, c, kinds, h)
+	if err != nil {
 		return nil, err
+	}
+	if caught != nil {
+		_, err := h.close()
+		return caught, err
 	}
 	all, err := h.close()
 	if err != nil {
@@ -113,27 +120,28 @@ func run(ctx context.Context, c config) (*verdict, error) {
 	return judge(all), nil
 }
 
-// drive does what is to be judged.
-func drive(ctx context.Context, c config, kinds []string, h *history) error {
+// drive does what is to be judged. Where the run is to end as soon as something is
+// wrong, caught is what was, nil if nothing was until the end.
+func drive(ctx context.Context, c config, kinds []string, h *history) (caught *verdict, err error) {
 	cl, err := newCluster(c.dir, c.node, c.server, h)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer cl.close()
 	starting, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
 	if err := cl.start(starting); err != nil {
-		return err
+		return nil, err
 	}
 	pc, err := dial(starting, cl.url())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer pc.Close()
 	t := newTracker()
 	o, closeObserver, err := newObserver(cl.url(), h, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer closeObserver()
 	ctx, stop := context.WithCancel(ctx) // of all that asks and looks
@@ -141,6 +149,21 @@ func drive(ctx context.Context, c config, kinds []string, h *history) error {
 	load, unload := context.WithCancel(ctx)
 	defer unload()
 	cs := &clients{h: h, c: pc, seed: c.seed, t: t}
+	late := patience
+	if c.until {
+		late = impatience
+		watched := make(chan struct{})
+		go func() { // ends with stop
+			defer close(watched)
+			if caught = watch(ctx, h); caught != nil {
+				stop()
+			}
+		}()
+		defer func() {
+			stop()
+			<-watched
+		}()
+	}
 	go o.follow(ctx)
 	h.add(event{Ev: evPhase, Phase: "load"})
 	go o.publish(load)
@@ -152,18 +175,18 @@ func drive(ctx context.Context, c config, kinds []string, h *history) error {
 	n := &nemesis{c: cl, h: h, t: t, r: rand.New(rand.NewPCG(c.seed, 0)), kinds: kinds}
 	n.run(faults)
 	if err := cl.heal(); err != nil {
-		return err
+		return nil, err
 	}
 	h.add(event{Ev: evPhase, Phase: "quiet"})
 	wait(ctx, calm) // the load goes on for a moment without faults
 	unload()
-	late := time.AfterFunc(patience, stop)
-	defer late.Stop()
+	timer := time.AfterFunc(late, stop)
+	defer timer.Stop()
 	cs.wg.Wait()
 	h.add(event{Ev: evBare, Out: int(o.bare.Load() / int64(time.Millisecond))})
 	h.add(event{Ev: evPhase, Phase: "over"})
 	if ctx.Err() == nil {
-		cs.lists(ctx)
+		cs.lists(ctx, late/2)
 		if err := o.caughtUp(ctx); err != nil {
 			h.add(event{Ev: evPhase, Phase: "unread", Err: err.Error()})
 		}
@@ -174,6 +197,18 @@ func drive(ctx context.Context, c config, kinds []string, h *history) error {
 	for _, p := range cl.nodes {
 		if said := p.said(1 << 30); strings.Contains(said, "DATA RACE") {
 			h.add(event{Ev: evEnded, Node: p.name, Err: "data race: see its log"})
+		}
+	}
+	return caught, nil
+}
+
+// watch judges what there is of a history again and again, until something is wrong or
+// ctx ends.
+func watch(ctx context.Context, h *history) *verdict {
+	for ctx.Err() == nil {
+		wait(ctx, 2*time.Second)
+		if v := soFar(h.sofar()); len(v.violations) > 0 && ctx.Err() == nil {
+			return v
 		}
 	}
 	return nil

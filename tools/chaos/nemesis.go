@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +35,7 @@ var faultKinds = []struct {
 	do   func(*nemesis) harm
 }{
 	{"kill-node", (*nemesis).killNode},
+	{"kill-node-at", (*nemesis).killNodeAt},
 	{"pause-node", (*nemesis).pauseNode},
 	{"kill-nats", (*nemesis).killServer},
 	{"pause-nats", (*nemesis).pauseServer},
@@ -137,6 +140,61 @@ const lease = 3 * time.Second
 func (n *nemesis) killNode() harm {
 	p := n.c.nodes[n.r.IntN(size)]
 	return harm{p.name, p.name, n.between(0, 5*time.Second), n.restart(p)}
+}
+
+// killNodeAt kills a node as it publishes something, before that arrives or behind it;
+// and then, half of the time, whoever takes its runs over, behind the first entry that
+// it appends to the same identity.
+func (n *nemesis) killNodeAt() harm {
+	p, m, after := n.c.nodes[n.r.IntN(size)], moments[n.r.IntN(len(moments))], n.r.IntN(2) == 0
+	again := n.r.IntN(2) == 0
+	when := "before"
+	if after {
+		when = "after"
+	}
+	target := fmt.Sprintf("%s %s %s", p.name, when, m.name)
+	if again {
+		target += ", and who comes next"
+	}
+	var sprung atomic.Bool
+	var dead sync.WaitGroup
+	set := func(p *process, t *trap) {
+		for _, l := range n.c.links {
+			if l.from == p.name && l.to != far {
+				l.trap.Store(t)
+			}
+		}
+	}
+	t := &trap{pattern: m.pattern, after: after}
+	t.sprung = func(subject string) {
+		sprung.Store(true)
+		p.kill()
+		words := strings.Split(subject, ".") // perdure.run.<partition>.<kind>.<key>.<id>
+		if !again || len(words) != 6 || words[1] != "run" {
+			return
+		}
+		for _, other := range n.c.nodes {
+			if other != p {
+				next := &trap{pattern: "PUB " + strings.Join(words[:5], ".") + ".", after: true}
+				next.sprung = func(string) {
+					other.kill()
+					dead.Go(func() { _ = other.start() }) // at once: its partitions move back, or on
+				}
+				set(other, next)
+			}
+		}
+	}
+	set(p, t)
+	return harm{target, p.name, n.between(4*time.Second, 7*time.Second), func() bool {
+		for _, p := range n.c.nodes {
+			set(p, nil)
+		}
+		dead.Wait()
+		if err := p.start(); err != nil {
+			n.h.add(event{Ev: evEnded, Node: p.name, Err: err.Error()})
+		}
+		return sprung.Load()
+	}}
 }
 
 func (n *nemesis) killServer() harm {

@@ -34,6 +34,14 @@ type Receipt struct {
 	Sum      int      `json:"sum"` // of the cell, as the call returned it
 }
 
+// A Nap asks for a workflow whose last wait is a timer, and whose message goes out as it
+// ends: nothing but the timer carries it.
+type Nap struct {
+	N      int           `json:"n"` // unique, among orders too
+	Ledger string        `json:"ledger"`
+	Wait   time.Duration `json:"wait"`
+}
+
 // A Note is one of the messages that an order sends to its ledger.
 type Note struct {
 	Order int `json:"order"`
@@ -43,6 +51,7 @@ type Note struct {
 // The verbs of the load.
 var (
 	Fulfil     = durable.DeclareWorkflow[Order, Receipt]("order")
+	TakeNap    = durable.DeclareWorkflow[Nap, []string]("nap")
 	Approve    = durable.DeclareSignal[string]("approve")
 	CellAdd    = durable.Declare[int, int]("cell.add")
 	CellGet    = durable.Declare[durable.None, int]("cell.get")
@@ -112,6 +121,7 @@ type Sky struct {
 func Kinds(f Far) []*runtime.Kind {
 	return []*runtime.Kind{
 		durable.Workflow(Fulfil, func(ctx durable.Context, o Order) (Receipt, error) { return fulfil(ctx, f, o) }, durable.KeepHistory()),
+		durable.Workflow(TakeNap, func(ctx durable.Context, n Nap) ([]string, error) { return nap(ctx, f, n) }),
 		actors.New(actors.Handlers[int]{
 			actors.On(CellAdd, func(_ durable.Context, sum *int, n int) (int, error) {
 				*sum += n
@@ -137,18 +147,36 @@ func Kinds(f Far) []*runtime.Kind {
 	}
 }
 
+func body(f Far, name string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) { return f.do(ctx, name) }
+}
+
+func nap(ctx durable.Context, f Far, n Nap) (steps []string, err error) {
+	for _, name := range []string{"yawn", "nod"} {
+		s, err := durable.Step(ctx, name, body(f, name), durable.Retry(1000, 50*time.Millisecond))
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, s)
+		if name == "yawn" {
+			if err := durable.Sleep(ctx, n.Wait); err != nil {
+				return nil, err
+			}
+		}
+	}
+	_, err = durable.Send(ctx, LedgerNote.At(n.Ledger), Note{n.N, 1})
+	return steps, err
+}
+
 // fulfil has steps in a row and side by side, a timer, a signal, a call and messages.
 func fulfil(ctx durable.Context, f Far, o Order) (r Receipt, err error) {
 	retry := durable.Retry(1000, 50*time.Millisecond)
-	body := func(name string) func(context.Context) (string, error) {
-		return func(ctx context.Context) (string, error) { return f.do(ctx, name) }
-	}
 	step := func(name string) {
 		if err != nil {
 			return
 		}
 		var s string
-		if s, err = durable.Step(ctx, name, body(name), retry); err == nil {
+		if s, err = durable.Step(ctx, name, body(f, name), retry); err == nil {
 			r.Steps = append(r.Steps, s)
 		}
 	}
@@ -162,7 +190,8 @@ func fulfil(ctx durable.Context, f Far, o Order) (r Receipt, err error) {
 	}
 	if err == nil {
 		var both []string
-		both, err = durable.All(ctx, durable.StepAsync(ctx, "pick", body("pick"), retry), durable.StepAsync(ctx, "pack", body("pack"), retry))
+		both, err = durable.All(ctx, durable.StepAsync(ctx, "pick", body(f, "pick"), retry),
+			durable.StepAsync(ctx, "pack", body(f, "pack"), retry), durable.StepAsync(ctx, "label", body(f, "label"), retry))
 		r.Steps = append(r.Steps, both...)
 	}
 	if err == nil {
