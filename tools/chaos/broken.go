@@ -47,15 +47,16 @@ var breakages = []breakage{
 		edits: []edit{{"runtime/execute.go", "if end := x.Find(ctx, t.Ref); end != nil {", "if end := x.Find(ctx, t.Ref); end != nil && end.Kind == Behind {"}},
 	},
 	{
+		// As the server would: clients refuse a stream that allows TTLs.
 		name: "TTL at commit",
 		edits: []edit{
-			{"broker/provision.go", "	runs.MaxMsgsPerSubject = unlimited\n", "	runs.MaxMsgsPerSubject = unlimited\n	runs.AllowMsgTTL = true\n"},
-			{"broker/journal.go", "	b.before(op, m.msg.Subject)\n	out, err", "	if op == opCommit {\n		m.msg.Header[hdrTTL] = []string{\"3s\"}\n	}\n	b.before(op, m.msg.Subject)\n	out, err"},
-			{"broker/journal.go", "	delete(m.msg.Header, hdrRollup)\n", "	delete(m.msg.Header, hdrRollup)\n	delete(m.msg.Header, hdrTTL)\n"},
+			{"broker/journal.go", "	\"sync\"\n", "	\"sync\"\n	\"time\"\n"},
+			{"broker/journal.go", "		b.after(op, m.msg.Subject)\n",
+				"		b.after(op, m.msg.Subject)\n		if op == opCommit {\n			time.AfterFunc(3*time.Second, func() { _ = j.Delete(context.Background(), out.Seq) })\n		}\n"},
 		},
 	},
 	{
-		name: "schedule cancelled when it fires",
+		name: "schedule cancelled when it fires", faults: "kill-node-at,kill-node",
 		edits: []edit{
 			{"actors/alarms.go", "a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })",
 				"a.pump.begin(func() {\n			_ = a.pump.host.cfg.Broker.Schedules().CancelRun(a.pump.ctx, a.id.Run(a.run))\n			a.pump.route(a.id, wakeUp{a.run})\n		})"},
@@ -63,7 +64,7 @@ var breakages = []breakage{
 		},
 	},
 	{
-		name:  "schedule cancelled in the final append",
+		name: "schedule cancelled in the final append", faults: "kill-node-at",
 		edits: []edit{{"runtime/finish.go", "	out := rec.GetOutbox()\n", "	_ = x.cfg.Wakes.Cancel(ctx, ref, \"\")\n	out := rec.GetOutbox()\n"}},
 	},
 	{
@@ -73,7 +74,7 @@ var breakages = []breakage{
 			"		case head.Seq != after:\n			return schemas.Outcome{Seq: head.Seq}, nil"}},
 	},
 	{
-		name: "claim before settling",
+		name: "claim before settling", faults: "kill-node-at",
 		edits: []edit{
 			{"runtime/executor.go", "	crowd   crowd\n", "	crowd   crowd\n	later   func(context.Context) *Ending\n"},
 			{"runtime/executor.go", "	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {\n		return end\n	}",
@@ -86,7 +87,7 @@ var breakages = []breakage{
 
 // caughtWithin is how long a broken build is run, at most, before it counts as one that
 // is not caught.
-const caughtWithin = 10 * time.Minute
+const caughtWithin = 5 * time.Minute
 
 // catchAll runs the broken builds, and fails if one of them is called good.
 func catchAll(ctx context.Context, c config, only string) error {
@@ -94,12 +95,7 @@ func catchAll(ctx context.Context, c config, only string) error {
 	if err != nil {
 		return err
 	}
-	if c.dir == "" {
-		if c.dir, err = os.MkdirTemp("", "chaos"); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+	if err := c.prepare(); err != nil {
 		return err
 	}
 	c.server = filepath.Join(c.dir, "server")

@@ -32,12 +32,12 @@ type cluster struct {
 	servers []*process
 	nodes   []*process
 	links   []*link
-	died    chan string // a process ended by itself: which
+	disk    bool // the last server has a disk of its own
 }
 
 // newCluster describes all processes, and opens the ways between them.
 func newCluster(dir, nodeBin, serverBin string, h *history) (_ *cluster, err error) {
-	c := &cluster{dir: dir, history: h, died: make(chan string, 64)}
+	c := &cluster{dir: dir, history: h}
 	defer func() {
 		if err != nil {
 			c.close()
@@ -125,10 +125,6 @@ func (c *cluster) url() string {
 
 func (c *cluster) ended(p *process, err error) {
 	c.history.add(event{Ev: evEnded, Node: p.name, Err: fmt.Sprint(err)})
-	select {
-	case c.died <- p.name:
-	default:
-	}
 }
 
 // start starts all processes, and returns when they take work.
@@ -210,6 +206,7 @@ func (c *cluster) close() {
 	for _, p := range append(append([]*process{}, c.nodes...), c.servers...) {
 		p.kill()
 	}
+	c.unmountDisk()
 	for _, l := range c.links {
 		l.close()
 	}

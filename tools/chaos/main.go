@@ -2,7 +2,8 @@
 // harm to them by a draw, and judges what clients and the far side have seen.
 //
 //	chaos -seed 7 -d 10m            # fails if anything is wrong
-//	chaos -broken -seed 7           # broken builds: fails if one is not caught
+//	chaos -seed 7 -d 10m -broken    # and broken builds: fails if one is not caught
+//	chaos -only fence               # some of them alone
 //	chaos -check history.jsonl      # judge a history again
 package main
 
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,34 +28,53 @@ func main() {
 	flag.StringVar(&c.faults, "faults", "", "kinds of faults, with commas; the default is all")
 	flag.BoolVar(&c.race, "race", false, "build the nodes with the race detector")
 	file := flag.String("check", "", "judge this history, and do nothing else")
-	broken := flag.Bool("broken", false, "see that broken builds are caught")
-	only := flag.String("only", "", "regular expression of the broken builds to try")
+	broken := flag.Bool("broken", false, "see that broken builds are caught, before the run")
+	only := flag.String("only", "", "regular expression of the broken builds to try, and nothing else is done")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if c.seed == 0 {
 		c.seed = uint64(rand.Uint32()) + 1
 	}
-	var err error
+	good, err := *file == "", error(nil)
 	switch {
 	case *file != "":
-		err = recheck(*file)
-	case *broken:
+		good, err = recheck(*file)
+	case *only != "":
 		err = catchAll(ctx, c, *only)
 	default:
-		var v *verdict
-		if v, err = run(ctx, c); err == nil {
-			v.print(os.Stdout)
-			fmt.Println(v.line(c.seed))
-			if v.failed() {
-				os.Exit(1)
-			}
-		}
+		good, err = all(ctx, c, *broken)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(2)
 	}
+	if !good {
+		os.Exit(1)
+	}
+}
+
+// all does a run, after broken builds if they are asked for: what the run comes to is
+// the last line whatever becomes of those.
+func all(ctx context.Context, c config, broken bool) (good bool, err error) {
+	if err := c.prepare(); err != nil {
+		return false, err
+	}
+	if broken {
+		b := c
+		b.dir = filepath.Join(c.dir, "broken")
+		if err := catchAll(ctx, b, ""); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			defer func() { good = false }()
+		}
+	}
+	v, err := run(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	v.print(os.Stdout)
+	fmt.Println(v.line(c.seed))
+	return !v.failed(), nil
 }
 
 // A config says what a run is.
@@ -76,18 +97,23 @@ const (
 	calm       = time.Second      // before the first fault
 )
 
+// prepare makes the folder.
+func (c *config) prepare() (err error) {
+	if c.dir == "" {
+		if c.dir, err = os.MkdirTemp("", "chaos"); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(c.dir, 0o700)
+}
+
 // run does one run.
 func run(ctx context.Context, c config) (*verdict, error) {
 	kinds, err := kindsOf(c.faults)
 	if err != nil {
 		return nil, err
 	}
-	if c.dir == "" {
-		if c.dir, err = os.MkdirTemp("", "chaos"); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+	if err := c.prepare(); err != nil {
 		return nil, err
 	}
 	if err := c.build(ctx); err != nil {
@@ -104,7 +130,6 @@ func run(ctx context.Context, c config) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.add(event{Ev: evRun, Name: fmt.Sprintf("seed %d, %s", c.seed, c.lasts), What: kinds})
 	caught, err := drive(ctx, c, kinds, h)
 	if err != nil {
 		return nil, err
@@ -130,6 +155,11 @@ func drive(ctx context.Context, c config, kinds []string, h *history) (caught *v
 	defer cl.close()
 	starting, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
+	if slices.Contains(kinds, fullDisk) && !cl.mountDisk() {
+		fmt.Println("fault not available:", fullDisk)
+		kinds = slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == fullDisk })
+	}
+	h.add(event{Ev: evRun, Name: fmt.Sprintf("seed %d, %s", c.seed, c.lasts), What: kinds})
 	if err := cl.start(starting); err != nil {
 		return nil, err
 	}
@@ -170,10 +200,8 @@ func drive(ctx context.Context, c config, kinds []string, h *history) (caught *v
 	cs.start(ctx, load)
 	wait(ctx, calm)
 	h.add(event{Ev: evPhase, Phase: "faults"})
-	faults, calmDown := context.WithTimeout(ctx, c.lasts)
-	defer calmDown()
-	n := &nemesis{c: cl, h: h, t: t, r: rand.New(rand.NewPCG(c.seed, 0)), kinds: kinds}
-	n.run(faults)
+	n := &nemesis{c: cl, h: h, t: t, r: rand.New(rand.NewPCG(c.seed, 0)), kinds: kinds, hit: map[string]bool{}}
+	n.run(ctx, c.lasts)
 	if err := cl.heal(); err != nil {
 		return nil, err
 	}
@@ -214,16 +242,22 @@ func watch(ctx context.Context, h *history) *verdict {
 	return nil
 }
 
-func recheck(path string) error {
+// recheck judges a history that a run has left.
+func recheck(path string) (good bool, err error) {
 	all, err := readHistory(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	v := judge(all)
 	v.print(os.Stdout)
-	fmt.Println(v.line(0))
-	if v.failed() {
-		os.Exit(1)
+	fmt.Println(v.line(seedOf(all)))
+	return !v.failed(), nil
+}
+
+// seedOf is the seed that a history was drawn by.
+func seedOf(all []event) (seed uint64) {
+	if len(all) > 0 {
+		_, _ = fmt.Sscanf(all[0].Name, "seed %d,", &seed)
 	}
-	return nil
+	return seed
 }

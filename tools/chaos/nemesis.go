@@ -19,6 +19,7 @@ type nemesis struct {
 	r     *rand.Rand
 	kinds []string
 	deck  []string // the kinds that have not come in this round
+	hit   map[string]bool
 }
 
 // A harm is a fault that is there.
@@ -45,10 +46,14 @@ var faultKinds = []struct {
 	{"loss", (*nemesis).loss},
 	{"kill-all", (*nemesis).killAll},
 	{"pause-all", (*nemesis).pauseAll},
+	{fullDisk, (*nemesis).fullDisk},
 }
 
 // notAvailable are the kinds that this program does not have.
-var notAvailable = []string{"full-disk", "slow-disk", "power", "clock"}
+var notAvailable = []string{"slow-disk", "power", "clock"}
+
+// fullDisk is a kind that not every machine has.
+const fullDisk = "full-disk"
 
 // kindsOf returns the kinds of a list with commas; all for "".
 func kindsOf(list string) (kinds []string, err error) {
@@ -68,19 +73,19 @@ func kindsOf(list string) (kinds []string, err error) {
 	return kinds, nil
 }
 
-// run does harm until ctx ends, and undoes all of it.
-func (n *nemesis) run(ctx context.Context) {
+// run does harm for a time, and longer, but not more than three times as long, until
+// each kind has hit a run in flight. It ends with ctx, and undoes all that it did.
+func (n *nemesis) run(ctx context.Context, lasts time.Duration) {
+	began := time.Now()
 	for {
 		wait(ctx, n.between(300*time.Millisecond, 2500*time.Millisecond))
-		if ctx.Err() != nil {
+		if t := time.Since(began); ctx.Err() != nil || t > 3*lasts || t > lasts && len(n.hit) == len(n.kinds) {
 			return
 		}
 		ends := []func(){n.one(ctx, n.draw())}
 		if n.r.IntN(4) == 0 {
 			wait(ctx, n.between(0, time.Second))
-			if ctx.Err() == nil {
-				ends = append(ends, n.one(ctx, n.draw()))
-			}
+			ends = append(ends, n.one(ctx, n.draw()))
 		}
 		for _, end := range ends {
 			end()
@@ -126,6 +131,9 @@ func (n *nemesis) one(ctx context.Context, kind string) (end func()) {
 		wait(ctx, time.Until(over))
 		e.Hit = x.undo()
 		e.Phase, e.T = "end", 0
+		if e.Hit && e.Flight > 0 {
+			n.hit[kind] = true
+		}
 		n.h.add(e)
 	}
 }
@@ -185,7 +193,7 @@ func (n *nemesis) killNodeAt() harm {
 		}
 	}
 	set(p, t)
-	return harm{target, p.name, n.between(4*time.Second, 7*time.Second), func() bool {
+	return harm{target, p.name, n.between(4*time.Second, 6*time.Second), func() bool {
 		for _, p := range n.c.nodes {
 			set(p, nil)
 		}

@@ -20,6 +20,7 @@ type trap struct {
 var moments = []struct{ name, pattern string }{
 	{"append", "PUB perdure.run."},
 	{"commit", "\r\nNats-Rollup: sub"},
+	{"commit", "\r\nNats-Rollup: sub"}, // it has effects that others have to make true
 	{"state", "PUB $KV.perdure_state."},
 	{"send", "PUB perdure.task."},
 	{"schedule", "PUB perdure.timer."},
