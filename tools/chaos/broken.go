@@ -27,16 +27,20 @@ type edit struct{ file, old, new string }
 var breakages = []breakage{
 	{
 		name: "fence removed",
-		edits: []edit{{"broker/journal.go",
+		edits: []edit{{
+			"broker/journal.go",
 			"m.wide = nats.Header{hdrExpectedSeq: m.seq[:], hdrExpectedSubject: m.filter[:]}",
-			"m.wide = nats.Header{}"}},
+			"m.wide = nats.Header{}",
+		}},
 	},
 	{
 		// A run's first entry has nothing of its run to be conditioned on.
 		name: "fence per run instead of per identity",
-		edits: []edit{{"broker/journal.go",
+		edits: []edit{{
+			"broker/journal.go",
 			"	apart := e.Replaces()",
-			"	own := nats.Header{hdrExpectedSeq: m.seq[:]}\n	for _, ev := range e.GetEvents() {\n		if ev.GetStarted() != nil {\n			own = nats.Header{}\n		}\n	}\n	m.msg.Header = own\n	apart := e.Replaces()"}},
+			"	own := nats.Header{hdrExpectedSeq: m.seq[:]}\n	for _, ev := range e.GetEvents() {\n		if ev.GetStarted() != nil {\n			own = nats.Header{}\n		}\n	}\n	m.msg.Header = own\n	apart := e.Replaces()",
+		}},
 	},
 	{
 		name:  "acknowledge before append",
@@ -51,36 +55,46 @@ var breakages = []breakage{
 		name: "TTL at commit",
 		edits: []edit{
 			{"broker/journal.go", "	\"sync\"\n", "	\"sync\"\n	\"time\"\n"},
-			{"broker/journal.go", "		b.after(op, m.msg.Subject)\n",
-				"		b.after(op, m.msg.Subject)\n		if op == opCommit {\n			time.AfterFunc(3*time.Second, func() { _ = j.Delete(context.Background(), out.Seq) })\n		}\n"},
+			{
+				"broker/journal.go", "		b.after(op, m.msg.Subject)\n",
+				"		b.after(op, m.msg.Subject)\n		if op == opCommit {\n			time.AfterFunc(3*time.Second, func() { _ = j.Delete(context.Background(), out.Seq) })\n		}\n",
+			},
 		},
 	},
 	{
-		name: "schedule cancelled when it fires", faults: "kill-node-at,kill-node",
+		name: "schedule cancelled when it fires", faults: "kill-node-at-cancel,kill-node",
 		edits: []edit{
-			{"actors/alarms.go", "a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })",
-				"a.pump.begin(func() {\n			_ = a.pump.host.cfg.Broker.Schedules().CancelRun(a.pump.ctx, a.id.Run(a.run))\n			a.pump.route(a.id, wakeUp{a.run})\n		})"},
+			{
+				"actors/alarms.go", "a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })",
+				"a.pump.begin(func() {\n			_ = a.pump.host.cfg.Broker.Schedules().CancelRun(a.pump.ctx, a.id.Run(a.run))\n			a.pump.route(a.id, wakeUp{a.run})\n		})",
+			},
 			{"actors/pump.go", "	u.unwrap(it)\n", "	u.unwrap(it)\n	if d.Envelope.GetType() == schemas.Envelope_WAKE {\n		u.ack(it)\n	}\n"},
 		},
 	},
 	{
-		name: "schedule cancelled in the final append", faults: "kill-node-at",
+		name: "schedule cancelled in the final append", faults: "kill-node-at-cancel",
 		edits: []edit{{"runtime/finish.go", "	out := rec.GetOutbox()\n", "	_ = x.cfg.Wakes.Cancel(ctx, ref, \"\")\n	out := rec.GetOutbox()\n"}},
 	},
 	{
-		name: "an unknown head adopted",
-		edits: []edit{{"broker/journal.go",
+		name: "an unknown head adopted", faults: "pause-node",
+		edits: []edit{{
+			"broker/journal.go",
 			"		case head.Seq != after:\n			return schemas.Outcome{Fenced: true, Head: head}, nil",
-			"		case head.Seq != after:\n			return schemas.Outcome{Seq: head.Seq}, nil"}},
+			"		case head.Seq != after:\n			return schemas.Outcome{Seq: head.Seq}, nil",
+		}},
 	},
 	{
-		name: "claim before settling", faults: "kill-node-at",
+		name: "claim before settling", faults: "kill-node-at-commit",
 		edits: []edit{
 			{"runtime/executor.go", "	crowd   crowd\n", "	crowd   crowd\n	later   func(context.Context) *Ending\n"},
-			{"runtime/executor.go", "	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {\n		return end\n	}",
-				"	x.later = func(ctx context.Context) *Ending { return x.settle(ctx, head.Ref, rec, head.Seq) }"},
-			{"runtime/execute.go", "	x.known, x.claimed, x.open = true, true, t.Ref\n",
-				"	if f := x.later; f != nil {\n		x.later = nil\n		if end := f(ctx); end != nil {\n			return end\n		}\n	}\n	x.known, x.claimed, x.open = true, true, t.Ref\n"},
+			{
+				"runtime/executor.go", "	if end := x.settle(ctx, head.Ref, rec, head.Seq); end != nil {\n		return end\n	}",
+				"	x.later = func(ctx context.Context) *Ending { return x.settle(ctx, head.Ref, rec, head.Seq) }",
+			},
+			{
+				"runtime/execute.go", "	x.known, x.claimed, x.open = true, true, t.Ref\n",
+				"	if f := x.later; f != nil {\n		x.later = nil\n		if end := f(ctx); end != nil {\n			return end\n		}\n	}\n	x.known, x.claimed, x.open = true, true, t.Ref\n",
+			},
 		},
 	},
 }

@@ -351,7 +351,7 @@ func (p *past) executions() {
 		}
 	}
 	// Of runs whose journal was not seen the order of their steps says what was recorded.
-	next := map[string]int{"reserve": 1, "charge": 2, "pick": 3, "pack": 3, "label": 3, "ship": 4, "yawn": 1, "nod": 2}
+	next := map[string]int{"reserve": 1, "charge": 2, "pick": 3, "pack": 3, "label": 3, "ship": 4}
 	for run, steps := range p.steps {
 		if len(p.entries[identity(run)]) > 0 {
 			continue
@@ -378,18 +378,17 @@ func (p *past) continued(s event) int {
 func (p *past) timers() {
 	const grain = int64(time.Millisecond)
 	for _, o := range p.ops {
-		before, behind := "reserve", "charge"
-		if o.invoke.Verb == "nap" {
-			before, behind = "yawn", "nod"
-		}
 		var reserved, charged int64
 		for _, s := range p.steps[o.invoke.Run] {
 			switch {
-			case s.Name == before && reserved == 0:
+			case (s.Name == "reserve" || s.Name == "yawn") && reserved == 0:
 				reserved = s.Begun
-			case s.Name == behind && (charged == 0 || s.Begun < charged):
+			case s.Name == "charge" && (charged == 0 || s.Begun < charged):
 				charged = s.Begun
 			}
+		}
+		if o.invoke.Verb == "nap" && o.returned != nil && o.returned.Err == "" {
+			charged = o.returned.T
 		}
 		waited := int64(o.invoke.WaitMS) * int64(time.Millisecond)
 		if charged != 0 && charged+grain < reserved+waited {

@@ -21,7 +21,7 @@ import (
 const (
 	orderClients = 12
 	cellClients  = 8
-	napClients   = 8
+	napClients   = 12
 	agentClients = 2
 	liveCells    = 4
 	cellLife     = 400 // operations, then the next cell takes its place

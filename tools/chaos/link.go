@@ -196,7 +196,7 @@ func (l *link) pump(out, in net.Conn, w *way) {
 		if t := l.trap.Load(); t != nil && w == &l.there {
 			if c, ok := t.find(data); ok {
 				t.once.Do(func() {
-					t.sprung(c.subject)
+					t.sprung(c)
 					data, left = data[:c.forward], c.more
 				})
 			}

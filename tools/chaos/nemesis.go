@@ -20,6 +20,7 @@ type nemesis struct {
 	kinds []string
 	deck  []string // the kinds that have not come in this round
 	hit   map[string]bool
+	at    string // the moment at which a node is to be killed; empty: any
 }
 
 // A harm is a fault that is there.
@@ -36,7 +37,7 @@ var faultKinds = []struct {
 	do   func(*nemesis) harm
 }{
 	{"kill-node", (*nemesis).killNode},
-	{"kill-node-at", (*nemesis).killNodeAt},
+	{killNodeAt, (*nemesis).killNodeAt},
 	{"pause-node", (*nemesis).pauseNode},
 	{"kill-nats", (*nemesis).killServer},
 	{"pause-nats", (*nemesis).pauseServer},
@@ -55,6 +56,9 @@ var notAvailable = []string{"slow-disk", "power", "clock"}
 // fullDisk is a kind that not every machine has.
 const fullDisk = "full-disk"
 
+// killNodeAt is a kind behind which a moment may stand, as in kill-node-at-commit.
+const killNodeAt = "kill-node-at"
+
 // kindsOf returns the kinds of a list with commas; all for "".
 func kindsOf(list string) (kinds []string, err error) {
 	var known []string
@@ -65,7 +69,8 @@ func kindsOf(list string) (kinds []string, err error) {
 		return known, nil
 	}
 	for k := range strings.SplitSeq(list, ",") {
-		if !slices.Contains(known, k) && !slices.Contains(notAvailable, k) {
+		name, _, _ := strings.Cut(k, killNodeAt+"-")
+		if !slices.Contains(known, k) && !slices.Contains(notAvailable, k) && name != "" {
 			return nil, fmt.Errorf("there is no fault %q; there are %s", k, strings.Join(known, ", "))
 		}
 		kinds = append(kinds, k)
@@ -106,11 +111,18 @@ func (n *nemesis) draw() string {
 
 // one begins a fault, and returns what waits for its time, and undoes it.
 func (n *nemesis) one(ctx context.Context, kind string) (end func()) {
+	name := kind
+	if at, ok := strings.CutPrefix(kind, killNodeAt+"-"); ok {
+		name, n.at = killNodeAt, at
+	} else {
+		n.at = ""
+	}
 	i := slices.IndexFunc(faultKinds, func(k struct {
 		name string
 		do   func(*nemesis) harm
-	}) bool {
-		return k.name == kind
+	},
+	) bool {
+		return k.name == name
 	})
 	if i < 0 {
 		return func() {}
@@ -154,13 +166,13 @@ func (n *nemesis) killNode() harm {
 // and then, half of the time, whoever takes its runs over, behind the first entry that
 // it appends to the same identity.
 func (n *nemesis) killNodeAt() harm {
-	p, m, after := n.c.nodes[n.r.IntN(size)], moments[n.r.IntN(len(moments))], n.r.IntN(2) == 0
-	again := n.r.IntN(2) == 0
+	p, after, again := n.c.nodes[n.r.IntN(size)], n.r.IntN(2) == 0, n.r.IntN(2) == 0
+	moment, pattern := n.moment(n.at)
 	when := "before"
 	if after {
 		when = "after"
 	}
-	target := fmt.Sprintf("%s %s %s", p.name, when, m.name)
+	target := fmt.Sprintf("%s %s %s", p.name, when, moment)
 	if again {
 		target += ", and who comes next"
 	}
@@ -173,19 +185,21 @@ func (n *nemesis) killNodeAt() harm {
 			}
 		}
 	}
-	t := &trap{pattern: m.pattern, after: after}
-	t.sprung = func(subject string) {
+	t := &trap{pattern: pattern, after: after}
+	t.sprung = func(c cutAt) {
 		sprung.Store(true)
 		p.kill()
-		words := strings.Split(subject, ".") // perdure.run.<partition>.<kind>.<key>.<id>
+		n.h.add(event{Ev: evFault, Fault: killNodeAt, Target: p.name, Phase: "sprung", Name: c.subject, Result: c.body})
+		words := strings.Split(c.subject, ".") // perdure.run.<partition>.<kind>.<key>.<id>
 		if !again || len(words) != 6 || words[1] != "run" {
 			return
 		}
 		for _, other := range n.c.nodes {
 			if other != p {
 				next := &trap{pattern: "PUB " + strings.Join(words[:5], ".") + ".", after: true}
-				next.sprung = func(string) {
+				next.sprung = func(c cutAt) {
 					other.kill()
+					n.h.add(event{Ev: evFault, Fault: killNodeAt, Target: other.name, Phase: "sprung", Name: c.subject})
 					dead.Go(func() { _ = other.start() }) // at once: its partitions move back, or on
 				}
 				set(other, next)

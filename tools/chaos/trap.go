@@ -10,29 +10,51 @@ import (
 // A trap waits for a moment: that a node publishes a message that fits. What follows
 // the message on its connection does not arrive, since by then the node is dead.
 type trap struct {
-	pattern string               // that the message has, in its subject or its headers
-	after   bool                 // the message arrives
-	sprung  func(subject string) // kills the node; it returns when that is dead
+	pattern string      // that the message has, in its subject or its headers
+	after   bool        // the message arrives
+	sprung  func(cutAt) // kills the node; it returns when that is dead
 	once    sync.Once
 }
 
-// moments are the patterns of messages behind or before which a crash is worst.
-var moments = []struct{ name, pattern string }{
-	{"append", "PUB perdure.run."},
-	{"commit", "\r\nNats-Rollup: sub"},
-	{"commit", "\r\nNats-Rollup: sub"}, // it has effects that others have to make true
-	{"state", "PUB $KV.perdure_state."},
-	{"send", "PUB perdure.task."},
-	{"schedule", "PUB perdure.timer."},
-	{"cancel", "PUB $JS.API.STREAM.PURGE."},
-	{"acknowledge", "PUB $JS.ACK."},
+// moments are the patterns of messages behind or before which a crash is worst, some
+// more often than others.
+var moments = []struct {
+	name, pattern string
+	often         int
+}{
+	{"append", "PUB perdure.run.", 1},
+	{"commit", "\r\nNats-Rollup: sub", 2}, // it has effects that others have to make true
+	{"state", "PUB $KV.perdure_state.", 1},
+	{"send", "PUB perdure.task.", 1},
+	{"schedule", "PUB perdure.timer.", 1},
+	{"cancel", "PUB $JS.API.STREAM.PURGE.", 2}, // nothing carries what is not done by then
+	{"acknowledge", "PUB $JS.ACK.", 1},
 }
 
-// A cut is where what a node says ends.
+// moment draws one, or returns the one of a name.
+func (n *nemesis) moment(name string) (string, string) {
+	i := 0
+	for _, m := range moments {
+		if m.name == name {
+			return m.name, m.pattern
+		}
+		i += m.often
+	}
+	i = n.r.IntN(i)
+	for _, m := range moments {
+		if i -= m.often; i < 0 {
+			return m.name, m.pattern
+		}
+	}
+	return "", ""
+}
+
+// A cutAt is where what a node says ends.
 type cutAt struct {
 	forward int    // bytes of the piece that arrive
 	more    int    // bytes behind it that arrive as well: the rest of the message
 	subject string // of the message
+	body    string // the beginning of what is behind its first line, for people
 }
 
 // find looks for the trap's message in a piece of what a node says.
@@ -58,6 +80,7 @@ func (t *trap) find(piece []byte) (c cutAt, ok bool) {
 		return c, false
 	}
 	c.subject, c.forward = words[1], begin
+	c.body = string(piece[begin+len(line)+2:][:min(size, 100, len(piece)-begin-len(line)-2)])
 	if t.after {
 		end := begin + len(line) + 2 + size + 2
 		c.forward, c.more = min(end, len(piece)), max(0, end-len(piece))

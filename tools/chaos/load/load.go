@@ -151,21 +151,16 @@ func body(f Far, name string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) { return f.do(ctx, name) }
 }
 
+// nap sends its message as it wakes up, and ends: the timer alone carries that.
 func nap(ctx durable.Context, f Far, n Nap) (steps []string, err error) {
-	for _, name := range []string{"yawn", "nod"} {
-		s, err := durable.Step(ctx, name, body(f, name), durable.Retry(1000, 50*time.Millisecond))
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, s)
-		if name == "yawn" {
-			if err := durable.Sleep(ctx, n.Wait); err != nil {
-				return nil, err
-			}
-		}
+	s, err := durable.Step(ctx, "yawn", body(f, "yawn"), durable.Retry(1000, 50*time.Millisecond))
+	if err == nil {
+		err = durable.Sleep(ctx, n.Wait)
 	}
-	_, err = durable.Send(ctx, LedgerNote.At(n.Ledger), Note{n.N, 1})
-	return steps, err
+	if err == nil {
+		_, err = durable.Send(ctx, LedgerNote.At(n.Ledger), Note{n.N, 1})
+	}
+	return []string{s}, err
 }
 
 // fulfil has steps in a row and side by side, a timer, a signal, a call and messages.
