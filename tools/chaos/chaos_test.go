@@ -14,7 +14,7 @@ import (
 
 // The short form of `make chaos`: a fixed seed, and the faults that matter most.
 func TestChaos_Short(t *testing.T) {
-	c := config{seed: 1, lasts: 25 * time.Second, dir: t.TempDir(), faults: "kill-node,kill-node-at,pause-node,kill-nats,cut"}
+	c := config{seed: 1, lasts: 12 * time.Second, dir: t.TempDir(), faults: "kill-node,kill-node-at,pause-node,kill-nats,cut"}
 	v, err := run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
