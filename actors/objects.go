@@ -119,24 +119,29 @@ func (u *pump) collect(ctx context.Context, horizon time.Time) error {
 	if err != nil {
 		return err
 	}
-	of := map[schemas.Ref][]string{}
-	for _, name := range names {
-		if run, err := broker.BlobRun(name); err == nil {
-			of[run] = append(of[run], name)
-		}
-	}
-	for run, names := range of {
+	for run, names := range objectsByRun(names) {
 		if mine, err := u.mine(ctx, run.Kind); err != nil || !mine {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if err := collectRun(ctx, b, run, names, horizon); err != nil {
+		err := strayObjects(ctx, b, run, names, horizon, func(name string) error { return b.Blobs().Delete(ctx, name) })
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func objectsByRun(names []string) map[schemas.Ref][]string {
+	of := map[schemas.Ref][]string{}
+	for _, name := range names {
+		if run, err := broker.BlobRun(name); err == nil {
+			of[run] = append(of[run], name)
+		}
+	}
+	return of
 }
 
 // mine reports whether the objects of a kind are this host's to remove: it hosts
@@ -149,14 +154,16 @@ func (u *pump) mine(ctx context.Context, kind schemas.Kind) (bool, error) {
 	return !hosted && err == nil, err
 }
 
-func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time) error {
+// strayObjects calls each with those of the names of objects of a run that are older
+// than horizon and that nothing refers to, until that fails.
+func strayObjects(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time, each func(name string) error) error {
 	if last, ok, err := b.Journal().Last(ctx, run); err != nil {
 		return err
 	} else if ok {
 		if last.Entry.GetRecord() != nil {
 			return nil // they go with it
 		}
-		return collectTaken(ctx, b, run, names, horizon)
+		return strayTaken(ctx, b, run, names, horizon, each)
 	}
 	kept, err := stateObject(ctx, b, run.Identity)
 	if err != nil {
@@ -188,17 +195,17 @@ func collectRun(ctx context.Context, b *broker.Broker, run schemas.Ref, names []
 		if _, ok, err := b.Journal().Last(ctx, run); ok || err != nil {
 			return err
 		}
-		if err := b.Blobs().Delete(ctx, name); err != nil {
+		if err := each(name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// collectTaken removes the objects of messages to an open run that its journal does
-// not name any more: it has continued as new since it took them, and goes on for
-// years, maybe.
-func collectTaken(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time) error {
+// strayTaken is [strayObjects] of the objects of messages to an open run that its
+// journal does not name any more: it has continued as new since it took them, and goes
+// on for years, maybe.
+func strayTaken(ctx context.Context, b *broker.Broker, run schemas.Ref, names []string, horizon time.Time, each func(name string) error) error {
 	var old []string
 	for _, name := range names {
 		if !strings.HasPrefix(lastPart(name), messageBlob) {
@@ -231,7 +238,7 @@ func collectTaken(ctx context.Context, b *broker.Broker, run schemas.Ref, names 
 		if used[name] {
 			continue
 		}
-		if err := b.Blobs().Delete(ctx, name); err != nil {
+		if err := each(name); err != nil {
 			return err
 		}
 	}

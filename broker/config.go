@@ -84,6 +84,10 @@ type Config struct {
 	Logger *slog.Logger
 	// ClientOnly creates nothing: the namespace must exist.
 	ClientOnly bool
+	// Unchecked opens a namespace whose streams differ from what this version needs,
+	// or are not all there, for who looks in what ([Audit.Streams]). It needs
+	// ClientOnly.
+	Unchecked bool
 	// Fault is called before and after each write of a run, for crash tests.
 	// nil in production.
 	Fault func(FaultPoint)
@@ -157,6 +161,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxWaiting < 0 {
 		return fmt.Errorf("at most %d messages may wait: it is at least 1", c.MaxWaiting)
+	}
+	if c.Unchecked && !c.ClientOnly {
+		return fmt.Errorf("streams that are not checked are for a client that looks at them, not for a node")
 	}
 	if c.PayloadCap == 0 {
 		c.PayloadCap = DefaultPayloadCap

@@ -120,7 +120,7 @@ func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch
 
 // removeLower deletes the partition's consumers of lower epochs in a stream.
 func (f *Feed) removeLower(ctx context.Context, r *reader, p schemas.Partition, epoch uint64) error {
-	names, err := f.list(ctx, r)
+	names, err := r.consumers(ctx)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (f *Feed) removeLower(ctx context.Context, r *reader, p schemas.Partition, 
 		case e >= epoch:
 			return fmt.Errorf("%w: it has the consumer %s", ErrPartitionTaken, name)
 		default:
-			if err := f.remove(ctx, r, name); err != nil {
+			if err := r.removeConsumer(ctx, name); err != nil {
 				return err
 			}
 		}
@@ -138,7 +138,8 @@ func (f *Feed) removeLower(ctx context.Context, r *reader, p schemas.Partition, 
 	return nil
 }
 
-func (f *Feed) list(ctx context.Context, r *reader) ([]string, error) {
+// consumers lists the names of the consumers of a stream.
+func (r *reader) consumers(ctx context.Context) ([]string, error) {
 	var all []string
 	for {
 		var page struct {
@@ -155,7 +156,8 @@ func (f *Feed) list(ctx context.Context, r *reader) ([]string, error) {
 	}
 }
 
-func (f *Feed) remove(ctx context.Context, r *reader, name string) error {
+// removeConsumer deletes a consumer of a stream; one that is gone is not an error.
+func (r *reader) removeConsumer(ctx context.Context, name string) error {
 	err := r.request(ctx, "$JS.API.CONSUMER.DELETE."+r.stream+"."+name, struct{}{}, nil)
 	if err != nil && !errors.Is(err, ErrConsumerGone) {
 		return fmt.Errorf("delete consumer %s: %w", name, err)
@@ -243,7 +245,7 @@ func (f *Feed) Stop() {
 // everything that is not acknowledged. A consumer that is gone is no error.
 func (f *Feed) Release(ctx context.Context) error {
 	f.Stop()
-	return errors.Join(f.remove(ctx, f.b.inbox, f.consumer), f.remove(ctx, f.b.timers, f.consumer))
+	return errors.Join(f.b.inbox.removeConsumer(ctx, f.consumer), f.b.timers.removeConsumer(ctx, f.consumer))
 }
 
 // Ack acknowledges a message, and returns when the server has confirmed that

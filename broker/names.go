@@ -182,6 +182,9 @@ func (n Names) TimerSubject(id schemas.Identity, timer string) string {
 	return n.timerPrefix(id) + timer
 }
 
+// timerFilter matches the schedules of a partition.
+func (n Names) timerFilter(p schemas.Partition) string { return n.ns + ".timer." + p.String() + ".>" }
+
 // archiveSubject is where the record of a run is kept longer.
 func (n Names) archiveSubject(ref schemas.Ref) string {
 	return n.ns + ".archive" + strings.TrimPrefix(n.RunSubject(ref), n.ns+".run")

@@ -29,15 +29,19 @@ func (s *State) Get(ctx context.Context, id schemas.Identity) (v *schemas.State,
 	if !ok {
 		return nil, 0, nil
 	}
-	v = &schemas.State{}
-	if m.header.Get(hdrKVOperation) != "" {
+	if absent(m) {
 		// Deleted by hand: the revision still counts, the value is gone.
-		return v, m.seq, nil
+		return &schemas.State{}, m.seq, nil
 	}
-	if err := proto.Unmarshal(m.data, v); err != nil {
+	if v, err = decodeState(m); err != nil {
 		return nil, m.seq, fmt.Errorf("read the state of %v: %w: revision %d: %w", id, ErrIncompatible, m.seq, err)
 	}
 	return v, m.seq, nil
+}
+
+func decodeState(m message) (*schemas.State, error) {
+	v := &schemas.State{}
+	return v, proto.Unmarshal(m.data, v)
 }
 
 // Put stores the state of an identity if its revision is after (0: there is

@@ -21,6 +21,7 @@ type connection struct {
 	context   string
 	namespace string
 	output    string
+	unchecked bool // streams may differ from what this version needs
 }
 
 func (c *connection) flags(cmd *cobra.Command) {
@@ -54,6 +55,9 @@ func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 		url, name = os.Getenv("NATS_URL"), os.Getenv("NATS_CONTEXT")
 	}
 	opts := []perdure.Option{perdure.Namespace(c.namespace)}
+	if c.unchecked {
+		opts = append(opts, perdure.Unchecked())
+	}
 	if url == "" {
 		nc, err := natscontext.New(name, true)
 		switch {
