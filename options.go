@@ -187,6 +187,20 @@ func Grace(d time.Duration) Option {
 	return func(o *options) error { o.host.Grace = d; return nil }
 }
 
+// AuditEvery is about how often the node looks, at each partition that it owns, for open
+// runs that nothing brings back and for wake-ups that are overdue, the first time within
+// a minute of a take-over. Those it sends a wake-up, these it publishes again, and the
+// log says so. Nothing rests on it. The default is an hour; 0 is never.
+func AuditEvery(d time.Duration) Option {
+	return func(o *options) error {
+		if d < 0 {
+			return fmt.Errorf("an audit every %s: it is more than 0, or 0 for never", d)
+		}
+		o.host.AuditEvery = cmp.Or(d, -1)
+		return nil
+	}
+}
+
 // MaxRuns is how many runs that clients started the node executes at once; more
 // wait, in order, and the log says so. Runs that other runs started are not
 // counted: what waits for them has its place already. A run that is suspended,

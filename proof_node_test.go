@@ -129,6 +129,7 @@ func openNode(ctx context.Context, c nodeConfig, f *faulty) (*perdure.Node, erro
 		perdure.Logger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))),
 		perdure.SuspendAfter(c.SuspendAfter), perdure.ShortRetention(c.Retention, c.Sweep), perdure.PassivateAfter(c.PassivateAfter),
 		perdure.LeaseTTL(c.Lease), perdure.DuplicateWindow(c.Duplicates), perdure.WithDurability(c.Durability), perdure.Grace(3 * time.Second),
+		perdure.AuditEvery(0), // nothing that is promised rests on the auditor
 	}
 	if c.URL != "" {
 		return perdure.Connect(ctx, c.URL, opts...)

@@ -103,14 +103,14 @@ func (a *auditor) lookAtMembers(ctx context.Context) (all []suspect, err error) 
 	if err != nil {
 		return nil, err
 	}
-	all = append(a.deadOwners(owners, members), a.strayConsumers(consumers, owners)...)
+	all = append(a.deadOwners(owners, members, consumers), a.strayConsumers(consumers, owners)...)
 	all = append(all, a.kindsTwice(kinds)...)
 	unhosted, err := a.unhosted(ctx, kinds, members)
 	return append(all, unhosted...), err
 }
 
 // deadOwners looks for partitions whose owner is dead.
-func (a *auditor) deadOwners(owners []cluster.PoolOwner, members []cluster.PoolMember) (all []suspect) {
+func (a *auditor) deadOwners(owners []cluster.PoolOwner, members []cluster.PoolMember, consumers []broker.Consumer) (all []suspect) {
 	dead := map[string][]cluster.PoolOwner{}
 	var order []string
 	for _, o := range owners {
@@ -136,10 +136,18 @@ func (a *auditor) deadOwners(owners []cluster.PoolOwner, members []cluster.PoolM
 			Finding: Finding{
 				Kind: FoundDeadOwner, Subject: subject,
 				Found:  fmt.Sprintf("its process that owns %d partitions (%s) is dead, and nobody has taken them", len(of), strings.Join(partitions, " ")),
-				Repair: "release them; a node of the pool, which must run, takes them",
+				Repair: "release them, and remove their consumers; the nodes of the pool take them once one runs",
 			},
 			mend: func(ctx context.Context) error {
-				for _, o := range of {
+				for _, o := range of { // in the order of a node that leaves
+					for _, c := range consumers {
+						if c.Pool != o.Pool || c.Partition != o.Partition || c.Epoch > o.Owner.GetEpoch() {
+							continue
+						}
+						if err := a.all.RemoveConsumer(ctx, c); err != nil {
+							return err
+						}
+					}
 					if err := cluster.Release(ctx, a.b, o); err != nil {
 						return err
 					}

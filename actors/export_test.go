@@ -74,3 +74,9 @@ func (h *Host) Activations() (n int) {
 
 // Appending returns how many entries are on their way to the journal.
 func (h *Host) Appending() int64 { return h.slots.appending.Load() }
+
+// SetAuditSettle says how long a host waits between the two looks of an audit.
+func (c *Config) SetAuditSettle(d time.Duration) { c.auditSettle = d }
+
+// SetAuditOverdue says when a wake-up is overdue for the audits of a host.
+func (c *Config) SetAuditOverdue(d time.Duration) { c.auditOverdue = d }

@@ -43,6 +43,10 @@ type Config struct {
 	// SweepEvery is the time between two looks for records to remove; default
 	// 1 min.
 	SweepEvery time.Duration
+	// AuditEvery is about the time between two looks at a partition for open runs that
+	// nothing brings back and for wake-ups that are overdue, which are then repaired; the
+	// first is within a minute of a take-over. Default 1 h, negative for never.
+	AuditEvery time.Duration
 	// MaxRuns bounds the runs that clients started and that execute; default
 	// 4,096. Runs that other runs wait for are not bounded.
 	MaxRuns int
@@ -82,6 +86,8 @@ type Config struct {
 	stillness time.Duration  // tests change it
 	alarms    int            // how many are kept; likewise
 	system    func() *system // set by Prepare; called once
+
+	auditSettle, auditOverdue time.Duration // of [Audit], 0 for the defaults; tests change them
 }
 
 func (c *Config) defaults() {
@@ -98,6 +104,7 @@ func (c *Config) defaults() {
 	set(&c.SuspendAfter, 30*time.Second)
 	set(&c.PassivateAfter, time.Minute)
 	set(&c.SweepEvery, time.Minute)
+	set(&c.AuditEvery, time.Hour)
 	set(&c.Grace, 10*time.Second)
 	set(&c.LeaseTTL, 3*time.Second)
 	set(&c.stillness, defaultStillness)
@@ -150,6 +157,9 @@ type Host struct {
 	spawned atomic.Uint64   // how many activations there were: no two share a name
 	work    context.Context // of everything that runs; set by Run
 
+	audits                    chan struct{} // a token for each partition that is looked at
+	auditFound, auditRepaired atomic.Uint64
+
 	mu    sync.Mutex
 	pumps map[schemas.Partition]*pump
 	wg    sync.WaitGroup
@@ -171,7 +181,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: cfg.system(),
 		slots: newSlots(cfg.MaxRuns, appendsAtOnce(cfg.Broker), cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
-		alarms: newAlarms(cfg.alarms), pumps: map[schemas.Partition]*pump{},
+		alarms: newAlarms(cfg.alarms), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker

@@ -247,7 +247,15 @@ func (u *pump) tend(ctx context.Context, end context.CancelFunc) {
 	sweeps := time.NewTicker(u.host.cfg.SweepEvery)
 	defer sweeps.Stop()
 	lease, sweeper := u.lease.(*owned)
-	var sweeping atomic.Bool
+	var sweeping, auditing atomic.Bool
+	var audits *time.Timer
+	var audit <-chan time.Time
+	if sweeper {
+		if audits = u.host.auditTimer(); audits != nil {
+			defer audits.Stop()
+			audit = audits.C
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -262,6 +270,14 @@ func (u *pump) tend(ctx context.Context, end context.CancelFunc) {
 				u.begin(func() {
 					defer sweeping.Store(false)
 					u.sweep(ctx, lease.feed)
+				})
+			}
+		case <-audit:
+			audits.Reset(u.host.auditWait())
+			if !auditing.Swap(true) {
+				u.begin(func() {
+					defer auditing.Store(false)
+					u.audit(ctx)
 				})
 			}
 		}

@@ -282,7 +282,7 @@ func TestChaosWhileNATSIsKilled(t *testing.T) {
 	server := brokertest.Server(t)
 	s := &chaos{steps: map[string][]int{}}
 	live(t, func(ctx context.Context) (*perdure.Node, error) {
-		return perdure.Connect(ctx, server.URL(), perdure.Host(s.kinds()...), perdure.Logger(quiet), perdure.SuspendAfter(100*time.Millisecond))
+		return perdure.Connect(ctx, server.URL(), perdure.Host(s.kinds()...), perdure.Logger(quiet), perdure.SuspendAfter(100*time.Millisecond), perdure.AuditEvery(0))
 	})
 	s.c = dial(t, server.URL())
 	cases := []*chaotic{

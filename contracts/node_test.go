@@ -65,7 +65,7 @@ func nodeMain(config string) error {
 	}()
 	s := &services{far: c.Far}
 	opts := []perdure.Option{
-		perdure.Host(s.kinds()...), perdure.SuspendAfter(c.SuspendAfter), perdure.Grace(3 * time.Second),
+		perdure.Host(s.kinds()...), perdure.SuspendAfter(c.SuspendAfter), perdure.Grace(3 * time.Second), perdure.AuditEvery(0),
 		perdure.Logger(slog.New(slog.NewTextHandler(os.Stderr, nil))),
 	}
 	var node *perdure.Node

@@ -46,7 +46,7 @@ func (e environment) open(t *testing.T) *world {
 	t.Helper()
 	w := &world{env: e, far: newFarSide(t)}
 	s := &services{far: w.far.URL}
-	opts := []perdure.Option{perdure.Host(s.kinds()...), perdure.Logger(quiet)}
+	opts := []perdure.Option{perdure.Host(s.kinds()...), perdure.Logger(quiet), perdure.AuditEvery(0)}
 	if e.suspends {
 		opts = append(opts, perdure.SuspendAfter(time.Nanosecond))
 	}

@@ -50,7 +50,7 @@ func nodeMain(config string) error {
 	}
 	ctx, f := context.Background(), far{c.Far}
 	node, err := perdure.Open(ctx, perdure.Dir(c.Dir), perdure.Listen("127.0.0.1:0"), perdure.Host(kinds(f)...),
-		perdure.WithDurability(c.Durability), perdure.SuspendAfter(10*time.Millisecond),
+		perdure.WithDurability(c.Durability), perdure.SuspendAfter(10*time.Millisecond), perdure.AuditEvery(0),
 		perdure.Logger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))))
 	if err != nil {
 		return err
