@@ -249,20 +249,20 @@ func TestAudit_AnOverdueWakeUp(t *testing.T) {
 	for _, by := range []string{"fsck", "the owner of its partition"} {
 		t.Run(by, func(t *testing.T) {
 			t.Parallel()
-			srv := brokertest.Server(t, func(c *brokertest.ServerConfig) { c.MaxStore = 8 << 20 })
+			srv := brokertest.Server(t, func(c *brokertest.ServerConfig) { c.MaxStore = 4 << 20 })
 			g := newGates()
 			s := setupWith(t, func(c *broker.Config) { c.Dir, c.URL = "", srv.URL() }, g.journeys())
 			s.cfg.SuspendAfter = time.Millisecond
 			stop := s.start()
 			r := ref("journey", "a", "a")
-			s.send(r, "", "2s")
+			s.send(r, "", "6s")
 			s.untilStatus(r, "suspended")
 			s.idle(r.Identity)
+			due := time.Now().Add(8 * time.Second)
 			stop() // which would wake it itself
-			due := time.Now().Add(4 * time.Second)
 			s.api("STREAM.CREATE.FILL", map[string]any{"name": "FILL", "subjects": []string{"fill"}, "storage": "file", "num_replicas": 1})
 			s.until("the store is full", func() bool {
-				answer, err := s.b.Conn().RequestWithContext(s.ctx, "fill", make([]byte, 200_000))
+				answer, err := s.b.Conn().RequestWithContext(s.ctx, "fill", make([]byte, 500_000))
 				return err != nil || strings.Contains(string(answer.Data), "error")
 			})
 			s.until("it is due", func() bool { return time.Now().After(due) })
@@ -459,7 +459,7 @@ func TestAudit_HalfACopy(t *testing.T) {
 	}
 	stop := s.start()
 	id := ref("account", "a", "").Identity
-	s.send(id.Run("1"), "ask", "nobody at all") // keeps its history once it has failed
+	s.send(id.Run("1"), "slumber", "10h") // keeps its history once it was cancelled
 	s.until("it waits", func() bool { return s.status(id.Run("1")) == "running" })
 	s.publish(id, &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c", Run: "1"})
 	s.end(id.Run("1"))
