@@ -165,18 +165,18 @@ func (a *auditor) states(ctx context.Context) error {
 		case err != nil:
 			a.unreadable("state on "+s.Subject, err)
 		case s.State != nil:
-			g.Go(func() error { return a.stateAhead(ctx, s.Identity) })
+			g.Go(func() error { return a.stateAhead(ctx, s.Identity, s.State) })
 		}
 	}
 	return errors.Join(ended, g.Wait())
 }
 
-func (a *auditor) stateAhead(ctx context.Context, id schemas.Identity) error {
+// stateAhead looks for a record that can have left a state, as it was read.
+func (a *auditor) stateAhead(ctx context.Context, id schemas.Identity, v *schemas.State) error {
 	var found string
-	ahead := func(ctx context.Context) (bool, error) {
-		v, _, err := a.b.State().Get(ctx, id) // before the head, which it cannot overtake
-		if err != nil || v.GetRun() == "" {
-			return false, err
+	ahead := func(ctx context.Context, v *schemas.State) (bool, error) {
+		if v.GetRun() == "" {
+			return false, nil
 		}
 		head, ok, err := a.b.Journal().Head(ctx, id)
 		if err != nil {
@@ -190,13 +190,20 @@ func (a *auditor) stateAhead(ctx context.Context, id schemas.Identity) error {
 		found = fmt.Sprintf("its state says that run %s left it with entry %d, and the journals have had %d entries", v.GetRun(), v.GetSequence(), last)
 		return v.GetSequence() > last, err
 	}
-	is, err := ahead(ctx)
+	is, err := ahead(ctx, v)
 	if errors.Is(err, broker.ErrIncompatible) || err == nil && !is { // who cannot read it has said so
 		return nil
 	} else if err != nil {
 		return err
 	}
-	a.suspect(suspect{holds: ahead, Finding: Finding{
+	again := func(ctx context.Context) (bool, error) {
+		v, _, err := a.b.State().Get(ctx, id) // before the head, which it cannot overtake
+		if err != nil {
+			return false, err
+		}
+		return ahead(ctx, v)
+	}
+	a.suspect(suspect{holds: again, Finding: Finding{
 		Kind: FoundStateAhead, Subject: id.String(), Found: found,
 		Repair: "the journals are older than the states, or something else wrote this one, and what runs leave is not written over it: find out which; bring back the backup that they were in together, or delete the state",
 	}})

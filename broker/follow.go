@@ -18,6 +18,10 @@ const followIdle = time.Minute
 // message before it asks whether there is one: the last may have expired.
 const lookAgain = 250 * time.Millisecond
 
+// lostAfter is after how many times lookAgain a message that was sent and has not come is
+// taken for lost.
+const lostAfter = 20
+
 // follow yields the last message of every subject that matches a filter, then,
 // once, a message without a subject as the mark that it has caught up, then
 // every new message. It keeps on over lost connections and consumers, and
@@ -75,19 +79,26 @@ func (f *follower) run(ctx context.Context) error {
 	if pending == 0 && !f.mark() {
 		return nil
 	}
-	for {
+	for idle := 0; ; {
 		m, err := f.next(ctx, p)
 		switch {
 		case errors.Is(err, errIdle):
-			if pending, err := f.pending(ctx, name); err != nil {
+			pending, sent, err := f.pending(ctx, name)
+			switch {
+			case err != nil:
 				return err
-			} else if pending == 0 && !f.mark() {
+			case pending == 0 && sent > f.last: // it is on its way
+				if idle++; idle > lostAfter {
+					return ErrGap
+				}
+			case pending == 0 && !f.mark():
 				return nil
 			}
 			continue
 		case err != nil:
 			return err
 		}
+		idle = 0
 		f.last = m.seq
 		if !f.yield(m.message, nil) {
 			f.done = true
@@ -150,12 +161,17 @@ func (f *follower) create(ctx context.Context, name string) (uint64, error) {
 	return info.Pending, nil
 }
 
-func (f *follower) pending(ctx context.Context, name string) (uint64, error) {
+// pending returns how many messages the consumer has not sent, and the sequence of the
+// last one that it has.
+func (f *follower) pending(ctx context.Context, name string) (n, sent uint64, err error) {
 	var info struct {
-		Pending uint64 `json:"num_pending"`
+		Pending   uint64 `json:"num_pending"`
+		Delivered struct {
+			Stream uint64 `json:"stream_seq"`
+		} `json:"delivered"`
 	}
-	err := f.request(ctx, "$JS.API.CONSUMER.INFO."+f.stream+"."+name, struct{}{}, &info)
-	return info.Pending, err
+	err = f.request(ctx, "$JS.API.CONSUMER.INFO."+f.stream+"."+name, struct{}{}, &info)
+	return info.Pending, info.Delivered.Stream, err
 }
 
 // release ends a consumer. The server would do so by itself, after followIdle.
