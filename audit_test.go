@@ -3,6 +3,7 @@
 package perdure_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker/brokertest"
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/schemas"
 )
 
 // audited returns what an audit finds, a line each: its kind and its subject.
@@ -110,5 +113,44 @@ func TestAudit_OfStreamsThatDiffer(t *testing.T) {
 	look(actors.FoundStream+" "+names.ArchiveStream(), actors.FoundStream+" "+names.BlobsStream())
 	if _, err := perdure.Open(soon(t, patience), perdure.Dir(t.TempDir()), perdure.Host(greetKind()), perdure.Unchecked(), perdure.Logger(quiet)); err == nil || !strings.Contains(err.Error(), "not for a node") {
 		t.Errorf("a node opened what is not checked: %v", err)
+	}
+}
+
+// TestAudit_OfAnotherPool has a run whose task came without an ID, in a pool that is not
+// the client's: the task is what brings it back.
+func TestAudit_OfAnotherPool(t *testing.T) {
+	t.Parallel()
+	first := running(t, "", perdure.Host(greetKind()), perdure.Pool("one"))
+	begun, end := make(chan struct{}), make(chan struct{})
+	hold := durable.Declare[string, string]("holder.hold")
+	running(t, first.URL(), perdure.Pool("two"), perdure.Host(actors.New(actors.Handlers[account]{
+		actors.On(hold, func(ctx durable.Context, _ *account, in string) (string, error) {
+			return durable.Step(ctx, "hold", func(ctx context.Context) (string, error) {
+				close(begun)
+				select {
+				case <-end:
+				case <-ctx.Done():
+				}
+				return in, ctx.Err()
+			})
+		}),
+	})))
+	s := openStore(t, first.URL())
+	if err := brokertest.Foreign(soon(t, patience), s.b, schemas.Identity{Kind: "holder", Key: "h"}, map[string]string{"Perdure-Method": "hold"}, `"x"`); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-begun:
+	case <-soon(t, patience).Done():
+		t.Fatal("the run has not begun")
+	}
+	report, found := audited(t, s.client, perdure.Audit{Settle: time.Millisecond})
+	if len(found) > 0 || report.Open != 1 {
+		t.Errorf("found %+v, want nothing, of one open run", report)
+	}
+	close(end)
+	eventually(t, "the run has ended", func() bool { return len(s.open()) == 0 })
+	if report, found := audited(t, s.client, perdure.Audit{Settle: time.Second}); len(found) > 0 || report.Open != 0 {
+		t.Errorf("found %+v, want nothing", report)
 	}
 }

@@ -118,6 +118,9 @@ func (a *auditor) unsent(ctx context.Context, ref schemas.Ref) error {
 			},
 			holds: missing,
 			mend: func(ctx context.Context) error {
+				if is, err := missing(ctx); err != nil || !is { // it is only sent right behind a look
+					return err
+				}
 				return outbox{a.b, schemas.LocalDomain}.Send(ctx, to, env)
 			},
 		})
@@ -129,7 +132,7 @@ func (a *auditor) unsent(ctx context.Context, ref schemas.Ref) error {
 // sent it is the head, and carried by nothing.
 func (a *auditor) missing(ctx context.Context, sender schemas.Stored, run schemas.Ref) (bool, error) {
 	for d, err := range a.all.Concerning(ctx, run.Identity) { // first: it leaves once its run is there
-		if err != nil || isTaskOf(d, run) {
+		if err != nil || concerns(d, run) {
 			return false, err
 		}
 	}

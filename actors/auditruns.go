@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/perdure/perdure/broker"
@@ -192,11 +193,19 @@ func (a *auditor) carried(ctx context.Context, ref schemas.Ref) (bool, error) {
 		return is, err
 	}
 	for d, err := range a.all.Concerning(ctx, ref.Identity) {
-		if err != nil || isTaskOf(d, ref) || d.Envelope.GetRun() == string(ref.ID) {
+		if err != nil || concerns(d, ref) {
 			return err == nil, err
 		}
 	}
 	return false, nil
+}
+
+// concerns reports whether a message of an identity is of its run ref: its task, or for
+// it. The ID of a task that came without one begins with when its inbox was made, which
+// only the nodes of its pool know; it ends with its sequence.
+func concerns(d broker.Delivery, ref schemas.Ref) bool {
+	tail := func(id string) string { return id[strings.LastIndexByte(id, '-')+1:] }
+	return isTaskOf(d, ref) || d.Envelope.GetRun() == string(ref.ID) || d.NoID && tail(d.Envelope.GetId()) == tail(string(ref.ID))
 }
 
 // wake sends a wake-up to a run, named by what it is to see, so that two audits send
