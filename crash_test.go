@@ -137,7 +137,11 @@ func deaths(points []point) (all []death) {
 // apart, so that a run may have an append, or a wait, less than the undisturbed
 // one: such a point is not met, and no other is missed. A run that its node wakes may
 // be over before the server's wake-up comes, of which there is nothing to acknowledge then.
-func sweep(t *testing.T, sc scenario, step int) {
+func sweep(t *testing.T, sc scenario, step int) { sweepBy(t, sc, step, killedAt) }
+
+// sweepBy is sweep with what becomes of the node at each point; disturb returns false
+// if the point is not met.
+func sweepBy(t *testing.T, sc scenario, step int, disturb func(*testing.T, scenario, death, calm) bool) {
 	t.Parallel()
 	calm := undisturbed(t, sc)
 	if t.Failed() {
@@ -154,7 +158,7 @@ func sweep(t *testing.T, sc scenario, step int) {
 		workers.Go(func() {
 			for d := range todo {
 				died := false
-				t.Run(d.String(), func(t *testing.T) { died = killedAt(t, sc, d, calm) })
+				t.Run(d.String(), func(t *testing.T) { died = disturb(t, sc, d, calm) })
 				mu.Lock()
 				switch {
 				case died:

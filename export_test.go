@@ -49,3 +49,9 @@ func (n *Node) Broker() *broker.Broker { return n.b }
 
 // Broker returns the client's broker.
 func (c *Client) Broker() *broker.Broker { return c.b }
+
+// BackupAt is called before each stream of a backup is read, with its name, and with
+// none behind the last.
+func BackupAt(f func(stream string)) BackupOption {
+	return func(c *broker.BackupConfig) { c.At = f }
+}

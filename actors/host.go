@@ -285,6 +285,11 @@ func (h *Host) Run(ctx context.Context) error {
 		return errors.Join(err, h.leave(stop))
 	}
 	defer serve()
+	holds, err := h.cfg.Broker.ServeHolds(ctx, h.cfg.Node)
+	if err != nil {
+		return errors.Join(err, h.leave(stop))
+	}
+	defer holds()
 	spare := h.member.Spare()
 	for {
 		select {

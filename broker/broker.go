@@ -27,6 +27,7 @@ type Broker struct {
 	kept       keepers
 	admissions admissions
 	takes      chan struct{} // a token for each partition that is being taken
+	hold       hold
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -69,6 +70,33 @@ func open(ctx context.Context, cfg Config, grouped bool) (*Broker, error) {
 // assemble opens everything; grouped means that one fsync serves many messages of the
 // embedded server.
 func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
+	if err := b.dial(ctx, grouped); err != nil {
+		return err
+	}
+	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
+	if b.names, err = p.provision(ctx); err != nil {
+		return err
+	}
+	for r, stream := range map[**reader]string{
+		&b.inbox: b.names.InboxStream(), &b.timers: b.names.TimersStream(),
+		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(), &b.archive: b.names.ArchiveStream(),
+		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
+	} {
+		*r = p.reader(stream)
+	}
+	b.created = began(p.found[b.inbox.stream])
+	b.runs.places = make(chan struct{}, readsAtOnce)
+	if !grouped {
+		return nil
+	}
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	return b.serveRounds()
+}
+
+// dial makes the connection to NATS, and to an embedded server, if there is to be one.
+func (b *Broker) dial(ctx context.Context, grouped bool) (err error) {
 	if b.cfg.embedded() {
 		if b.embedded, err = startEmbedded(ctx, &b.cfg, grouped); err != nil {
 			return err
@@ -82,7 +110,7 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	if b.mux, err = newMux(b.link); err != nil {
 		return err
 	}
-	b.pub = &publisher{link: b.link, mux: b.mux}
+	b.pub = &publisher{link: b.link, mux: b.mux, gate: &gate{spared: "$KV." + b.cfg.Namespace + "_cluster.", closed: b.link.closed}}
 	if b.embedded != nil {
 		conn, err := b.embedded.srv.InProcessConn()
 		if err != nil {
@@ -98,26 +126,7 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	case b.embedded == nil && b.cfg.Durability == Disk:
 		b.pub.commits = newRemoteCommits(b.pub)
 	}
-	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
-	if b.names, err = p.provision(ctx); err != nil {
-		return err
-	}
-	for r, stream := range map[**reader]string{
-		&b.inbox: b.names.InboxStream(), &b.timers: b.names.TimersStream(),
-		&b.runs: b.names.RunsStream(), &b.blobs: b.names.BlobsStream(), &b.dead: b.names.DeadStream(), &b.archive: b.names.ArchiveStream(),
-		&b.state: "KV_" + b.names.StateBucket(), &b.cluster: "KV_" + b.names.ClusterBucket(),
-	} {
-		*r = p.reader(stream)
-	}
-	b.created = p.found[b.inbox.stream].Created
-	b.runs.places = make(chan struct{}, readsAtOnce)
-	if !grouped {
-		return nil
-	}
-	if err := b.prove(ctx); err != nil {
-		return err
-	}
-	return b.serveRounds()
+	return nil
 }
 
 // Close ends every wait with [ErrClosed], closes the connection unless it is

@@ -257,6 +257,10 @@ func (f *Feed) Ack(ctx context.Context, d Delivery) error {
 		return fmt.Errorf("acknowledge inbox message %d: it was not delivered by a feed", d.Seq)
 	}
 	f.b.before(opAck, d.Subject)
+	if err := f.b.pub.gate.enter(ctx); err != nil {
+		return fmt.Errorf("acknowledge inbox message %d: %w", d.Seq, err)
+	}
+	defer f.b.pub.gate.leave()
 	s := sending{p: f.b.pub, msg: &nats.Msg{Subject: d.ack, Data: confirmedAck}}
 	defer s.end()
 	_, _, err := s.send(ctx, ackWaitMax)

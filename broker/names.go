@@ -60,12 +60,15 @@ func (n Names) Partition(id schemas.Identity) schemas.Partition {
 // inboxInfix is between namespace and pool in the name of an inbox stream.
 const inboxInfix = "_INBOX_"
 
+// timersInfix is in the place of [inboxInfix] in the name of a stream of timers.
+const timersInfix = "_TIMERS_"
+
 // InboxStream names the stream of the pool's inbox.
 func (n Names) InboxStream() string { return n.ns + inboxInfix + n.pool }
 
 // TimersStream names the stream of the pool's schedules and of the wake-ups that
 // they become.
-func (n Names) TimersStream() string { return n.ns + "_TIMERS_" + n.pool }
+func (n Names) TimersStream() string { return n.ns + timersInfix + n.pool }
 
 // RunsStream names the stream of the journals.
 func (n Names) RunsStream() string { return n.ns + "_RUNS" }
@@ -218,6 +221,9 @@ func (n Names) Node(id string) string { return n.ns + ".node." + schemas.EncodeT
 
 // NodeAsk is the subject on which a node is asked for something by other nodes.
 func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
+
+// nodeHold is where a node is asked to stand still for a backup.
+func (n Names) nodeHold(id string) string { return n.Node(id) + ".hold" }
 
 // API is where requests of this name go, e.g. "runs.get".
 func (n Names) API(name string) string { return n.ns + ".api." + name }

@@ -23,6 +23,10 @@ import (
 const (
 	Layout        = 3
 	layoutUnmoved = 2 // without the subjects of what was moved
+
+	// layoutRestoring is no layout: a namespace has it while it is restored, so that no
+	// program of any version opens the half of one.
+	layoutRestoring = 1 << 20
 )
 
 // namespaceKey is the key of the namespace's record in the cluster bucket.
@@ -168,6 +172,9 @@ func (p *provisioner) provision(ctx context.Context) (Names, error) {
 	record, err := p.record(ctx, names)
 	if err != nil {
 		return Names{}, err
+	}
+	if record.Version == layoutRestoring {
+		return Names{}, fmt.Errorf("open namespace %s: %w: it is being restored from a backup, or that was interrupted; wait until it has ended, or restore the backup again", names.ns, ErrIncompatible)
 	}
 	if record.Version != Layout && record.Version != layoutUnmoved {
 		return Names{}, fmt.Errorf("open namespace %s: %w: its layout is version %d, this program knows %d and %d; use the program that made it", names.ns, ErrIncompatible, record.Version, layoutUnmoved, Layout)

@@ -33,6 +33,7 @@ type publisher struct {
 	mux     *mux
 	lane    *lane    // nil without an embedded server
 	commits *commits // nil where an acknowledged message is durable, or need not be
+	gate    *gate    // nil: nothing is held up for a backup
 }
 
 // An ack is what a stream says of a message that it stored.
@@ -56,6 +57,12 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg) (ack, error) {
 // publishTo is publish; nobody is asked, when nothing listens on the subject,
 // whether that is final: its error is then returned.
 func (p *publisher) publishTo(ctx context.Context, msg *nats.Msg, nobody func(context.Context) error) (ack, error) {
+	if p.gate.guards(msg.Subject) {
+		if err := p.gate.enter(ctx); err != nil {
+			return ack{}, fmt.Errorf("publish on %s: nothing was sent: %w", msg.Subject, err)
+		}
+		defer p.gate.leave()
+	}
 	s := sending{p: p, msg: msg}
 	defer s.end()
 	wait, pause := ackWait, retryWait

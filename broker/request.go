@@ -27,6 +27,12 @@ func (p *publisher) request(ctx context.Context, subject string, in, out any) er
 	if err != nil {
 		return fmt.Errorf("encode request %s: %w", subject, err)
 	}
+	if p.gate != nil && changes(subject) {
+		if err := p.gate.enter(ctx); err != nil {
+			return fmt.Errorf("request %s: %w", subject, err)
+		}
+		defer p.gate.leave()
+	}
 	msg, err := p.ask(ctx, subject, body)
 	if err != nil {
 		return err
