@@ -22,6 +22,16 @@ func TestBackupSweep_Actors(t *testing.T) {
 	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(2, 11), restoredAt)
 }
 
+// TestBackupSweep_SuspendedRuns does so with runs that leave memory whenever they wait.
+func TestBackupSweep_SuspendedRuns(t *testing.T) {
+	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(2, 13), restoredAt)
+}
+
+// TestBackupSweep_OnDisk does so at durability disk, at some of the points.
+func TestBackupSweep_OnDisk(t *testing.T) {
+	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(7, 40), restoredAt)
+}
+
 // restoredAt runs a scenario whose node waits at a fault point while a backup begins,
 // and goes on at a drawn moment of it, and later dies. What is restored is compared
 // with the undisturbed run.
@@ -70,7 +80,8 @@ func restoredAt(t *testing.T, sc scenario, d death, calm calm) bool {
 	restoreInto(t, sc.node, file.Bytes())
 	second := startNode(t, sc.node)
 	s = openStore(t, second.url)
-	recorded := s.recorded()
+	recorded, begun := s.recorded(), s.begun()
+	calm.twice = func(key string) bool { return !begun[key] && !recorded[key] }
 	second.run()
 	s.settled()
 	compare(t, d, s, far, recorded, calm)

@@ -199,6 +199,20 @@ func (s *store) recorded() map[string]bool {
 	return keys
 }
 
+// begun returns the idempotency keys of the steps of which it is stored that they began.
+func (s *store) begun() map[string]bool {
+	s.t.Helper()
+	keys := map[string]bool{}
+	for _, e := range s.journal() {
+		for _, ev := range e.Entry.GetEvents() {
+			if b := ev.GetStepStarted(); b != nil {
+				keys[runtime.DeriveID(s.b.Namespace(), e.Ref, "step", b.GetPath())] = true
+			}
+		}
+	}
+	return keys
+}
+
 // states returns the stored states by identity, as JSON.
 func (s *store) states() map[string]string {
 	s.t.Helper()

@@ -257,8 +257,16 @@ func (f *Feed) Ack(ctx context.Context, d Delivery) error {
 		return fmt.Errorf("acknowledge inbox message %d: it was not delivered by a feed", d.Seq)
 	}
 	f.b.before(opAck, d.Subject)
-	if err := f.b.pub.gate.enter(ctx); err != nil {
+	if err := f.ack(ctx, d); err != nil {
 		return fmt.Errorf("acknowledge inbox message %d: %w", d.Seq, err)
+	}
+	f.b.after(opAck, d.Subject)
+	return nil
+}
+
+func (f *Feed) ack(ctx context.Context, d Delivery) error {
+	if err := f.b.pub.gate.enter(ctx); err != nil {
+		return err
 	}
 	defer f.b.pub.gate.leave()
 	s := sending{p: f.b.pub, msg: &nats.Msg{Subject: d.ack, Data: confirmedAck}}
@@ -269,11 +277,7 @@ func (f *Feed) Ack(ctx context.Context, d Delivery) error {
 			err = gone
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("acknowledge inbox message %d: %w", d.Seq, err)
-	}
-	f.b.after(opAck, d.Subject)
-	return nil
+	return err
 }
 
 var confirmedAck = []byte("+ACK")
