@@ -37,6 +37,9 @@ const (
 	frameEnd       = 'z'
 )
 
+// backupBlock is how many bytes are compressed at once.
+const backupBlock = 256 << 10
+
 // maxFrame is more than the largest message that NATS can be made to take.
 const maxFrame = 128 << 20
 
@@ -92,7 +95,7 @@ func newBackupWriter(w io.Writer) (*backupWriter, error) {
 	if _, err := fmt.Fprintf(w, "%s%d\n", backupMagic, backupFormat); err != nil {
 		return nil, err
 	}
-	return &backupWriter{w: s2.NewWriter(w)}, nil
+	return &backupWriter{w: s2.NewWriter(w, s2.WriterBlockSize(backupBlock))}, nil
 }
 
 func (b *backupWriter) frame(kind byte, body []byte) error {
@@ -226,7 +229,7 @@ func readBackup(r io.Reader) (*backupReader, error) {
 	if version := strings.TrimSpace(strings.TrimPrefix(string(line), backupMagic)); version != fmt.Sprint(backupFormat) {
 		return nil, bad("its format is %.20q, and this program knows %d; restore it with the program that made it", version, backupFormat)
 	}
-	b := &backupReader{r: bufio.NewReader(s2.NewReader(in)), seen: map[string]bool{}}
+	b := &backupReader{r: bufio.NewReader(s2.NewReader(in, s2.ReaderMaxBlockSize(backupBlock))), seen: map[string]bool{}}
 	kind, body, err := b.frame()
 	if err != nil {
 		return nil, err
@@ -281,7 +284,7 @@ func (b *backupReader) short(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return bad("it ends too early, after %d messages; it was not written to its end", b.totals.Messages)
 	case errors.Is(err, s2.ErrCorrupt), errors.Is(err, s2.ErrCRC), errors.Is(err, s2.ErrUnsupported), errors.Is(err, s2.ErrTooLarge):
-		return bad("it is damaged: %w", err)
+		return bad("it is damaged, or ends too early: %w", err)
 	}
 	return fmt.Errorf("read the backup: %w", err)
 }

@@ -25,6 +25,7 @@ func TestServer_R3(t *testing.T) {
 	t.Run("Lifecycle", func(t *testing.T) { testClusterLifecycle(t, g) })
 	t.Run("NoHeaderOfAPublisherRemovesWhatWaits", func(t *testing.T) { testClusterHeaders(t, g) })
 	t.Run("QuorumNeedsThreeReplicas", func(t *testing.T) { testClusterQuorum(t, g) })
+	t.Run("BackupAndRestore", func(t *testing.T) { testClusterBackup(t, g) })
 	t.Run("P04_AppendsOutliveTheLeader", func(t *testing.T) { testClusterLeaderKilled(t, g) })
 }
 

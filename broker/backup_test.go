@@ -1,0 +1,279 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/s2"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
+	"github.com/perdure/perdure/schemas"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// everything is a backup's configuration for a namespace without nodes.
+var everything = broker.BackupConfig{
+	Node: func(string) (string, bool) { return "", false },
+	Keep: func(_ string, value []byte) ([]byte, error) { return value, nil },
+}
+
+// A furnished namespace has something of each sort.
+type furnished struct {
+	*raw
+	id   schemas.Identity
+	head uint64
+}
+
+func furnish(r *raw) *furnished {
+	r.t.Helper()
+	f := &furnished{raw: r, id: identity("wf", "Zürich 1.2")}
+	_, _, f.head = r.ended(f.id)
+	r.moves(f.id, f.head, 1)
+	for i := range 20 {
+		id := identity("stock", fmt.Sprint(i))
+		at := r.appended(id.Run("1"), 0, start("w", uint64(i)))
+		r.appended(id.Run("1"), at, record("w", uint64(i+100)))
+		rev := uint64(0)
+		for n := range 3 {
+			out, err := r.b.State().Put(r.ctx, id, rev, state("1", uint64(n+1), strings.Repeat("x", i)))
+			must(r.t, err)
+			rev = out.Seq
+		}
+		r.sent("local", id, task("waits"))
+	}
+	must(r.t, brokertest.Foreign(r.ctx, r.b, f.id, nil, `{"without": "an ID"}`))
+	must(r.t, brokertest.Foreign(r.ctx, r.b, f.id, map[string]string{"Perdure-Attr-city": "Zürich"}, `{}`))
+	r.sent("local", f.id, task("gone"))
+	feed := r.take(r.n.Partition(f.id), 1)
+	d := r.next(feed)
+	for d.Envelope.GetId() != "gone" {
+		d = r.next(feed)
+	}
+	must(r.t, feed.Ack(r.ctx, d))
+	must(r.t, feed.Release(r.ctx))
+	must(r.t, r.b.Schedules().Set(r.ctx, f.id, broker.TimerID("open", "later"), time.Now().Add(time.Hour), wake("open", "later")))
+	blob := make([]byte, 600_000)
+	rand.NewChaCha8([32]byte{}).Read(blob)
+	_, err := r.b.Blobs().Put(r.ctx, f.id.Run("open"), "input", blob)
+	must(r.t, err)
+	d = r.read(r.n.TaskSubject("local", f.id), `{"a":`)
+	must(r.t, r.b.Inbox().Dead(r.ctx, d, "invalid", "because"))
+	must(r.t, r.b.Archive().Put(r.ctx, schemas.Stored{Ref: f.id.Run("old"), Seq: 1, Time: time.Now(), Entry: record("w", 1)}, time.Hour))
+	_, err = r.b.Leases().Put(r.ctx, "build.default.wf", []byte("of a kind"), 0, 0)
+	must(r.t, err)
+	return f
+}
+
+// A dump is all that a namespace's streams have, by stream.
+func (r *raw) dump() map[string][]string {
+	r.t.Helper()
+	all := map[string][]string{}
+	for name := range r.js.StreamNames(r.ctx).Name() {
+		if strings.HasSuffix(name, "_cluster") || !strings.Contains(name, r.n.Namespace()+"_") {
+			continue
+		}
+		s, err := r.js.Stream(r.ctx, name)
+		must(r.t, err)
+		info, err := s.Info(r.ctx)
+		must(r.t, err)
+		last := info.State.LastSeq
+		if name == r.n.ArchiveStream() { // in which a node at disk proves something
+			last = 0
+		}
+		lines := []string{fmt.Sprint("last ", last, " messages ", info.State.Msgs, " ", info.Config.Subjects)}
+		for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq; seq++ {
+			m, err := s.GetMsg(r.ctx, seq)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			must(r.t, err)
+			lines = append(lines, fmt.Sprint(m.Sequence, m.Time.UnixNano(), m.Subject, m.Header, len(m.Data), string(m.Data[:min(len(m.Data), 200)])))
+		}
+		all[name] = lines
+	}
+	return all
+}
+
+func (r *raw) backup() []byte {
+	r.t.Helper()
+	var file bytes.Buffer
+	made, err := r.b.Backup(r.ctx, &file, everything)
+	must(r.t, err)
+	r.t.Logf("%+v, %d bytes", made, file.Len())
+	return file.Bytes()
+}
+
+func restored(t *testing.T, backup []byte, with ...func(*broker.Config)) {
+	t.Helper()
+	cfg := broker.Config{Logger: quiet}
+	for _, w := range with {
+		w(&cfg)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testWait)
+	defer cancel()
+	_, err := broker.Restore(ctx, cfg, bytes.NewReader(backup))
+	must(t, err)
+}
+
+// isIn holds that what is restored is what was there, each message with its sequence
+// and its time, and goes on from there.
+func (f *furnished) isIn(t *testing.T, cfg func(*broker.Config), want map[string][]string) {
+	t.Helper()
+	open := func(with ...brokertest.Option) *raw {
+		return newRaw(t, brokertest.Open(t, append(with, cfg)...))
+	}
+	look := open()
+	if got := look.dump(); !cmp.Equal(want, got) {
+		t.Fatalf("the restored namespace (-before +after):\n%s", cmp.Diff(want, got))
+	}
+	must(t, look.b.Close())
+	r := open(kinds)
+	value, _, ok, err := r.b.Leases().Get(r.ctx, "build.default.wf")
+	if string(value) != "of a kind" || !ok || err != nil {
+		t.Errorf("the key of a build is %q, %v, %v", value, ok, err)
+	}
+	waiting := func(r *raw) (ids []string) {
+		all, err := r.b.Inbox().Pending(r.ctx, f.id, 0)
+		must(t, err)
+		for _, d := range all {
+			ids = append(ids, fmt.Sprint(d.Seq, d.Envelope.GetId(), d.NoID))
+		}
+		return ids
+	}
+	if diff := cmp.Diff(waiting(f.raw), waiting(r)); diff != "" {
+		t.Errorf("what waits (-before +after):\n%s", diff)
+	}
+	if next := r.appended(f.id.Run("open"), f.head, entry("new", 1)); next <= f.head {
+		t.Errorf("the next entry is %d, behind %d", next, f.head)
+	}
+	must(t, r.b.Schedules().Set(r.ctx, f.id, broker.TimerID("open", "now"), time.Now(), wake("open", "now")))
+	feed := r.take(r.n.Partition(f.id), 1)
+	for d := r.next(feed); d.Timer == ""; d = r.next(feed) {
+		must(t, feed.Ack(r.ctx, d))
+	}
+	if diff := cmp.Diff([]string{broker.TimerID("open", "later")}, r.timers(f.id)); diff != "" {
+		t.Errorf("timers (-want +got):\n%s", diff)
+	}
+}
+
+func inDir(dir string, d broker.Durability) func(*broker.Config) {
+	return func(c *broker.Config) { c.Dir, c.Durability = dir, d }
+}
+
+func TestBackup_FromOneServerToAnother(t *testing.T) {
+	t.Parallel()
+	f := furnish(embedded(t))
+	want, file := f.dump(), f.backup()
+	for _, d := range []broker.Durability{broker.Process, broker.Disk} {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			in := inDir(t.TempDir(), d)
+			restored(t, file, in)
+			f := &furnished{newRaw(t, f.b), f.id, f.head}
+			f.isIn(t, in, want)
+		})
+	}
+}
+
+// testClusterBackup restores onto a cluster and from it.
+func testClusterBackup(t *testing.T, g *brokertest.Group) {
+	const ns = "restored" // the cluster has other tests' perdure
+	f := furnish(embedded(t, func(c *broker.Config) { c.Namespace = ns }))
+	want := f.dump()
+	on := func(c *broker.Config) { c.Dir, c.URL, c.Durability, c.Namespace = "", g.URL(), broker.Quorum, ns }
+	restored(t, f.backup(), on)
+	r := newRaw(t, brokertest.Connect(t, g.URL(), on))
+	back := r.backup()
+	f.isIn(t, on, want)
+	dir := t.TempDir()
+	in := func(c *broker.Config) { c.Dir, c.Durability, c.Namespace = dir, broker.Process, ns }
+	restored(t, back, in)
+	if diff := cmp.Diff(want, newRaw(t, brokertest.Open(t, in)).dump()); diff != "" {
+		t.Errorf("restored from the cluster (-before +after):\n%s", diff)
+	}
+}
+
+// plain returns what is compressed in a backup.
+func plain(t *testing.T, file []byte) []byte {
+	t.Helper()
+	_, rest, _ := bytes.Cut(file, []byte("\n"))
+	all, err := io.ReadAll(s2.NewReader(bytes.NewReader(rest)))
+	must(t, err)
+	return all
+}
+
+// A backup that is damaged or not whole is refused, wherever it is cut or changed, and
+// what was restored of it is not opened; a whole one is restored there after that.
+func TestBackup_DamagedIsRefused(t *testing.T) {
+	t.Parallel()
+	file := furnish(embedded(t)).backup()
+	if _, err := broker.CheckBackup(bytes.NewReader(file)); err != nil {
+		t.Fatal(err)
+	}
+	step := max(len(file)/500, 1)
+	for i := 0; i < len(file); i += step {
+		if _, err := broker.CheckBackup(bytes.NewReader(file[:i])); !errors.Is(err, broker.ErrBackup) {
+			t.Fatalf("cut at %d of %d: %v", i, len(file), err)
+		}
+		changed := bytes.Clone(file)
+		changed[i] ^= 0x20
+		// Compressed bytes may be others and say the same.
+		if _, err := broker.CheckBackup(bytes.NewReader(changed)); !errors.Is(err, broker.ErrBackup) && !bytes.Equal(plain(t, file), plain(t, changed)) {
+			t.Fatalf("changed at %d of %d: %v", i, len(file), err)
+		}
+	}
+	if _, err := broker.CheckBackup(io.MultiReader(bytes.NewReader(file), strings.NewReader("x"))); !errors.Is(err, broker.ErrBackup) {
+		t.Errorf("with more behind it: %v", err)
+	}
+	in := inDir(t.TempDir(), broker.Process)
+	cfg := broker.Config{Logger: quiet}
+	in(&cfg)
+	_, err := broker.Restore(t.Context(), cfg, bytes.NewReader(file[:len(file)-len(file)/3]))
+	if !errors.Is(err, broker.ErrBackup) {
+		t.Fatalf("restore two thirds: %v", err)
+	}
+	mentions(t, err, "ends too early", "not complete, and no node opens it")
+	mentions(t, openFails(t, cfg, broker.ErrIncompatible), "is being restored", "restore the backup again")
+	restored(t, file, in)
+	r := newRaw(t, brokertest.Open(t, in))
+	if s, _, err := r.b.State().Get(r.ctx, identity("stock", "1")); err != nil || s.GetSequence() != 3 {
+		t.Errorf("the state is %v, %v", s, err)
+	}
+}
+
+// What does not fit is refused, and says why.
+func TestBackup_WhatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	source := embedded(t)
+	file := source.backup()
+	fails := func(file []byte, want error, with func(*broker.Config), words ...string) {
+		t.Helper()
+		cfg := broker.Config{Dir: t.TempDir(), Durability: broker.Process, Logger: quiet}
+		with(&cfg)
+		_, err := broker.Restore(t.Context(), cfg, bytes.NewReader(file))
+		if !errors.Is(err, want) {
+			t.Errorf("restore: %v, want %v", err, want)
+		}
+		mentions(t, err, words...)
+	}
+	asItIs := func(*broker.Config) {}
+	fails([]byte("a picture"), broker.ErrBackup, asItIs, "does not begin with")
+	fails(bytes.Replace(file, []byte("backup 1"), []byte("backup 2"), 1), broker.ErrBackup, asItIs, `format is "2"`, "knows 1")
+	fails(file, broker.ErrBackup, func(c *broker.Config) { c.Namespace = "other" }, "of namespace perdure", "other is asked for")
+	fails(file, broker.ErrPartitions, func(c *broker.Config) { c.Partitions = 7 }, "has 64", "7 are asked for")
+	fails(file, broker.ErrNotEmpty, func(c *broker.Config) {
+		b := brokertest.Open(t, func(o *broker.Config) { o.Dir = c.Dir })
+		must(t, b.Close())
+	}, "no namespace perdure")
+}
