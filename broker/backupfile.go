@@ -253,12 +253,16 @@ func (b *backupReader) frame() (kind byte, body []byte, err error) {
 	if err != nil {
 		return 0, nil, b.short(err)
 	}
-	n, err := binary.ReadUvarint(b.r)
-	if err != nil {
-		return 0, nil, b.short(err)
-	}
-	if n > maxFrame {
-		return 0, nil, bad("it is damaged: a part of %d bytes", n)
+	n := uint64(0)
+	for shift, more := 0, true; more; shift += 7 {
+		c, err := b.r.ReadByte()
+		if err != nil {
+			return 0, nil, b.short(err)
+		}
+		n, more = n|uint64(c&0x7f)<<shift, c >= 0x80
+		if n > maxFrame || shift > 28 {
+			return 0, nil, bad("it is damaged: a part of more than %d bytes", maxFrame)
+		}
 	}
 	b.body.Reset()
 	if _, err := io.CopyN(&b.body, b.r, int64(n)); err != nil { // grows with what is there

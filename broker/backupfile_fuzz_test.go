@@ -49,6 +49,7 @@ func FuzzBackup(f *testing.F) {
 	}
 	f.Add(file, false)
 	f.Add(plain.Bytes(), true)
+	f.Add([]byte("0\xab\xce\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xde\xbc"), true) // a length of more than 64 bits
 	for _, n := range []int{0, 1, 20, 100, plain.Len() - 1} {
 		f.Add(plain.Bytes()[:n], true)
 		f.Add(file[:min(n, len(file))], false)
