@@ -91,6 +91,8 @@ type Config struct {
 	// Fault is called before and after each write of a run, for crash tests.
 	// nil in production.
 	Fault func(FaultPoint)
+	// lock is that of Dir, if it is held already.
+	lock *dirLock
 	// spoil changes how the files of an embedded server are kept, for tests.
 	spoil func(*disk)
 }

@@ -28,7 +28,10 @@ type embedded struct {
 // startEmbedded locks cfg.Dir and starts a server in it, which leaves the fsyncs to
 // us if grouped is true. It returns when the server takes connections.
 func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, error) {
-	lock, err := lockDir(cfg.Dir)
+	lock, err := cfg.lock, error(nil)
+	if lock == nil {
+		lock, err = lockDir(cfg.Dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +193,9 @@ func (e *embedded) shutdown() error {
 // stop shuts the server down, and releases the directory.
 func (e *embedded) stop() error {
 	down := e.shutdown()
+	if e.lock == nil { // it is another's now
+		return down
+	}
 	if err := e.lock.release(); err != nil {
 		return errors.Join(down, fmt.Errorf("release %s: %w", filepath.Base(e.lock.file.Name()), err))
 	}

@@ -56,8 +56,9 @@ func restore(ctx context.Context, cfg Config, in *backupReader) error {
 	if err == nil && cfg.embedded() {
 		// What the server has restored is on disk once it has stopped, and all of its
 		// files were fsynced: only then may the namespace be opened.
+		cfg.lock, t.b.embedded.lock = t.b.embedded.lock, nil
 		if err = t.b.Close(); err != nil {
-			return err
+			return errors.Join(err, cfg.lock.release())
 		}
 		if t, err = dialTarget(ctx, cfg, in.names); err != nil {
 			return err

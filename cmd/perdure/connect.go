@@ -46,17 +46,13 @@ type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }
 
-// dial connects as the flags say: to a server, or to that of a context of the
-// nats CLI. Without flags the environment says, then the selected context; and
-// then it is the local development node.
-func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
+// address returns where the flags say that NATS is, and how to connect: a server, or
+// that of a context of the nats CLI. Without flags the environment says, then the
+// selected context; and then it is the local development node.
+func (c *connection) address() (url string, opts []perdure.Option, err error) {
 	url, name := c.server, c.context
 	if url == "" && name == "" {
 		url, name = os.Getenv("NATS_URL"), os.Getenv("NATS_CONTEXT")
-	}
-	opts := []perdure.Option{perdure.Namespace(c.namespace)}
-	if c.unchecked {
-		opts = append(opts, perdure.Unchecked())
 	}
 	if url == "" {
 		nc, err := natscontext.New(name, true)
@@ -65,11 +61,11 @@ func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 			url = nc.ServerURL()
 			natsOpts, err := nc.NATSOptions()
 			if err != nil {
-				return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", nc.Name, err)}
+				return "", nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", nc.Name, err)}
 			}
 			opts = append(opts, perdure.NATSOptions(natsOpts...))
 		case err != nil && name != "":
-			return nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", name, err)}
+			return "", nil, usageError{fmt.Errorf("context %q of the nats CLI: %w", name, err)}
 		default:
 			url = defaultServer
 		}
@@ -77,8 +73,21 @@ func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 	if !strings.Contains(url, "://") {
 		url = "nats://" + url
 	}
+	return url, opts, nil
+}
+
+// dial connects to the namespace where the flags say.
+func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
+	url, opts, err := c.address()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	opts = append(opts, perdure.Namespace(c.namespace))
+	if c.unchecked {
+		opts = append(opts, perdure.Unchecked())
+	}
 	client, err := perdure.Dial(ctx, url, opts...)
 	if err != nil {
 		return nil, connectError{err}

@@ -178,7 +178,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), fsckCommand(), versionCommand())
+	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 
