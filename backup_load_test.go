@@ -15,6 +15,7 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/broker/brokertest"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -24,7 +25,7 @@ type takenBackup struct {
 	accepted []string // runs that were accepted before it began
 }
 
-// A backupLoad starts runs of every sort until it is told to end.
+// A backupLoad starts runs of every sort, so many at once, until it is told to end.
 type backupLoad struct {
 	t *testing.T
 	c *perdure.Client
@@ -35,38 +36,45 @@ type backupLoad struct {
 }
 
 // loadWait is how long orders of the load sleep.
-const loadWait = 300 * time.Millisecond
+const loadWait = 100 * time.Millisecond
 
-// start starts the i-th task.
-func (l *backupLoad) start(i int) {
-	ctx := soon(l.t, patience)
-	var run interface{ Ref() string }
-	var err error
-	switch i % 5 {
+// loadRuns is how many runs of the load are open at once.
+const loadRuns = 24
+
+// run starts the i-th task, and waits until it is done.
+func (l *backupLoad) run(i int) error {
+	shop := fmt.Sprint("shop", i%4)
+	switch id := fmt.Sprint(i); i % 5 {
 	case 0:
-		run, err = perdure.Start(ctx, l.c, shopOrder.At(fmt.Sprint("shop", i%4)), order{"pen", []string{"a", "b"}, loadWait}, perdure.MessageID(fmt.Sprint("order", i)))
+		return await(l, shopOrder.At(shop), order{"pen", []string{"a", "b"}, loadWait}, "order"+id)
 	case 1, 2:
-		run, err = perdure.Start(ctx, l.c, shopCount.At(fmt.Sprint("shop", i%4)), "hand", perdure.MessageID(fmt.Sprint("count", i)))
+		return await(l, shopCount.At(shop), "hand", "count"+id)
 	case 3:
-		run, err = perdure.Start(ctx, l.c, press.At(fmt.Sprint("press", i)), fmt.Sprint(i))
-	case 4:
-		run, err = perdure.Start(ctx, l.c, trip.At(fmt.Sprint("trip", i)), 0)
-		if err == nil {
-			err = goOnward(l.t, l.c, run.Ref())
-		}
+		return await(l, press.At(id), id, "press"+id)
+	default:
+		return await(l, trip.At(id), 0, "trip"+id)
 	}
+}
+
+func await[In, Out any](l *backupLoad, to durable.Target[In, Out], in In, id string) error {
+	ctx := soon(l.t, patience)
+	run, err := perdure.Start(ctx, l.c, to, in, perdure.MessageID(id))
 	if err != nil {
-		if l.t.Context().Err() == nil {
-			l.t.Error(err)
+		return err
+	}
+	travels := strings.HasPrefix(id, "trip")
+	if travels {
+		if err := goOnward(l.t, l.c, run.Ref()); err != nil {
+			return err
 		}
-		return
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.accepted = append(l.accepted, run.Ref())
-	if i%5 == 4 {
+	if l.accepted = append(l.accepted, run.Ref()); travels {
 		l.trips = append(l.trips, run.Ref())
 	}
+	l.mu.Unlock()
+	_, err = run.Result(ctx)
+	return err
 }
 
 // goOnward sends a trip the signals that it awaits; it may be called again.
@@ -97,14 +105,17 @@ func TestBackup_OfAClusterUnderLoad(t *testing.T) {
 	s := openStore(t, nodes[0].url)
 	load := &backupLoad{t: t, c: s.client}
 	ends, starters := make(chan struct{}), sync.WaitGroup{}
-	for w := range 4 {
+	for w := range loadRuns {
 		starters.Go(func() {
-			for i := w; ; i += 4 {
+			for i := w; ; i += loadRuns {
 				select {
 				case <-ends:
 					return
 				default:
-					load.start(i)
+				}
+				if err := load.run(i); err != nil {
+					t.Error(err)
+					return
 				}
 			}
 		})
@@ -112,8 +123,7 @@ func TestBackup_OfAClusterUnderLoad(t *testing.T) {
 	draw := rand.New(rand.NewPCG(seed, seed))
 	var taken []takenBackup
 	for range 4 {
-		began := far.sum()
-		far.wait(t, began+20+draw.IntN(60))
+		far.wait(t, far.sum()+50+draw.IntN(100))
 		taken = append(taken, load.backup(draw))
 	}
 	close(ends)
@@ -126,8 +136,7 @@ func TestBackup_OfAClusterUnderLoad(t *testing.T) {
 	}
 }
 
-// backup takes a backup, again if the namespace did not stand still: a node that does
-// not stand still in time, on a machine that is busy, is no failure of it.
+// backup takes a backup, with pauses between streams.
 func (l *backupLoad) backup(draw *rand.Rand) takenBackup {
 	l.t.Helper()
 	l.mu.Lock()
