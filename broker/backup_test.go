@@ -277,3 +277,154 @@ func TestBackup_WhatDoesNotFitIsRefused(t *testing.T) {
 		must(t, b.Close())
 	}, "no namespace perdure")
 }
+
+// Whatever changes the journals while they are read, or acknowledges a message, makes
+// a backup none, whoever does it; what is sent meanwhile does not.
+func TestBackup_WhatChangesMeanwhileIsSeen(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{"perdure_TIMERS_default", "perdure_RUNS", "perdure_INBOX_default", "perdure_BLOBS", ""} {
+		t.Run("before "+stream, func(t *testing.T) {
+			t.Parallel()
+			r := embedded(t)
+			id := identity("wf", "a")
+			other := identity("stock", "b")
+			r.sent("local", id, task("1"))
+			head := r.appended(id.Run("1"), 0, start("w", 1))
+			feed := r.take(r.n.Partition(id), 1)
+			d := r.next(feed)
+			taken := func(meanwhile func()) error {
+				cfg := everything
+				cfg.At = func(s string) {
+					if s == stream {
+						meanwhile()
+					}
+				}
+				_, err := r.b.Backup(r.ctx, io.Discard, cfg)
+				return err
+			}
+			must(t, taken(func() {
+				r.sent("local", other, task("2"))
+				must(t, r.b.Schedules().Set(r.ctx, id, broker.TimerID("1", "1"), time.Now().Add(time.Hour), wake("1", "1")))
+			}))
+			appends := taken(func() { head = r.appended(id.Run("1"), head, entry("w", 2)) })
+			ends := taken(func() { head = r.appended(id.Run("1"), head, record("w", 3)) })
+			removes := taken(func() { must(t, r.b.Journal().Delete(r.ctx, head)) })
+			acknowledges := taken(func() { must(t, feed.Ack(r.ctx, d)) })
+			for what, err := range map[string]error{"append": appends, "end": ends, "remove": removes, "acknowledge": acknowledges} {
+				if !errors.Is(err, broker.ErrUnsettled) {
+					t.Errorf("a backup during which something %ss: %v", what, err)
+				}
+			}
+		})
+	}
+}
+
+// node makes the broker that of a node of this name, which holds can reach.
+func (r *raw) node(name string) (cfg broker.BackupConfig) {
+	r.t.Helper()
+	stop, err := r.b.ServeHolds(r.ctx, name)
+	must(r.t, err)
+	r.t.Cleanup(stop)
+	_, err = r.b.Leases().Put(r.ctx, "member.default."+name, []byte(name), 0, time.Minute)
+	must(r.t, err)
+	cfg = everything
+	cfg.Node = func(key string) (string, bool) { return strings.CutPrefix(key, "member.default.") }
+	return cfg
+}
+
+// While a backup is taken nothing that a node wants to write is written, but for its
+// lease; behind it everything is.
+func TestBackup_NodesStandStill(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	cfg := r.node("a")
+	id := identity("wf", "a")
+	r.sent("local", id, task("1"))
+	feed := r.take(r.n.Partition(id), 1)
+	d := r.next(feed)
+	must(t, r.b.Schedules().Set(r.ctx, id, broker.TimerID("1", "1"), time.Now().Add(time.Hour), wake("1", "1")))
+	writes := map[string]func() error{
+		"append": func() error { _, err := r.b.Journal().Append(r.ctx, id.Run("1"), 0, start("w", 1)); return err },
+		"state":  func() error { _, err := r.b.State().Put(r.ctx, id, 0, state("1", 1, "x")); return err },
+		"send":   func() error { _, err := r.b.Inbox().Publish(r.ctx, "local", id, task("2")); return err },
+		"ack":    func() error { return feed.Ack(r.ctx, d) },
+		"cancel": func() error { return r.b.Schedules().Cancel(r.ctx, id, "") },
+		"delete": func() error { return r.b.Journal().Delete(r.ctx, 1000) },
+	}
+	done := make(chan error, len(writes))
+	cfg.At = func(stream string) {
+		switch stream {
+		case "perdure_TIMERS_default":
+			for _, w := range writes {
+				go func() { done <- w() }()
+			}
+		case "":
+			_, err := r.b.Leases().Put(r.ctx, "member.default.b", []byte("b"), 0, time.Minute)
+			must(t, err)
+			select {
+			case err := <-done:
+				t.Errorf("something was written while the node stands still: %v", err)
+			default:
+			}
+		}
+	}
+	made, err := r.b.Backup(r.ctx, io.Discard, cfg)
+	if err != nil || made.Nodes != 1 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	for range writes {
+		must(t, <-done)
+	}
+}
+
+// A backup that takes too long is given up, and so is one whose nodes do not stand
+// still, or go on by themselves; they go on in any case.
+func TestBackup_NodesDoNotStandStillForEver(t *testing.T) {
+	t.Parallel()
+	r := embedded(t, func(c *broker.Config) { c.Listen = "127.0.0.1:0" })
+	cfg := r.node("a")
+	gone := func(words ...string) {
+		t.Helper()
+		_, err := r.b.Backup(r.ctx, io.Discard, cfg)
+		if !errors.Is(err, broker.ErrUnsettled) {
+			t.Errorf("%v, want it unsettled", err)
+		}
+		mentions(t, err, words...)
+	}
+	cfg.Pause = time.Millisecond
+	stays := make(chan struct{})
+	cfg.At = func(string) { <-stays }
+	time.AfterFunc(50*time.Millisecond, func() { close(stays) })
+	gone("nodes have stood still for 1ms", "allow more")
+	r.sent("local", identity("wf", "a"), task("1"))
+	cfg.Pause, cfg.At = 0, nil
+	// One that lives, and does not know of it.
+	stop, err := r.b.Answer(r.ctx, "old", func() []byte { return nil })
+	must(t, err)
+	_, err = r.b.Leases().Put(r.ctx, "member.default.old", []byte("old"), 0, time.Minute)
+	must(t, err)
+	gone("node old lives, and does not know backups")
+	r.sent("local", identity("wf", "a"), task("2"))
+	stop() // one that is dead does stand still
+	if made, err := r.b.Backup(r.ctx, io.Discard, cfg); err != nil || made.Nodes != 2 {
+		t.Errorf("%+v, %v", made, err)
+	}
+	// Another backup is taken by another process, which dies in the middle of it.
+	other := brokertest.Connect(t, r.b.ClientURL(), func(c *broker.Config) { c.ClientOnly = true })
+	began, dies := make(chan struct{}), make(chan struct{})
+	theirs := cfg
+	theirs.At = func(string) { close(began); <-dies }
+	ended := make(chan error)
+	go func() {
+		_, err := other.Backup(r.ctx, io.Discard, theirs)
+		ended <- err
+	}()
+	<-began
+	gone("another backup is being taken")
+	other.Conn().Close()
+	r.sent("local", identity("wf", "a"), task("3"))
+	close(dies)
+	if err := <-ended; err == nil {
+		t.Error("a backup without a connection has ended well")
+	}
+}
