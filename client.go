@@ -12,6 +12,7 @@ import (
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/config"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -41,7 +42,7 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 		return nil, errors.New("dial: a client hosts no kinds; use Connect for a node")
 	}
 	if url != "" || o.broker.Conn == nil {
-		if err := checkAddress(url); err != nil {
+		if err := config.CheckAddress(url); err != nil {
 			return nil, fmt.Errorf("dial: %w", err)
 		}
 	}

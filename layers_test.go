@@ -27,10 +27,11 @@ var layers = map[string][]string{
 	"durable":   {"runtime", "schemas"},
 	"actors":    {"durable", "runtime", "cluster", "broker", "schemas"},
 	"agents":    {"actors", "durable", "runtime", "schemas"},
-	"":          {"agents", "actors", "durable", "runtime", "cluster", "broker", "schemas"},
+	"config":    {"durable", "broker", "schemas"},
+	"":          {"config", "agents", "actors", "durable", "runtime", "cluster", "broker", "schemas"},
 	"console":   {"", "durable", "schemas"},
-	"cmd":       {"", "console", "examples", "agents", "actors", "durable", "runtime", "broker", "schemas"}, // broker: the benchmarks measure the bare server
-	"examples":  {"", "agents", "actors", "durable"},
+	"cmd":       {"", "config", "console", "examples", "agents", "actors", "durable", "runtime", "broker", "schemas"}, // broker: the benchmarks measure the bare server
+	"examples":  {"", "config", "agents", "actors", "durable"},
 	"contracts": {"", "actors", "durable", "schemas"}, // tests only
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/config"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -54,7 +55,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Node, error) {
 		return nil, fmt.Errorf("connect node: %w", err)
 	}
 	if url != "" || o.broker.Conn == nil {
-		if err := checkAddress(url); err != nil {
+		if err := config.CheckAddress(url); err != nil {
 			return nil, fmt.Errorf("connect node: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/config"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -35,7 +36,7 @@ func ParseDurability(s string) (Durability, error) { return broker.ParseDurabili
 
 // MinRetention is the shortest time for which records may be kept: half of it
 // bounds how long a paused process may still act (P05 of the protocol).
-const MinRetention = 2 * time.Hour
+const MinRetention = config.MinRetention
 
 // An Option configures a [Node].
 type Option func(*options) error
@@ -110,6 +111,12 @@ func Name(name string) Option {
 // WithDurability sets what an acknowledged write survives.
 func WithDurability(d Durability) Option {
 	return func(o *options) error { o.broker.Durability = d; return nil }
+}
+
+// Replicas is on how many servers each message is, 1 to 5; streams that are there stay as
+// they are. 0, the default, means 1, or 3 at [Quorum] and in a cluster.
+func Replicas(n int) Option {
+	return func(o *options) error { o.broker.Replicas = n; return nil }
 }
 
 // SyncAlways makes the embedded server of a node at [Disk] fsync each message by

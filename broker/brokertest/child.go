@@ -22,6 +22,8 @@ type ServerConfig struct {
 	MaxStore    int64 // bytes that JetStream may store; 0 for no limit
 	MaxPayload  int32 // bytes of a message; 0 for the server's default, 1 MiB
 
+	Conf        string // more settings, as a configuration file of the server has them
+
 	// Name, Dir, Port, ClusterPort and Routes are set by this package.
 	Name        string
 	Dir         string
@@ -86,6 +88,11 @@ func (c *ServerConfig) options() (*server.Options, error) {
 		ServerName: c.Name, Host: "127.0.0.1", Port: c.Port, NoSigs: true, NoLog: true,
 		JetStream: !c.NoJetStream, StoreDir: c.Dir, SyncAlways: c.SyncAlways, MaxPayload: c.MaxPayload,
 		JetStreamMaxMemory: 1 << 40, JetStreamMaxStore: 1 << 60,
+	}
+	if c.Conf != "" {
+		if err := o.ProcessConfigString(c.Conf); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
 	}
 	if c.MaxStore > 0 {
 		o.JetStreamMaxStore = c.MaxStore

@@ -29,10 +29,15 @@ func (c *connection) flags(cmd *cobra.Command) {
 	f.StringVarP(&c.server, "server", "s", "", "NATS server, host:port or URL (default $NATS_URL)")
 	f.StringVar(&c.context, "context", "", "context of the nats CLI that names the server (default $NATS_CONTEXT, or the selected one)")
 	f.StringVar(&c.namespace, "namespace", "perdure", "namespace")
-	f.StringVarP(&c.output, "output", "o", "text", "output: text or json")
+	outputFlag(cmd, &c.output)
+}
+
+// outputFlag adds --output, which is text or json.
+func outputFlag(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "output: text or json")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if c.output != "text" && c.output != "json" {
-			return usageError{fmt.Errorf("output %q is unknown; use text or json", c.output)}
+		if *output != "text" && *output != "json" {
+			return usageError{fmt.Errorf("output %q is unknown; use text or json", *output)}
 		}
 		return nil
 	}

@@ -27,12 +27,7 @@ another input. They are kept for 30 days, unless a node says otherwise.`,
   perdure dead redrive --kind stock --limit 100 --dry-run
   perdure dead drop 1`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("%q is no command of perdure dead; see 'perdure dead --help'", args[0])}
-			}
-			return cmd.Help()
-		},
+		RunE: onlyCommands,
 	}
 	cmd.AddCommand(deadListCommand(), deadShowCommand(), deadRedriveCommand(), deadDropCommand())
 	return cmd

@@ -4,17 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
-	"strings"
-	"time"
 
 	"github.com/perdure/perdure"
-	"github.com/perdure/perdure/examples/hello/greeting"
-	"github.com/perdure/perdure/examples/inventory/counting"
-	"github.com/perdure/perdure/examples/stock/warehouse"
-	"github.com/perdure/perdure/examples/weather/forecast"
-	"github.com/perdure/perdure/runtime"
 	"github.com/spf13/cobra"
 )
 
@@ -38,12 +29,10 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 				return usageError{fmt.Errorf("dev takes the durability disk or process, not %q", durability)}
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: logLevel(verbose)}))
-			model, err := forecast.Model(cmd.Context())
+			kinds, err := exampleKinds(cmd.Context())
 			if err != nil {
 				return err
 			}
-			kinds := append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model)}, counting.Kinds()...)
-			ctx := cmd.Context()
 			opts := []perdure.Option{
 				perdure.Dir(dir), perdure.Listen(listen), perdure.Namespace(namespace), perdure.Name(cmp.Or(name, hostName())),
 				perdure.WithDurability(level), perdure.Logger(log), perdure.Host(kinds...),
@@ -51,32 +40,11 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 			if syncAlways {
 				opts = append(opts, perdure.SyncAlways())
 			}
-			node, err := perdure.Open(ctx, opts...)
+			node, err := perdure.Open(cmd.Context(), opts...)
 			if err != nil {
 				return err
 			}
-			ended := make(chan error, 1)
-			go func() { ended <- node.Run(ctx) }()
-			select {
-			case err := <-ended:
-				return err
-			case <-node.Ready():
-			}
-			var names []string
-			for _, k := range kinds {
-				names = append(names, string(k.Name))
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ready %s durability=%s kinds=%s\n", node.URL(), node.Durability(), strings.Join(names, ","))
-			start := time.NewTimer(startEnds)
-			defer start.Stop()
-			for {
-				select {
-				case err := <-ended:
-					return err
-				case <-start.C:
-					debug.FreeOSMemory() // a start needs more than what follows: a third of the heap
-				}
-			}
+			return serve(cmd, node, kinds)
 		},
 	}
 	f := cmd.Flags()
@@ -90,21 +58,9 @@ OPENAI_BASE_URL and OPENAI_API_KEY, and WEATHER_MODEL, to use a real one.`,
 	return cmd
 }
 
-// startEnds is how long after a node is ready its start counts as over.
-const startEnds = time.Second
-
 func logLevel(verbose bool) slog.Level {
 	if verbose {
 		return slog.LevelDebug
 	}
 	return slog.LevelWarn
-}
-
-// hostName names a node: host and process, so that two on one machine differ.
-func hostName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	return fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().Unix()%1000)
 }

@@ -49,6 +49,7 @@ func exitText() string {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -178,7 +179,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
+	root.AddCommand(devCommand(), nodeCommand(), configCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 
@@ -207,6 +208,14 @@ func version() string {
 		}
 	}
 	return strings.TrimSpace(v.String() + " " + info.GoVersion)
+}
+
+// onlyCommands is what a command does that has commands of its own.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%q is no command of %s; see '%[2]s --help'", args[0], cmd.CommandPath())}
+	}
+	return cmd.Help()
 }
 
 // exactly is cobra.ExactArgs as an error of usage.

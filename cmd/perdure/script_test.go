@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 //
 //	dev NAME ARGS...    starts `perdure dev`, waits for its ready line, sets
 //	                    NATS_URL, and PID to its process
+//	node NAME ARGS...   the same of `perdure node`
+//	nats [FILE]         starts a NATS server, configured by a file, and sets EXTERNAL
+//	                    to its URL
 //	end NAME KILL|TERM  ends it by a signal; by TERM it must leave in good order
 //	exit CODE ARGS...   runs perdure, which must exit with CODE
 //	until RE ARGS...    runs perdure until its output matches
@@ -65,7 +69,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev": scriptDev, "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
+			"dev": scriptStart("dev"), "node": scriptStart("node"), "nats": scriptNATS(t), "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
 			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule, "example": scriptExample,
 		},
 	})
@@ -100,7 +104,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE", "GORACE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE", "GORACE", "PERDURE_URL", "PERDURE_NAMESPACE", "PERDURE_CREDENTIALS_PASSWORD"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd
@@ -111,11 +115,18 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func scriptDev(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: dev NAME ARGS...")
+// scriptStart starts a node by a command of perdure's.
+func scriptStart(verb string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) == 0 {
+			ts.Fatalf("usage: %s NAME ARGS...", verb)
+		}
+		startNode(ts, verb, args[0], args[1:])
 	}
-	n := &node{cmd: command(ts, append([]string{"dev"}, args[1:]...)...), exited: make(chan struct{})}
+}
+
+func startNode(ts *testscript.TestScript, verb, name string, args []string) {
+	n := &node{cmd: command(ts, append([]string{verb}, args...)...), exited: make(chan struct{})}
 	n.cmd.Stderr = &n.stderr
 	out, err := n.cmd.StdoutPipe()
 	ts.Check(err)
@@ -132,21 +143,36 @@ func scriptDev(ts *testscript.TestScript, neg bool, args []string) {
 		_, _ = io.Copy(io.Discard, out) // a line was too long
 		n.err = n.cmd.Wait()
 	}()
-	ts.Value("nodes").(map[string]*node)[args[0]] = n
+	ts.Value("nodes").(map[string]*node)[name] = n
 	select {
 	case line := <-lines:
 		fmt.Fprintln(ts.Stdout(), line)
 		url, rest, _ := strings.Cut(strings.TrimPrefix(line, "ready "), " ")
-		if !strings.HasPrefix(line, "ready nats://") || rest == "" {
-			ts.Fatalf("the first line is %q, want one that begins with ready nats://", line)
+		if !strings.HasPrefix(line, "ready ") || rest == "" {
+			ts.Fatalf("the first line is %q, want one that begins with ready", line)
 		}
 		ts.Setenv("NATS_URL", url)
 		ts.Setenv("ADDRESS", strings.TrimPrefix(url, "nats://"))
 		ts.Setenv("PID", fmt.Sprint(n.cmd.Process.Pid))
 	case <-n.exited:
-		ts.Fatalf("perdure dev ended: %v\n%s", n.err, &n.stderr)
+		ts.Fatalf("perdure %s ended: %v\n%s", verb, n.err, &n.stderr)
 	case <-time.After(deadline):
-		ts.Fatalf("perdure dev was not ready in %s", deadline)
+		ts.Fatalf("perdure %s was not ready in %s", verb, deadline)
+	}
+}
+
+// scriptNATS starts a NATS server, which ends with the test.
+func scriptNATS(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) > 1 {
+			ts.Fatalf("usage: nats [FILE]")
+		}
+		srv := brokertest.Server(t, func(c *brokertest.ServerConfig) {
+			if len(args) == 1 {
+				c.Conf = ts.ReadFile(args[0])
+			}
+		})
+		ts.Setenv("EXTERNAL", srv.URL())
 	}
 }
 

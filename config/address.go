@@ -1,4 +1,4 @@
-package perdure
+package config
 
 import (
 	"net/url"
@@ -12,9 +12,10 @@ import (
 // address without a host, for a server on this machine.
 var schemes = []string{"nats", "tls", "ws", "wss"}
 
-// checkAddress refuses an address list that names no NATS server. What it says
+// CheckAddress refuses an address list, separated by commas, that names no NATS server.
+// The error matches [durable.ErrInvalid]; what it says
 // holds no password.
-func checkAddress(list string) error {
+func CheckAddress(list string) error {
 	found := false
 	for address := range strings.SplitSeq(list, ",") {
 		address = strings.TrimSpace(address)

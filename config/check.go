@@ -1,0 +1,263 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/perdure/perdure/broker"
+)
+
+// Validate returns what is wrong with how settings go together, and with the files that they
+// name, as [Faults].
+func (c *Config) Validate() error { return c.check().err() }
+
+// minServers is how many servers a cluster has at least: of two, neither goes on alone.
+const minServers = 3
+
+// check says what is wrong with how settings go together.
+func (c *Config) check() (faults Faults) {
+	k := checker{c: c}
+	k.servers()
+	k.credentials()
+	k.cluster()
+	k.replicas()
+	k.tls("tls", c.TLS)
+	k.tls("cluster.tls", c.Cluster.TLS)
+	k.kept()
+	return k.faults
+}
+
+// A checker collects what is wrong with a configuration.
+type checker struct {
+	c      *Config
+	faults Faults
+}
+
+// has returns the text of a setting, and whether somebody has set it.
+func (k *checker) has(key string) (text string, ok bool) {
+	text = settingOf(key).get(k.c)
+	return text, text != "" && k.c.origins[key] != byDefault
+}
+
+func (k *checker) say(key, form string, args ...any) {
+	f := Fault{Where: k.c.origins[key], Key: key, Wrong: fmt.Sprintf(form, args...)}
+	if s := settingOf(key); !s.secret && key != "url" {
+		f.Found = s.get(k.c)
+	}
+	k.faults = append(k.faults, f)
+}
+
+// also names another setting, and where it was set.
+func (k *checker) also(key string) string {
+	if where := k.c.origins[key]; where != "" && where != byDefault {
+		return key + " (" + where + ")"
+	}
+	return key
+}
+
+// servers are either embedded or somebody else's.
+func (k *checker) servers() {
+	if _, ok := k.has("url"); ok {
+		for _, key := range []string{"dir", "listen", "cluster.listen", "cluster.routes", "sync_always"} {
+			if _, ok := k.has(key); ok {
+				k.say(key, "it is of an embedded NATS server, and there is none with %s; leave one of them out", k.also("url"))
+			}
+		}
+		return
+	}
+	for _, key := range []string{"credentials.file", "credentials.user", "credentials.password", "credentials.password_file", "credentials.token", "credentials.token_file", "credentials.nkey_file", "tls.ca", "tls.cert", "tls.key"} {
+		if _, ok := k.has(key); ok {
+			k.say(key, "it is for the connection to your own NATS servers; name them by url, or leave it out")
+		}
+	}
+}
+
+// credentials are of one sort.
+func (k *checker) credentials() {
+	cred := &k.c.Credentials
+	first := ""
+	for _, key := range []string{"credentials.file", "credentials.user", "credentials.token", "credentials.token_file", "credentials.nkey_file"} {
+		if _, ok := k.has(key); !ok {
+			continue
+		}
+		if first != "" {
+			k.say(key, "NATS is told one thing, and %s is set as well; leave one of them out", k.also(first))
+			continue
+		}
+		first = key
+	}
+	k.password("credentials", cred.User, cred.Password, cred.PasswordFile)
+	for _, key := range []string{"credentials.file", "credentials.token_file", "credentials.nkey_file"} {
+		k.readable(key)
+	}
+}
+
+// password checks a user and the password that goes with it.
+func (k *checker) password(group, user, password, file string) {
+	switch {
+	case password != "" && file != "":
+		k.say(group+".password_file", "the password is set, too, by %s; leave one of them out", k.also(group+".password"))
+	case user != "" && password == "" && file == "":
+		k.say(group+".user", "it has no password: set %s.password_file, or $%s", group, settingOf(group+".password").envName())
+	case user == "" && (password != "" || file != ""):
+		key := group + ".password"
+		if password == "" {
+			key += "_file"
+		}
+		k.say(key, "whose it is is not said; set %s.user", group)
+	}
+	k.readable(group + ".password_file")
+}
+
+// readable checks that the file that a setting names holds something.
+func (k *checker) readable(key string) {
+	path, ok := k.has(key)
+	if !ok {
+		return
+	}
+	if _, err := ReadSecret(path); err != nil {
+		k.say(key, "%v", err)
+	}
+}
+
+// ReadSecret returns what a file holds, without the line's end.
+func ReadSecret(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("the file cannot be read: %w", reason(err))
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	if text == "" {
+		return "", errors.New("the file is empty")
+	}
+	return text, nil
+}
+
+// reason is an error of the file system without the path.
+func reason(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// cluster is described as a whole, or not at all.
+func (k *checker) cluster() {
+	own := &k.c.Cluster
+	if own.Listen == "" {
+		for _, s := range settings {
+			if _, ok := k.has(s.key); ok && strings.HasPrefix(s.key, "cluster.") && k.c.URL == "" {
+				k.say(s.key, "there is no cluster: cluster.listen says where the other servers reach this one, HOST:PORT")
+			}
+		}
+		return
+	}
+	k.password("cluster", own.User, own.Password, own.PasswordFile)
+	switch n := len(own.Routes); {
+	case n == 0:
+		k.say("cluster.listen", "cluster.routes is missing: list where all servers of the cluster listen for each other, this one included")
+	case n < minServers:
+		k.say("cluster.routes", "it lists %d servers, and it takes %d or more: two of three are a majority; this one is listed, too", n, minServers)
+	}
+	for i, r := range own.Routes {
+		for _, before := range own.Routes[:i] {
+			if r == before {
+				k.say("cluster.routes", "%s is there twice; each server is listed once", r)
+			}
+		}
+	}
+	if k.c.Durability == broker.Process {
+		k.say("durability", "it is of one server; a cluster has quorum: on a majority of servers before it counts, or disk: and fsynced there")
+	}
+}
+
+func (k *checker) replicas() {
+	c := k.c
+	switch n := c.Replicas; {
+	case c.Durability == broker.Quorum && c.URL == "" && !c.Clustered():
+		k.say("durability", "it takes three servers: form a cluster (cluster.listen and cluster.routes), or connect to one (url); one embedded server has disk or process")
+	case c.Durability == broker.Quorum && n > 0 && n < minServers:
+		k.say("replicas", "durability quorum takes %d or 5", minServers)
+	case n > 1 && c.URL == "" && !c.Clustered():
+		k.say("replicas", "one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)")
+	case c.Clustered() && len(c.Cluster.Routes) > 0 && n > len(c.Cluster.Routes):
+		k.say("replicas", "the cluster has %d servers: %s lists them", len(c.Cluster.Routes), k.also("cluster.routes"))
+	}
+}
+
+// tls checks the files of certificates.
+func (k *checker) tls(group string, t TLS) {
+	if t.CA != "" {
+		if _, err := pool(t.CA); err != nil {
+			k.say(group+".ca", "%v", err)
+		}
+	}
+	switch {
+	case t.Cert != "" && t.Key == "":
+		k.say(group+".cert", "the key that goes with it is missing; set %s.key", group)
+	case t.Cert == "" && t.Key != "":
+		k.say(group+".key", "the certificate that goes with it is missing; set %s.cert", group)
+	case t.Cert != "":
+		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+			k.say(group+".cert", "it and %s do not go together: %v", k.also(group+".key"), err)
+		}
+	}
+	if group == "cluster.tls" && t.CA != "" && t.Cert == "" {
+		k.say(group+".ca", "each server of a cluster has a certificate of its own; set %s.cert and %[1]s.key", group)
+	}
+}
+
+// pool reads certificates.
+func pool(path string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("the file cannot be read: %w", reason(err))
+	}
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s holds no certificate; use PEM, which begins with -----BEGIN CERTIFICATE-----", filepath.Base(path))
+	}
+	return p, nil
+}
+
+// Config returns what the files say, for servers that show each other certificates; nil if there
+// are none.
+func (t TLS) Config() (*tls.Config, error) {
+	if t == (TLS{}) {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert}
+	if t.CA != "" {
+		p, err := pool(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("certificates of %s: %w", t.CA, err)
+		}
+		cfg.RootCAs, cfg.ClientCAs = p, p
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("certificate of %s: %w", t.Cert, err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+// kept checks that nothing is kept for less time than its message ID is remembered.
+func (k *checker) kept() {
+	retention := k.c.Retention
+	if retention == 0 {
+		retention = defaultRetention
+	}
+	for name, d := range k.c.Keep {
+		if d < retention {
+			k.say("keep", "%s runs are kept for the retention time at least, which is %s", name, spanText(retention))
+		}
+	}
+}
