@@ -48,11 +48,33 @@ func configured(cfg *config.Config) ([]Option, error) {
 	for outcome, d := range cfg.Keep {
 		opts = append(opts, Keep(outcome, d))
 	}
+	if cfg.Clustered() {
+		cluster, err := clusterOf(&cfg.Cluster)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, Cluster(cluster))
+	}
 	secured, err := secured(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return append(opts, NATSOptions(secured...)), nil
+}
+
+// clusterOf reads what a configuration says of a cluster.
+func clusterOf(c *config.Cluster) (ClusterConfig, error) {
+	secured, err := c.TLS.Config()
+	if err != nil {
+		return ClusterConfig{}, fmt.Errorf("cluster.tls: %w", err)
+	}
+	out := ClusterConfig{Name: c.Name, Listen: c.Listen, Advertise: c.Advertise, Routes: c.Routes, User: c.User, Password: c.Password, TLS: secured}
+	if c.PasswordFile != "" {
+		if out.Password, err = config.ReadSecret(c.PasswordFile); err != nil {
+			return ClusterConfig{}, fmt.Errorf("cluster.password_file %s: %w", c.PasswordFile, err)
+		}
+	}
+	return out, nil
 }
 
 // secured returns how a node says who it is, and checks who the server is.

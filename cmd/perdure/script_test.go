@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -32,6 +33,9 @@ func TestMain(m *testing.M) {
 //	dev NAME ARGS...    starts `perdure dev`, waits for its ready line, sets
 //	                    NATS_URL, and PID to its process
 //	node NAME ARGS...   the same of `perdure node`
+//	ports NAME...       sets each name to a free address of this machine
+//	nodes NAME...       starts 'perdure node --config NAME.yaml' for each, at once
+//	envsubst FILE...    replaces $NAME in files by what the script has set
 //	nats [FILE]         starts a NATS server, configured by a file, and sets EXTERNAL
 //	                    to its URL
 //	end NAME KILL|TERM  ends it by a signal; by TERM it must leave in good order
@@ -69,7 +73,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev": scriptStart("dev"), "node": scriptStart("node"), "nats": scriptNATS(t), "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
+			"dev": scriptStart("dev"), "node": scriptStart("node"), "nodes": scriptNodes, "ports": scriptPorts, "envsubst": scriptEnvsubst, "nats": scriptNATS(t), "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
 			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule, "example": scriptExample,
 		},
 	})
@@ -78,8 +82,10 @@ func TestScripts(t *testing.T) {
 // deadline bounds how long a script waits for one thing.
 const deadline = time.Minute
 
-// A node is a running `perdure dev`.
+// A node is a running `perdure dev` or `perdure node`.
 type node struct {
+	verb   string
+	lines  chan string // of its standard output
 	cmd    *exec.Cmd
 	stderr strings.Builder
 	exited chan struct{} // closed when it has been waited for
@@ -126,17 +132,36 @@ func scriptStart(verb string) func(*testscript.TestScript, bool, []string) {
 }
 
 func startNode(ts *testscript.TestScript, verb, name string, args []string) {
-	n := &node{cmd: command(ts, append([]string{verb}, args...)...), exited: make(chan struct{})}
+	n := launch(ts, verb, name, args)
+	n.ready(ts)
+}
+
+// scriptNodes starts nodes of a cluster, none of which is ready before others are.
+func scriptNodes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: nodes NAME...")
+	}
+	var all []*node
+	for _, name := range args {
+		all = append(all, launch(ts, "node", name, []string{"--config", name + ".yaml"}))
+	}
+	for _, n := range all {
+		n.ready(ts)
+	}
+}
+
+// launch starts a node, which need not be ready when it returns.
+func launch(ts *testscript.TestScript, verb, name string, args []string) *node {
+	n := &node{verb: verb, cmd: command(ts, append([]string{verb}, args...)...), lines: make(chan string, 16), exited: make(chan struct{})}
 	n.cmd.Stderr = &n.stderr
 	out, err := n.cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(n.cmd.Start())
-	lines := make(chan string, 16)
 	go func() { // ends with the process
 		defer close(n.exited)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			select {
-			case lines <- s.Text():
+			case n.lines <- s.Text():
 			default: // nobody reads what it says later
 			}
 		}
@@ -144,8 +169,13 @@ func startNode(ts *testscript.TestScript, verb, name string, args []string) {
 		n.err = n.cmd.Wait()
 	}()
 	ts.Value("nodes").(map[string]*node)[name] = n
+	return n
+}
+
+// ready waits for the line that a node says once it takes work.
+func (n *node) ready(ts *testscript.TestScript) {
 	select {
-	case line := <-lines:
+	case line := <-n.lines:
 		fmt.Fprintln(ts.Stdout(), line)
 		url, rest, _ := strings.Cut(strings.TrimPrefix(line, "ready "), " ")
 		if !strings.HasPrefix(line, "ready ") || rest == "" {
@@ -155,9 +185,26 @@ func startNode(ts *testscript.TestScript, verb, name string, args []string) {
 		ts.Setenv("ADDRESS", strings.TrimPrefix(url, "nats://"))
 		ts.Setenv("PID", fmt.Sprint(n.cmd.Process.Pid))
 	case <-n.exited:
-		ts.Fatalf("perdure %s ended: %v\n%s", verb, n.err, &n.stderr)
+		ts.Fatalf("perdure %s ended: %v\n%s", n.verb, n.err, &n.stderr)
 	case <-time.After(deadline):
-		ts.Fatalf("perdure %s was not ready in %s", verb, deadline)
+		ts.Fatalf("perdure %s was not ready in %s", n.verb, deadline)
+	}
+}
+
+// scriptPorts sets variables to addresses that nobody listens on.
+func scriptPorts(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // once all are taken, so that they differ
+		ts.Setenv(name, l.Addr().String())
+	}
+}
+
+func scriptEnvsubst(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
 }
 
