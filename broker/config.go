@@ -93,6 +93,8 @@ type Config struct {
 	Fault func(FaultPoint)
 	// lock is that of Dir, if it is held already.
 	lock *dirLock
+	// clock tells the time to who compares it with the servers'; a test has its own.
+	clock func() time.Time
 	// spoil changes how the files of an embedded server are kept, for tests.
 	spoil func(*disk)
 }

@@ -62,7 +62,7 @@ func (k *checker) also(key string) string {
 
 // servers are either embedded or somebody else's.
 func (k *checker) servers() {
-	if _, ok := k.has("url"); ok {
+	if k.c.URL != "" {
 		for _, key := range []string{"dir", "listen", "cluster.listen", "cluster.routes", "sync_always"} {
 			if _, ok := k.has(key); ok {
 				k.say(key, "it is of an embedded NATS server, and there is none with %s; leave one of them out", k.also("url"))

@@ -22,7 +22,7 @@ type ServerConfig struct {
 	MaxStore    int64 // bytes that JetStream may store; 0 for no limit
 	MaxPayload  int32 // bytes of a message; 0 for the server's default, 1 MiB
 
-	Conf        string // more settings, as a configuration file of the server has them
+	Conf string // more settings, as a configuration file of the server has them
 
 	// Name, Dir, Port, ClusterPort and Routes are set by this package.
 	Name        string

@@ -51,10 +51,10 @@ type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }
 
-// address returns where the flags say that NATS is, and how to connect: a server, or
-// that of a context of the nats CLI. Without flags the environment says, then the
-// selected context; and then it is the local development node.
-func (c *connection) address() (url string, opts []perdure.Option, err error) {
+// resolve returns the server that the flags name, or that of a context of the nats
+// CLI, with the options of that. Without flags the environment says, then the selected
+// context; and then it is the local development node.
+func (c *connection) resolve() (url string, opts []perdure.Option, err error) {
 	url, name := c.server, c.context
 	if url == "" && name == "" {
 		url, name = os.Getenv("NATS_URL"), os.Getenv("NATS_CONTEXT")
@@ -81,9 +81,9 @@ func (c *connection) address() (url string, opts []perdure.Option, err error) {
 	return url, opts, nil
 }
 
-// dial connects to the namespace where the flags say.
+// dial connects as the flags say.
 func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
-	url, opts, err := c.address()
+	url, opts, err := c.resolve()
 	if err != nil {
 		return nil, err
 	}

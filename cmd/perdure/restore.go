@@ -58,7 +58,7 @@ again by the same command.`,
 			if dir != "" {
 				opts = append(opts, perdure.Dir(dir))
 			} else {
-				at, how, err := c.address()
+				at, how, err := c.resolve()
 				if err != nil {
 					return err
 				}

@@ -1,0 +1,83 @@
+package perdure
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/config"
+)
+
+// A Finding is what one look at a deployment came to: what was looked at, whether it is
+// as it should be, what is there, and what to do.
+type Finding = broker.Finding
+
+// How something is that was looked at.
+const (
+	FindingOK   = broker.OK   // as it should be
+	FindingWarn = broker.Warn // working, with something to know or to mend
+	FindingFail = broker.Fail // not working, or not keeping what it promises
+)
+
+// doctorOpen is how long the look at the nodes may take to begin.
+const doctorOpen = 10 * time.Second
+
+// Doctor looks at the deployment that a node of cfg belongs to, or would: at NATS, as far
+// as the node's user may see it, at what the namespace has there, and at the nodes. It
+// changes nothing, and goes on as far as it can. The servers are those of cfg.URL, or the
+// one of a node that listens at cfg.Listen.
+func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []Finding {
+	wrong := func(found, do string) []Finding {
+		return []Finding{{Check: "configuration", Status: FindingFail, Found: found, Do: do}}
+	}
+	all, err := configured(cfg)
+	if err != nil {
+		return wrong(err.Error(), "correct it; 'perdure config check' says more")
+	}
+	o, err := apply(append(all, opts...))
+	if err != nil {
+		return wrong(err.Error(), "correct it; 'perdure config check' says more")
+	}
+	url := cfg.URL
+	if url == "" {
+		if url = listens(cfg.Listen); url == "" {
+			return wrong("the embedded NATS server of the node takes no clients at an address that is known", "set listen to HOST:PORT, or name the servers by url")
+		}
+	}
+	b := &o.broker
+	if cfg.Clustered() && b.Replicas == 0 {
+		b.Replicas = 3
+	}
+	b.URL, b.Dir, b.Listen, b.Cluster, b.Kinds, b.ClientOnly = url, "", "", nil, nil, true
+	findings, whole := broker.Examine(ctx, *b)
+	if !whole {
+		return findings
+	}
+	b.Durability, b.Replicas = Disk, 0 // what is not as configured was said, and must not end it
+	short, cancel := context.WithTimeout(ctx, doctorOpen)
+	defer cancel()
+	opened, err := broker.Open(short, *b)
+	if err != nil {
+		return append(findings, Finding{Check: "nodes", Status: FindingFail, Found: fmt.Sprintf("nothing can be asked about them: %v", err), Do: "mend what is said above"})
+	}
+	findings = append(findings, actors.Examine(ctx, opened)...)
+	if err := opened.Close(); err != nil {
+		findings = append(findings, Finding{Check: "connection", Status: FindingWarn, Found: err.Error()})
+	}
+	return findings
+}
+
+// listens is the URL of a server that listens at an address; empty for one that is not known.
+func listens(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, port)
+}
