@@ -28,8 +28,9 @@ func (f Fault) String() string {
 	return s.String() + ": " + f.Wrong
 }
 
-// Faults is the error of a configuration: everything that is wrong with it, in the order of
-// the file. It matches [durable.ErrInvalid].
+// Faults is the error of a configuration, everything that is wrong with it: what the file
+// says, in its order, flags and variables, then how settings go together. It matches
+// [durable.ErrInvalid].
 type Faults []Fault
 
 func (f Faults) Error() string {

@@ -184,7 +184,7 @@ func bytes(at func(*Config) *int64) value {
 			if n == 0 {
 				return ""
 			}
-			text := strings.ReplaceAll(humanize.IBytes(uint64(n)), " ", "")
+			text := strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(uint64(n)))
 			if back, err := humanize.ParseBytes(text); err != nil || back != uint64(n) {
 				text = strconv.FormatInt(n, 10)
 			}

@@ -27,7 +27,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory", "./service").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the examples: %v\n%s", err, out)
 		return 1
 	}
@@ -123,6 +123,24 @@ func (p *program) says(line string) {
 		case <-more:
 		case <-p.exited:
 			p.t.Fatalf("the program ended with %v before it said %q", p.err, line)
+		}
+	}
+}
+
+// saysThat waits until the program prints a line that begins so, and returns the rest of it.
+func (p *program) saysThat(begin string) string {
+	p.t.Helper()
+	for {
+		more := p.stdout.changed()
+		for line := range strings.Lines(p.stdout.text()) {
+			if rest, ok := strings.CutPrefix(line, begin); ok && strings.HasSuffix(rest, "\n") {
+				return strings.TrimSuffix(rest, "\n")
+			}
+		}
+		select {
+		case <-more:
+		case <-p.exited:
+			p.t.Fatalf("the program ended with %v before it said %q", p.err, begin)
 		}
 	}
 }
