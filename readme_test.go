@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-var cut = regexp.MustCompile("(?s)<!-- from ([^ ]+) -->\n```go\n(.*?)```")
+var cut = regexp.MustCompile("(?s)<!-- from ([^ ]+) -->\n```(?:go|yaml)\n(.*?)```")
 
 // drift returns the blocks of a document that are not in the file they say they
-// are cut from, and the Go blocks that do not say.
+// are cut from, and the blocks of Go and YAML that do not say.
 func drift(text string, read func(string) (string, error)) (complaints []string) {
 	blocks := cut.FindAllStringSubmatch(text, -1)
-	if all := strings.Count(text, "```go\n"); all != len(blocks) {
-		complaints = append(complaints, fmt.Sprintf("%d of %d Go blocks say which file they are cut from", len(blocks), all))
+	if all := strings.Count(text, "```go\n") + strings.Count(text, "```yaml\n"); all != len(blocks) {
+		complaints = append(complaints, fmt.Sprintf("%d of %d blocks of Go and YAML say which file they are cut from", len(blocks), all))
 	}
 	for _, b := range blocks {
 		source, err := read(b[1])
