@@ -97,7 +97,21 @@ func (e *examiner) permissions(context.Context) {
 			subs = append(subs, subject)
 		}
 	}
+	if node := n.Node(probeToken); !slices.Contains(pubs, node) && !slices.Contains(subs, node) && !e.responds(node) {
+		pubs, wide = append(pubs, "_INBOX.> (it cannot answer requests)"), append(wide, "_INBOX.>")
+	}
 	e.mayDo(pubs, subs, wide)
+}
+
+// responds tries whether this user may answer what is asked on a subject.
+func (e *examiner) responds(subject string) bool {
+	sub, err := e.nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(nil) }) // no answer is an answer
+	if err != nil {
+		return false
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	_, err = e.nc.Request(subject, nil, examineAnswer)
+	return err == nil
 }
 
 // mayDo says which permissions are missing.

@@ -181,11 +181,12 @@ func TestExamine_ALimitThatIsNearlyReached(t *testing.T) {
 func TestExamine_PermissionsThatAreMissing(t *testing.T) {
 	t.Parallel()
 	for permissions, words := range map[string][]string{
-		`, permissions: {publish: {deny: ["perdure.run.>"]}}`:                                                      {"may not publish on perdure.run.", "allow the user to publish on perdure.>"},
-		`, permissions: {publish: {deny: ["$JS.API.CONSUMER.>"]}}`:                                                 {"may not publish on $JS.API.CONSUMER.CREATE.perdure_RUNS.perdure-doctor", "and 1 more", "publish on $JS.API.>"},
-		`, permissions: {publish: {deny: ["$KV.perdure_cluster.>", "$JS.ACK.>"]}}`:                                 {"$KV.perdure_cluster.perdure-doctor", "publish on $JS.ACK.>, $KV.perdure_cluster.>"},
-		`, permissions: {subscribe: {allow: ["_INBOX.>", "perdure.done.>"]}}`:                                      {"may not subscribe to perdure.node.perdure-doctor", "subscribe to perdure.>, $SRV.> and _INBOX.>"},
-		`, permissions: {publish: {allow: ["perdure.>", "$JS.>", "$KV.>"]}, subscribe: {deny: ["perdure.api.>"]}}`: {"this user may not subscribe to perdure.api.perdure-doctor"},
+		`, permissions: {publish: {deny: ["perdure.run.>"]}}`:                                                                             {"may not publish on perdure.run.", "allow the user to publish on perdure.>"},
+		`, permissions: {publish: {deny: ["$JS.API.CONSUMER.>"]}}`:                                                                        {"may not publish on $JS.API.CONSUMER.CREATE.perdure_RUNS.perdure-doctor", "and 1 more", "publish on $JS.API.>"},
+		`, permissions: {publish: {deny: ["$KV.perdure_cluster.>", "$JS.ACK.>"]}}`:                                                        {"$KV.perdure_cluster.perdure-doctor", "publish on $JS.ACK.>, $KV.perdure_cluster.>"},
+		`, permissions: {subscribe: {allow: ["_INBOX.>", "perdure.done.>"]}}`:                                                             {"may not subscribe to perdure.node.perdure-doctor", "subscribe to perdure.>, $SRV.> and _INBOX.>"},
+		`, permissions: {publish: {deny: ["_INBOX.>"]}}`:                                                                                  {"may not publish on _INBOX.> (it cannot answer requests)", "publish on _INBOX.>"},
+		`, permissions: {publish: {allow: ["perdure.>", "$JS.>", "$KV.>"]}, allow_responses: true, subscribe: {deny: ["perdure.api.>"]}}`: {"this user may not subscribe to perdure.api.perdure-doctor"},
 	} {
 		t.Run(permissions, func(t *testing.T) {
 			t.Parallel()
