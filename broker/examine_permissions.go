@@ -83,11 +83,18 @@ func (e *examiner) permissions(context.Context) {
 	// Each is of something else than its subject says, or of what is not there: refused.
 	none := `{"name":"` + probeToken + `"}`
 	for _, ask := range [][2]string{
-		{"STREAM.INFO." + stream}, {"STREAM.CREATE." + stream, none}, {"STREAM.UPDATE." + stream, none},
-		{"STREAM.MSG.GET." + stream, `{"seq":0}`}, {"STREAM.MSG.DELETE." + stream, `{"seq":0}`}, {"DIRECT.GET." + stream, `{"seq":0}`},
+		{"STREAM.INFO." + stream},
+		{"STREAM.CREATE." + stream, none},
+		{"STREAM.UPDATE." + stream, none},
+		{"STREAM.MSG.GET." + stream, `{"seq":0}`},
+		{"STREAM.MSG.DELETE." + stream, `{"seq":0}`},
+		{"DIRECT.GET." + stream, `{"seq":0}`},
 		{"STREAM.PURGE." + stream, `{"filter":"` + n.ns + `.` + probeToken + `"}`}, // which no message has
-		{"CONSUMER.CREATE." + stream + "." + probeToken, `{"stream_name":"` + probeToken + `"}`}, {"CONSUMER.INFO." + stream + "." + probeToken},
-		{"CONSUMER.DELETE." + stream + "." + probeToken}, {"CONSUMER.NAMES." + stream}, {"CONSUMER.MSG.NEXT." + stream + "." + probeToken},
+		{"CONSUMER.CREATE." + stream + "." + probeToken, `{"stream_name":"` + probeToken + `"}`},
+		{"CONSUMER.INFO." + stream + "." + probeToken},
+		{"CONSUMER.DELETE." + stream + "." + probeToken},
+		{"CONSUMER.NAMES." + stream},
+		{"CONSUMER.MSG.NEXT." + stream + "." + probeToken},
 	} {
 		try("$JS.API."+ask[0], ask[1], "$JS.API.>")
 	}

@@ -16,6 +16,7 @@ type Fault struct {
 	Wrong string `json:"wrong"`           // what is wrong with it, and what is allowed
 }
 
+// String is the fault on one line.
 func (f Fault) String() string {
 	var s strings.Builder
 	if f.Where != "" {
@@ -33,6 +34,7 @@ func (f Fault) String() string {
 // [durable.ErrInvalid].
 type Faults []Fault
 
+// Error has a line for each fault.
 func (f Faults) Error() string {
 	lines := make([]string, len(f))
 	for i := range f {

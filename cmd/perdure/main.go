@@ -31,7 +31,7 @@ const (
 // exits says what each exit code is, in order.
 var exits = []string{
 	exitOK:          "done",
-	exitFailed:      "what was asked for failed or was refused: the run failed, whatever its code; it has ended already; its ID was used with another input; a directory or a port is not free; the wait was interrupted",
+	exitFailed:      "what was asked for failed or was refused: the run failed, whatever its code; it has ended already; its ID was used with another input; a directory or a port is not free; doctor found what fails; the wait was interrupted",
 	exitUsage:       "the command line, a name or the input is wrong; nothing was done",
 	exitNotFound:    "there is no such run, kind, method, schedule, question or dead letter",
 	exitUnavailable: "no NATS server, or no node of the namespace, answers; or one does, and cannot do it now: its inbox is full",

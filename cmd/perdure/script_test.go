@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	nats [FILE]         starts a NATS server, configured by a file, and sets EXTERNAL
 //	                    to its URL
 //	end NAME KILL|TERM  ends it by a signal; by TERM it must leave in good order
+//	insist NAME         sends it SIGTERM again and again, until it ends by that
 //	exit CODE ARGS...   runs perdure, which must exit with CODE
 //	until RE ARGS...    runs perdure until its output matches
 //	context NAME URL    writes a context of the nats CLI
@@ -73,7 +74,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev": scriptStart("dev"), "node": scriptStart("node"), "nodes": scriptNodes, "ports": scriptPorts, "envsubst": scriptEnvsubst, "nats": scriptNATS(t), "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
+			"dev": scriptStart("dev"), "node": scriptStart("node"), "nodes": scriptNodes, "ports": scriptPorts, "envsubst": scriptEnvsubst, "insist": scriptInsist, "nats": scriptNATS(t), "end": scriptEnd, "exit": scriptExit, "until": scriptUntil, "context": scriptContext, "tool": scriptTool,
 			"other": scriptOther, "interrupt": scriptInterrupt, "module": scriptModule, "example": scriptExample,
 		},
 	})
@@ -246,6 +247,25 @@ func scriptEnd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the node ended with %v\n%s", n.err, &n.stderr)
 	}
 	fmt.Fprint(ts.Stderr(), n.stderr.String())
+}
+
+func scriptInsist(ts *testscript.TestScript, neg bool, args []string) {
+	n := ts.Value("nodes").(map[string]*node)[args[0]]
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(deadline); ; {
+		_ = n.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		select {
+		case <-again.C:
+		case <-end:
+			ts.Fatalf("the node did not end within %s", deadline)
+		case <-n.exited:
+			if status := n.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
+				ts.Fatalf("the node ended with %v, want by the second signal\n%s", n.err, &n.stderr)
+			}
+			return
+		}
+	}
 }
 
 func scriptExit(ts *testscript.TestScript, neg bool, args []string) {
