@@ -51,7 +51,7 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []Finding {
 	if cfg.Clustered() && b.Replicas == 0 {
 		b.Replicas = 3
 	}
-	b.URL, b.Dir, b.Listen, b.Cluster, b.Kinds, b.ClientOnly = url, "", "", nil, nil, true
+	b.URL, b.Dir, b.Listen, b.Cluster, b.SyncAlways, b.Kinds, b.ClientOnly = url, "", "", nil, false, nil, true
 	findings, whole := broker.Examine(ctx, *b)
 	if !whole {
 		return findings

@@ -178,6 +178,9 @@ func (k *checker) cluster() {
 
 func (k *checker) replicas() {
 	c := k.c
+	if c.SyncAlways && c.URL == "" && c.Durability != broker.Disk {
+		k.say("sync_always", "it is of durability disk, and not of %s: %s; leave one of them out", c.Durability, k.also("durability"))
+	}
 	switch n := c.Replicas; {
 	case c.Durability == broker.Quorum && c.URL == "" && !c.Clustered():
 		k.say("durability", "it takes three servers: form a cluster (cluster.listen and cluster.routes), or connect to one (url); one embedded server has disk or process")

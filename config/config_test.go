@@ -47,9 +47,6 @@ pool: file
 name: file
 durability: process
 keep: {failed: 30d, cancelled: 48h}
-payload_cap: 1MiB
-max_crashes: 0
-sync_always: true
 `, []string{"--namespace", "flag", "--pool", "flag", "--retention", "1d12h0m"}, nil)
 	if err == nil || !strings.Contains(err.Error(), `--retention: retention is "1d12h0m": use a time with its unit, such as 30d, 36h`) {
 		t.Errorf("the error is %v", err)
@@ -57,13 +54,13 @@ sync_always: true
 	if got.Namespace != "flag" {
 		t.Errorf("what is right is %+v", got)
 	}
-	got, err = load(t, "namespace: file\npool: file\nname: file\ndurability: process\nkeep: {failed: 30d, cancelled: 48h}\npayload_cap: 1MiB\nmax_crashes: 0\nsync_always: true\n",
+	got, err = load(t, "namespace: file\npool: file\nname: file\ndurability: process\nkeep: {failed: 30d, cancelled: 48h}\npayload_cap: 1MiB\nmax_crashes: 0\n",
 		[]string{"--namespace", "flag", "--pool", "flag", "--grace", "1m"}, []string{"PERDURE_NAMESPACE=env", "PERDURE_LOG_FORMAT=json", "PERDURE_NAME=", "PERDURE_PORT=tcp://10.0.0.1:4222", "PERDURE_POOLS=x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &config.Config{
-		Namespace: "env", Pool: "flag", Name: "file", Durability: broker.Process, SyncAlways: true, Dir: config.DefaultDir,
+		Namespace: "env", Pool: "flag", Name: "file", Durability: broker.Process, Dir: config.DefaultDir,
 		Keep:  map[durable.Outcome]time.Duration{durable.Failed: 720 * time.Hour, durable.Cancelled: 48 * time.Hour},
 		Grace: time.Minute, PayloadCap: 1 << 20, MaxCrashes: -1, Log: config.Log{Format: "json"},
 	}
@@ -289,6 +286,7 @@ node.yaml:3: credentials.file is "none": the file cannot be read: no such file o
 node.yaml:1: durability is "process": it is of one server; a cluster has quorum: on a majority of servers before it counts, or disk: and fsynced there
 node.yaml:2: replicas is "5": the cluster has 3 servers: cluster.routes (node.yaml:5) lists them`,
 		},
+		"fsync":     {args: []string{"--sync-always", "--durability", "process"}, want: `--sync-always: sync_always is "true": it is of durability disk, and not of process: durability (--durability); leave one of them out`},
 		"alone":     {args: []string{"--durability", "quorum", "--cluster-user", "ann"}, want: "--cluster-user: cluster.user is \"ann\": there is no cluster: cluster.listen says where the other servers reach this one, HOST:PORT\n--durability: durability is \"quorum\": it takes three servers: form a cluster (cluster.listen and cluster.routes), or connect to one (url); one embedded server has disk or process"},
 		"replicas":  {args: []string{"--replicas", "3"}, want: `--replicas: replicas is "3": one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)`},
 		"kept":      {file: "retention: 48h\nkeep: {failed: 36h}\n", want: `node.yaml:2: keep is "failed=36h": failed runs are kept for the retention time at least, which is 48h`},
