@@ -82,20 +82,47 @@ func TestHelp_HasAnExampleOfEveryCommand(t *testing.T) {
 			t.Errorf("%s has no example", cmd.CommandPath())
 		}
 		for line := range strings.Lines(cmd.Example) {
-			line, _, _ = strings.Cut(line, " | ")
-			args := exampleWords(line)
-			root := rootCommand()
-			found, rest, err := root.Find(args[1:])
-			if err == nil {
-				err = found.ParseFlags(rest)
-			}
-			if err == nil && found.Args != nil {
-				err = found.Args(found, found.Flags().Args())
-			}
-			if err != nil {
+			if err := parses(line); err != nil {
 				t.Errorf("%s: %v", strings.TrimSpace(line), err)
 			}
 		}
+	}
+}
+
+// parses says what is wrong with a command line.
+func parses(line string) error {
+	line, _, _ = strings.Cut(line, " | ")
+	args := exampleWords(line)
+	root := rootCommand()
+	found, rest, err := root.Find(args[1:])
+	if err == nil {
+		err = found.ParseFlags(rest)
+	}
+	if err == nil && found.Args != nil {
+		err = found.Args(found, found.Flags().Args())
+	}
+	return err
+}
+
+// TestGuide_CommandsOfDeployingAreRight as far as can be said without their machines.
+func TestGuide_CommandsOfDeployingAreRight(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "deploying.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(guide)) {
+		line = strings.TrimPrefix(line, "$ ")
+		if !strings.HasPrefix(line, "perdure ") {
+			continue
+		}
+		seen++
+		if err := parses(line); err != nil {
+			t.Errorf("%s: %v", strings.TrimSpace(line), err)
+		}
+	}
+	if seen < 6 {
+		t.Errorf("the page has %d commands, want more", seen)
 	}
 }
 
