@@ -39,13 +39,13 @@ func alive(members []cluster.PoolMember) broker.Finding {
 	versions := map[string]int{}
 	for _, m := range members {
 		versions[m.Member.GetVersion()]++
-		name := m.Member.GetId() + " (" + m.Pool
+		about := []string{m.Pool}
 		for _, b := range m.Member.GetBuilds() {
 			if b.GetName() != "" {
-				name += ", " + b.GetKind() + " " + b.GetName()
+				about = append(about, b.GetKind()+" "+b.GetName())
 			}
 		}
-		names = append(names, name+")")
+		names = append(names, fmt.Sprintf("%s (%s)", m.Member.GetId(), strings.Join(about, ", ")))
 	}
 	f := broker.Finding{Check: "nodes", Status: broker.OK, Found: fmt.Sprintf("%d alive: %s", len(members), strings.Join(names, ", "))}
 	if len(versions) > 1 {

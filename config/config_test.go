@@ -136,16 +136,16 @@ func TestLoad_EachSettingHasThreeNames(t *testing.T) {
 			file = "{failed: 720h}"
 		}
 		groups := strings.Split(s.key, ".")
-		head := ""
+		var head strings.Builder
 		for i, g := range groups {
-			head += strings.Repeat("  ", i) + g + ":"
+			head.WriteString(strings.Repeat("  ", i) + g + ":")
 			if i < len(groups)-1 {
-				head += "\n"
+				head.WriteString("\n")
 			}
 		}
 		env := "PERDURE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_")) + "=" + s.value
 		ways := map[string]func() (*config.Config, error){
-			"file": func() (*config.Config, error) { return load(t, head+" "+file, nil, nil) },
+			"file": func() (*config.Config, error) { return load(t, head.String()+" "+file, nil, nil) },
 			"env":  func() (*config.Config, error) { return load(t, "", nil, []string{env}) },
 		}
 		if s.flag != "" {
