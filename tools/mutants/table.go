@@ -216,4 +216,34 @@ var table = []mutant{
 		old: "err = makeFolders(cfg.Dir)", new: "err = nil",
 		by: power,
 	},
+	{
+		name: "a node that does not stand still", breaks: "a backup is of one moment", file: "broker/gate.go",
+		old: "return g != nil && !strings.HasPrefix(subject, g.spared)", new: "return false",
+		by: []tests{{"./broker", "TestBackup_NodesStandStill"}},
+	},
+	{
+		name: "a backup that does not look at the journals", breaks: "a backup is of one moment, whatever nodes do", file: "broker/backup.go",
+		old: "case r.stream == b.names.RunsStream() && was != is:", new: "case false:",
+		by: []tests{{"./broker", "TestBackup_WhatChangesMeanwhileIsSeen"}},
+	},
+	{
+		name: "a backup that does not look at inboxes", breaks: "a backup is of one moment, whatever nodes do", file: "broker/backup.go",
+		old: "case b.names.isInbox(r.stream) && is.Last-was.Last != is.Messages-was.Messages:", new: "case false:",
+		by: []tests{{"./broker", "TestBackup_WhatChangesMeanwhileIsSeen"}},
+	},
+	{
+		name: "half a namespace is opened", breaks: "a restore that was interrupted is opened by no node", file: "broker/restore.go",
+		old: "&schemas.Namespace{Version: layoutRestoring, Partitions", new: "&schemas.Namespace{Version: Layout, Partitions",
+		by: []tests{{"./broker", "TestBackup_DamagedIsRefused"}},
+	},
+	{
+		name: "a restored inbox begins anew", breaks: "P21: a message without an ID is the same run where it is restored", file: "broker/backup.go",
+		old: "if metadata[beganKey] == \"\" {", new: "if false {",
+		by: []tests{{"./broker", "TestBackup_FromOneServerToAnother"}},
+	},
+	{
+		name: "epochs begin anew where a namespace is restored", breaks: "P02: an owner's epoch is above what the journals hold", file: "cluster/backup.go",
+		old: "return proto.Marshal(&schemas.Owner{Epoch: owner.GetEpoch()})", new: "return nil, nil",
+		by: []tests{{"./cluster", "TestBackup_KeepsEpochs"}},
+	},
 }
