@@ -8,6 +8,7 @@ import (
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/cluster"
+	"github.com/perdure/perdure/config"
 )
 
 // Errors of backups, to be matched with errors.Is.
@@ -72,7 +73,7 @@ func Restore(ctx context.Context, url string, r io.Reader, opts ...Option) error
 		return fmt.Errorf("restore: %w", err)
 	}
 	if url != "" {
-		if err := checkAddress(url); err != nil {
+		if err := config.CheckAddress(url); err != nil {
 			return fmt.Errorf("restore: %w", err)
 		}
 	}

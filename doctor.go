@@ -11,15 +11,15 @@ import (
 	"github.com/perdure/perdure/config"
 )
 
-// A Finding is what one look at a deployment came to: what was looked at, whether it is
+// A CheckResult is what one look at a deployment came to: what was looked at, whether it is
 // as it should be, what is there, and what to do.
-type Finding = broker.Finding
+type CheckResult = broker.CheckResult
 
 // How something is that was looked at.
 const (
-	FindingOK   = broker.OK   // as it should be
-	FindingWarn = broker.Warn // working, with something to know or to mend
-	FindingFail = broker.Fail // not working, or not keeping what it promises
+	CheckOK   = broker.OK   // as it should be
+	CheckWarn = broker.Warn // working, with something to know or to mend
+	CheckFail = broker.Fail // not working, or not keeping what it promises
 )
 
 // doctorOpen is how long the look at the nodes may take to begin.
@@ -29,9 +29,9 @@ const doctorOpen = 10 * time.Second
 // as the node's user may see it, at what the namespace has there, and at the nodes. It
 // changes nothing, and goes on as far as it can. The servers are those of cfg.URL, or the
 // one of a node that listens at cfg.Listen.
-func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []Finding {
-	wrong := func(found, do string) []Finding {
-		return []Finding{{Check: "configuration", Status: FindingFail, Found: found, Do: do}}
+func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResult {
+	wrong := func(found, do string) []CheckResult {
+		return []CheckResult{{Check: "configuration", Status: CheckFail, Found: found, Do: do}}
 	}
 	all, err := configured(cfg)
 	if err != nil {
@@ -61,11 +61,11 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []Finding {
 	defer cancel()
 	opened, err := broker.Open(short, *b)
 	if err != nil {
-		return append(findings, Finding{Check: "nodes", Status: FindingFail, Found: fmt.Sprintf("nothing can be asked about them: %v", err), Do: "mend what is said above"})
+		return append(findings, CheckResult{Check: "nodes", Status: CheckFail, Found: fmt.Sprintf("nothing can be asked about them: %v", err), Do: "mend what is said above"})
 	}
 	findings = append(findings, actors.Examine(ctx, opened)...)
 	if err := opened.Close(); err != nil {
-		findings = append(findings, Finding{Check: "connection", Status: FindingWarn, Found: err.Error()})
+		findings = append(findings, CheckResult{Check: "connection", Status: CheckWarn, Found: err.Error()})
 	}
 	return findings
 }

@@ -53,7 +53,7 @@ func works(t *testing.T, cfg *config.Config) {
 	}
 	findings := perdure.Doctor(ctx, cfg)
 	for _, f := range findings {
-		if f.Status == perdure.FindingFail {
+		if f.Status == perdure.CheckFail {
 			t.Errorf("the doctor says %+v", f)
 		}
 	}
@@ -229,8 +229,8 @@ func TestDoctor_LooksAtTheNodes(t *testing.T) {
 	t.Parallel()
 	url := server(t, "")
 	cfg := &config.Config{URL: url}
-	found := func() map[string]perdure.Finding {
-		all := map[string]perdure.Finding{}
+	found := func() map[string]perdure.CheckResult {
+		all := map[string]perdure.CheckResult{}
 		for _, f := range perdure.Doctor(testContext(t), cfg) {
 			all[f.Check] = f
 		}
@@ -241,7 +241,7 @@ func TestDoctor_LooksAtTheNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := found()["nodes"]; f.Status != perdure.FindingFail || f.Found != "no node is alive: nothing runs" {
+	if f := found()["nodes"]; f.Status != perdure.CheckFail || f.Found != "no node is alive: nothing runs" {
 		t.Errorf("before the node runs: %+v", f)
 	}
 	ended := make(chan error, 1)
@@ -250,17 +250,17 @@ func TestDoctor_LooksAtTheNodes(t *testing.T) {
 	running(t, url, perdure.Host(accountKind()), perdure.Name("birch"))
 	for end := time.Now().Add(testWait); ; { // partitions move while nodes come
 		all := found()
-		if f := all["partitions of pool default"]; f.Status == perdure.FindingOK {
+		if f := all["partitions of pool default"]; f.Status == perdure.CheckOK {
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("at last: %+v", f)
 		}
 	}
 	all := found()
-	if f := all["nodes"]; f.Status != perdure.FindingOK || !strings.HasPrefix(f.Found, "2 alive: alder (default), birch (default)") {
+	if f := all["nodes"]; f.Status != perdure.CheckOK || !strings.HasPrefix(f.Found, "2 alive: alder (default), birch (default)") {
 		t.Errorf("%+v", f)
 	}
-	if f := all["kinds of pool default"]; f.Status != perdure.FindingWarn || !strings.Contains(f.Do, "perdure.Pool") {
+	if f := all["kinds of pool default"]; f.Status != perdure.CheckWarn || !strings.Contains(f.Do, "perdure.Pool") {
 		t.Errorf("%+v", f)
 	}
 	stop()

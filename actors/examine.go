@@ -14,19 +14,19 @@ import (
 
 // Examine looks at the nodes of a namespace, as whoever checks a deployment does: which are
 // alive, whether they fit together, and whether they own all partitions. It changes nothing.
-func Examine(ctx context.Context, b *broker.Broker) []broker.Finding {
+func Examine(ctx context.Context, b *broker.Broker) []broker.CheckResult {
 	members, err := cluster.Members(ctx, b)
 	if err != nil {
-		return []broker.Finding{{Check: "nodes", Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
+		return []broker.CheckResult{{Check: "nodes", Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
 	}
 	pools, err := b.Inbox().Pools(ctx)
 	if err != nil {
-		return []broker.Finding{{Check: "pools", Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
+		return []broker.CheckResult{{Check: "pools", Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
 	}
 	if len(members) == 0 {
-		return []broker.Finding{{Check: "nodes", Status: broker.Fail, Found: "no node is alive: nothing runs", Do: "start one; what was accepted waits"}}
+		return []broker.CheckResult{{Check: "nodes", Status: broker.Fail, Found: "no node is alive: nothing runs", Do: "start one; what was accepted waits"}}
 	}
-	findings := []broker.Finding{alive(members)}
+	findings := []broker.CheckResult{alive(members)}
 	for _, pool := range pools {
 		findings = append(findings, examinePool(ctx, b, members, pool)...)
 	}
@@ -34,7 +34,7 @@ func Examine(ctx context.Context, b *broker.Broker) []broker.Finding {
 }
 
 // alive says which nodes there are, and of which versions.
-func alive(members []cluster.PoolMember) broker.Finding {
+func alive(members []cluster.PoolMember) broker.CheckResult {
 	var names []string
 	versions := map[string]int{}
 	for _, m := range members {
@@ -47,7 +47,7 @@ func alive(members []cluster.PoolMember) broker.Finding {
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", m.Member.GetId(), strings.Join(about, ", ")))
 	}
-	f := broker.Finding{Check: "nodes", Status: broker.OK, Found: fmt.Sprintf("%d alive: %s", len(members), strings.Join(names, ", "))}
+	f := broker.CheckResult{Check: "nodes", Status: broker.OK, Found: fmt.Sprintf("%d alive: %s", len(members), strings.Join(names, ", "))}
 	if len(versions) > 1 {
 		var all []string
 		for _, v := range slices.Sorted(maps.Keys(versions)) {
@@ -64,7 +64,7 @@ func alive(members []cluster.PoolMember) broker.Finding {
 }
 
 // examinePool looks at the nodes of a pool.
-func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMember, pool string) (findings []broker.Finding) {
+func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMember, pool string) (findings []broker.CheckResult) {
 	var own []*schemas.Member
 	for _, m := range members {
 		if m.Pool == pool && len(m.Member.GetKinds()) > 0 {
@@ -73,11 +73,11 @@ func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMe
 	}
 	check := "partitions of pool " + pool
 	if len(own) == 0 {
-		return []broker.Finding{{Check: check, Status: broker.Warn, Found: "no node of the pool is alive: what is sent to its kinds waits", Do: "start one, unless the pool is given up"}}
+		return []broker.CheckResult{{Check: check, Status: broker.Warn, Found: "no node of the pool is alive: what is sent to its kinds waits", Do: "start one, unless the pool is given up"}}
 	}
 	byNode, nobody, err := cluster.Owned(ctx, b, members, pool)
 	if err != nil {
-		return []broker.Finding{{Check: check, Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
+		return []broker.CheckResult{{Check: check, Status: broker.Fail, Found: err.Error(), Do: "look at the servers' logs"}}
 	}
 	var shares, idle []string
 	for _, m := range own {
@@ -86,7 +86,7 @@ func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMe
 			idle = append(idle, m.GetId())
 		}
 	}
-	f := broker.Finding{Check: check, Status: broker.OK, Found: fmt.Sprintf("%s of %d", strings.Join(shares, ", "), b.Partitions())}
+	f := broker.CheckResult{Check: check, Status: broker.OK, Found: fmt.Sprintf("%s of %d", strings.Join(shares, ", "), b.Partitions())}
 	switch {
 	case nobody > 0:
 		f.Status, f.Found = broker.Fail, fmt.Sprintf("%s; nobody owns %d", f.Found, nobody)
@@ -98,7 +98,7 @@ func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMe
 	findings = append(findings, f)
 	for _, m := range own {
 		if attrs := differs(own, m.GetId(), m.GetKinds()); len(attrs) > 0 {
-			return append(findings, broker.Finding{
+			return append(findings, broker.CheckResult{
 				Check: "kinds of pool " + pool, Status: broker.Warn, Found: "its nodes host different kinds: 'perdure nodes' lists them",
 				Do: "go on with the deployment, if there is one; otherwise " + ownPool,
 			})

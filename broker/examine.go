@@ -24,13 +24,13 @@ const (
 // cfg would use it, and changes nothing. It goes on as far as it can: each thing that is
 // wrong is a finding with what to do. whole says that a broker can be opened there,
 // with [Config.ClientOnly].
-func Examine(ctx context.Context, cfg Config) (findings []Finding, whole bool) {
+func Examine(ctx context.Context, cfg Config) (findings []CheckResult, whole bool) {
 	cfg.ClientOnly = true
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := cfg.validate(); err != nil {
-		return []Finding{{"configuration", Fail, err.Error(), "correct it; 'perdure config check' says more"}}, false
+		return []CheckResult{{"configuration", Fail, err.Error(), "correct it; 'perdure config check' says more"}}, false
 	}
 	e := &examiner{cfg: &cfg, now: cfg.clock}
 	if e.now == nil {
@@ -54,11 +54,11 @@ type examiner struct {
 	now      func() time.Time
 	nc       *nats.Conn
 	names    Names
-	findings []Finding
+	findings []CheckResult
 }
 
-func (e *examiner) say(check string, status FindingStatus, found, do string) {
-	e.findings = append(e.findings, Finding{check, status, found, do})
+func (e *examiner) say(check string, status CheckStatus, found, do string) {
+	e.findings = append(e.findings, CheckResult{check, status, found, do})
 }
 
 // connect finds out whether the server takes the connection.
@@ -90,8 +90,8 @@ func (e *examiner) connect(ctx context.Context) bool {
 		rtt = took
 	}
 	e.say("connection", OK, fmt.Sprintf("%s is server %s; there and back %s", nc.ConnectedUrlRedacted(), nc.ConnectedServerName(), rtt.Round(time.Microsecond)), "")
-	e.findings = append(e.findings, versionFinding(nc.ConnectedServerVersion()))
-	e.findings = append(e.findings, payloadFinding(nc.MaxPayload()))
+	e.findings = append(e.findings, versionCheck(nc.ConnectedServerVersion()))
+	e.findings = append(e.findings, payloadCheck(nc.MaxPayload()))
 	return true
 }
 
@@ -99,9 +99,9 @@ func (e *examiner) connect(ctx context.Context) bool {
 // message schedules, and times to live of messages with marks of what expired.
 const leastServer = "2.12.0"
 
-// versionFinding judges the version of a server.
-func versionFinding(version string) Finding {
-	f := Finding{Check: "version", Status: OK, Found: "nats-server " + version}
+// versionCheck judges the version of a server.
+func versionCheck(version string) CheckResult {
+	f := CheckResult{Check: "version", Status: OK, Found: "nats-server " + version}
 	switch tested := server.VERSION; {
 	case older(version, leastServer):
 		f.Status, f.Do = Fail, fmt.Sprintf("update all servers to %s, with which this program is tested; without message schedules, of %s, no timer works", tested, leastServer)
@@ -134,9 +134,9 @@ func older(a, b string) bool {
 // usualPayload is how large messages of a NATS server may be that is not told otherwise.
 const usualPayload = 1 << 20
 
-// payloadFinding judges how large messages may be.
-func payloadFinding(limit int64) Finding {
-	f := Finding{Check: "message size", Status: OK, Found: fmt.Sprintf("a message has at most %s", sizeText(limit))}
+// payloadCheck judges how large messages may be.
+func payloadCheck(limit int64) CheckResult {
+	f := CheckResult{Check: "message size", Status: OK, Found: fmt.Sprintf("a message has at most %s", sizeText(limit))}
 	switch {
 	case limit < 8<<10:
 		f.Status, f.Do = Fail, "raise max_payload of the servers to 1MB: the records of runs do not fit"

@@ -76,7 +76,7 @@ func (e *examiner) limits(use accountUse) {
 		of(int64(use.Streams), int64(l.Streams), count), of(int64(use.Consumers), int64(l.Consumers), count))
 	status := OK
 	var do []string
-	worse := func(s FindingStatus, what string) {
+	worse := func(s CheckStatus, what string) {
 		if s == Fail || status == OK {
 			status = s
 		}

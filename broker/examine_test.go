@@ -16,7 +16,7 @@ import (
 )
 
 // examine looks at a server, and returns the findings by what was looked at.
-func examine(t *testing.T, cfg broker.Config) (map[string]broker.Finding, bool) {
+func examine(t *testing.T, cfg broker.Config) (map[string]broker.CheckResult, bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -24,9 +24,9 @@ func examine(t *testing.T, cfg broker.Config) (map[string]broker.Finding, bool) 
 	return byCheck(t, all), whole
 }
 
-func byCheck(t *testing.T, all []broker.Finding) map[string]broker.Finding {
+func byCheck(t *testing.T, all []broker.CheckResult) map[string]broker.CheckResult {
 	t.Helper()
-	found := map[string]broker.Finding{}
+	found := map[string]broker.CheckResult{}
 	for _, f := range all {
 		if (f.Do == "") != (f.Status == broker.OK) || f.Found == "" {
 			t.Errorf("it says what to do if, and only if, something is to be done: %+v", f)
@@ -37,7 +37,7 @@ func byCheck(t *testing.T, all []broker.Finding) map[string]broker.Finding {
 }
 
 // want says that a finding is so, and that what it found and says to do has all the words.
-func want(t *testing.T, found map[string]broker.Finding, check string, status broker.FindingStatus, words ...string) {
+func want(t *testing.T, found map[string]broker.CheckResult, check string, status broker.CheckStatus, words ...string) {
 	t.Helper()
 	f, ok := found[check]
 	if !ok {
@@ -148,7 +148,7 @@ func TestExamine_ServersThatCannotBeUsed(t *testing.T) {
 func TestExamine_LimitsOfAnAccount(t *testing.T) {
 	t.Parallel()
 	for limits, words := range map[string]struct {
-		status broker.FindingStatus
+		status broker.CheckStatus
 		say    []string
 	}{
 		"enabled":                                 {broker.OK, []string{"no limit"}},
@@ -264,7 +264,7 @@ func TestExamine_ClocksThatDiffer(t *testing.T) {
 	brokertest.Connect(t, srv.URL())
 	for _, c := range []struct {
 		behind time.Duration
-		status broker.FindingStatus
+		status broker.CheckStatus
 		say    string
 	}{
 		{0, broker.OK, "server is "},

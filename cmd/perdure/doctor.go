@@ -49,12 +49,12 @@ A thing is ok, warn or fail; if one fails the exit code is 1.`,
 			findings := perdure.Doctor(cmd.Context(), cfg, opts...)
 			failed := false
 			for _, f := range findings {
-				failed = failed || f.Status == perdure.FindingFail
+				failed = failed || f.Status == perdure.CheckFail
 			}
 			if output == "json" {
 				err = printJSON(cmd.OutOrStdout(), map[string]any{"findings": findings})
 			} else {
-				err = printFindings(cmd.OutOrStdout(), findings)
+				err = printChecks(cmd.OutOrStdout(), findings)
 			}
 			if err == nil && failed {
 				err = exitError{exitFailed}
@@ -68,8 +68,8 @@ A thing is ok, warn or fail; if one fails the exit code is 1.`,
 	return cmd
 }
 
-// printFindings prints a line for each thing that was looked at, with what to do below it.
-func printFindings(w io.Writer, findings []perdure.Finding) error {
+// printChecks prints a line for each thing that was looked at, with what to do below it.
+func printChecks(w io.Writer, findings []perdure.CheckResult) error {
 	counts := map[string]int{}
 	for _, f := range findings {
 		counts[string(f.Status)]++

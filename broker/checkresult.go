@@ -1,24 +1,24 @@
 package broker
 
-// A Finding is what one look at a deployment came to.
-type Finding struct {
+// A CheckResult is what one look at a deployment came to.
+type CheckResult struct {
 	// Check is what was looked at, e.g. "stream perdure_RUNS".
 	Check string `json:"check"`
 	// Status says whether it is as it should be.
-	Status FindingStatus `json:"status"`
+	Status CheckStatus `json:"status"`
 	// Found is what is there.
 	Found string `json:"found"`
 	// Do is what to do about it; empty if nothing is to be done.
 	Do string `json:"do,omitempty"`
 }
 
-// A FindingStatus says how something that was looked at is.
-type FindingStatus string
+// A CheckStatus says how something that was looked at is.
+type CheckStatus string
 
 // How something is: as it should be; working, with something to know or to mend;
 // not working, or not keeping what it promises.
 const (
-	OK   FindingStatus = "ok"
-	Warn FindingStatus = "warn"
-	Fail FindingStatus = "fail"
+	OK   CheckStatus = "ok"
+	Warn CheckStatus = "warn"
+	Fail CheckStatus = "fail"
 )
