@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -395,10 +396,8 @@ func (n Names) shared() []string {
 
 // holds reports whether a stream is of the namespace, and in a backup.
 func (n Names) holds(stream string) bool {
-	for _, s := range n.shared() {
-		if s == stream {
-			return true
-		}
+	if slices.Contains(n.shared(), stream) {
+		return true
 	}
 	pool, ok := strings.CutPrefix(stream, n.ns+inboxInfix)
 	if !ok {
