@@ -25,7 +25,7 @@ HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 
 NATS_CLI_VERSION ?= v0.5.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check race lint generate generated bench bench-compare chaos mutants powercut wire clean
+.PHONY: help demo test check race lint generate generated bench bench-compare chaos model mutants powercut wire clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -102,6 +102,9 @@ chaos: ## Do harm to three nodes and three NATS servers under load for D (10m), 
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; ok=0; \
 	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -run '^TestChaos' ./... || ok=1; \
 	$(GO) -C tools/chaos run . -seed "$(SEED)" -d "$(D)" -broken $$race || ok=1; exit $$ok
+
+model: ## Look at every state of a model of the protocol, and at what comes of leaving a rule out: minutes; ONLY=crash picks some
+	$(GO) run ./docs/protocol/model -only "$(ONLY)"
 
 mutants: ## Break the code in one way after another and see which test notices: a quarter of an hour; ONLY=fence picks some
 	$(GO) -C tools run ./mutants -only "$(ONLY)" ..

@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"cmd":       {"", "config", "console", "examples", "agents", "actors", "durable", "runtime", "broker", "schemas"}, // broker: the benchmarks measure the bare server
 	"examples":  {"", "config", "agents", "actors", "durable"},
 	"contracts": {"", "actors", "durable", "schemas"}, // tests only
+	"docs":      {},                                   // the protocol as a model: it imports nothing of what it models
 }
 
 // testKits names the test kits that the test files of a folder may import

@@ -132,7 +132,9 @@ func (a *activation) receive(msg any) {
 		}
 	case idle:
 		a.forget()
-		a.leave()
+		if !a.lookAgain() {
+			a.leave()
+		}
 		return
 	}
 	a.next()
@@ -144,6 +146,21 @@ func (a *activation) receive(msg any) {
 			a.leave()
 		}
 	}
+}
+
+// lookAgain reads the head again if tasks wait behind a suspended run, and reports
+// whether it has begun to.
+func (a *activation) lookAgain() bool {
+	if a.busy || a.halted || a.open == nil || !a.asleep || a.pump.draining() || a.pump.ctx.Err() != nil || !slices.ContainsFunc(a.items, (*item).isTask) {
+		return false
+	}
+	ref := *a.open
+	a.open, a.asleep = nil, false // until it is known what it is
+	if !a.exec.Known() {
+		a.next()
+		return a.busy
+	}
+	return a.begin(ref.ID, a.exec.LookAgain)
 }
 
 // leave ends the activation if it has nothing to do.

@@ -67,6 +67,7 @@ func (a *activation) remember() {
 	cfg := a.pump.host.cfg
 	if time.Since(a.forgot) >= min(cfg.PassivateAfter, cfg.Retention) {
 		a.forget()
+		a.lookAgain()
 	}
 }
 

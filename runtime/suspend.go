@@ -73,14 +73,25 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 
 // refresh reads the head while a step takes long, so that its result can still be
 // recorded when it comes (P05): what this executor knows is then fresh.
-func (l *live) refresh(ctx context.Context) *Ending {
-	head, _, err := l.cfg.Journal.Head(ctx, l.id)
+func (x *Executor) refresh(ctx context.Context) *Ending {
+	head, _, err := x.cfg.Journal.Head(ctx, x.id)
 	switch {
 	case err != nil:
-		return ending(Restart, fmt.Errorf("read the head of %s: %w", l.id, err))
-	case head.Seq != l.head:
-		return l.fenced(head)
+		return ending(Restart, fmt.Errorf("read the head of %s: %w", x.id, err))
+	case head.Seq != x.head:
+		return x.fenced(head)
 	}
-	l.Received()
+	x.Received()
 	return nil
+}
+
+// LookAgain reads the head again of an identity whose open run is suspended: Behind if it
+// is as it was. Nothing else tells whoever holds a task that waits for that run: who had
+// the partition before may have ended it, woken by its own clock, and have removed the
+// wake-up that would.
+func (x *Executor) LookAgain(ctx context.Context) *Ending {
+	if end := x.refresh(ctx); end != nil {
+		return end
+	}
+	return &Ending{Kind: Behind, Open: x.open, Asleep: x.asleep}
 }

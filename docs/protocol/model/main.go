@@ -1,0 +1,33 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	only := flag.String("only", "", "run the experiments whose name contains this")
+	limit := flag.Int("limit", 8_000_000, "how many states an experiment visits at most")
+	flag.Parse()
+	wrong := 0
+	for _, e := range slices.Concat(asItIs, leftOut) {
+		if !strings.Contains(e.name, *only) {
+			continue
+		}
+		began := time.Now()
+		r := explore(e.rules, *limit)
+		ok := r.Found == e.finds && (r.Whole || r.Found != holds)
+		if !ok {
+			wrong++
+		}
+		fmt.Printf("%s\n", e.report(r, time.Since(began)))
+	}
+	if wrong > 0 {
+		fmt.Printf("model: %d experiments did not find what they were to find\n", wrong)
+		os.Exit(1)
+	}
+}
