@@ -67,7 +67,7 @@ func (w *world) publishes() {
 
 // delivers delivers to the owner of the partition's consumer what it has not delivered.
 //
-// Product: broker.(*Feed).Next, actors.(*pump).deliver, actors.(*activation).accept
+// Product: broker.(*Feed).Next, actors.(*pump).deliver, actors.(*activation).accept, runtime.(*Mailbox).sealIfEmpty
 func (w *world) delivers() {
 	c := w.from.Consumer
 	if c.Epoch == 0 || !w.from.has(int(c.Node)) {
@@ -77,7 +77,7 @@ func (w *world) delivers() {
 	if m == 0 {
 		return
 	}
-	if w.OneByOne {
+	if !w.AtOnce {
 		m = 1 << bits.TrailingZeros16(uint16(m))
 	}
 	s, n := *w.from, int(c.Node)
@@ -86,9 +86,17 @@ func (w *world) delivers() {
 	if w.AckBeforeAppend {
 		s.Inbox &^= m
 	}
+	if a := &s.Nodes[n].Act; a.Exec && a.Point == suspend && !a.Pending && m&w.of(a.Run) != 0 {
+		s := s // it came before the mailbox was sealed: the run looks at it
+		a := &s.Nodes[n].Act
+		a.Point, a.Sealed = wait, false
+		w.give(a, m&w.of(a.Run))
+		w.plan(&s, n)
+		w.may(s, Event{Node: int8(n), Text: "receives {m}, which keep it from suspending", Msgs: m})
+	}
 	if a := &s.Nodes[n].Act; a.live() {
 		w.give(a, m&w.of(a.Run))
-		if a.Point == wait {
+		if a.Point == wait && !a.Pending {
 			w.plan(&s, n)
 		}
 	}
@@ -122,6 +130,9 @@ func (w *world) acknowledges(n int) {
 		lose(&s, n)
 		w.may(s, Event{Node: int8(n), Text: "cannot acknowledge {m}: its consumer is gone; it drops the partition", Msgs: m})
 		return
+	}
+	if m == task3 && s.Seen.Done.has(3) && !s.Seen.Begun.has(3) {
+		s.Seen.Answered = true // who sent it is told again, before
 	}
 	s.Nodes[n].Acks &^= m
 	s.Inbox &^= m

@@ -269,7 +269,7 @@ func (w *world) passivates(n int) {
 // had the partition before may have ended that run, woken by its alarm, and have removed
 // its wake-up, and nothing would say so.
 //
-// Product: actors.(*activation).lookAgain
+// Product: actors.(*activation).lookAgain, runtime.(*Executor).LookAgain
 func (w *world) looksAgain(n int) {
 	nd := &w.from.Nodes[n]
 	if w.WaitBlind || nd.Act.Open == 0 || !nd.Act.Asleep || nd.Items&tasks == 0 {

@@ -14,7 +14,7 @@ func main() {
 	limit := flag.Int("limit", 8_000_000, "how many states an experiment visits at most")
 	flag.Parse()
 	wrong := 0
-	for _, e := range slices.Concat(asItIs, leftOut) {
+	for _, e := range slices.Concat(asItIs, leftOut, spare) {
 		if !strings.Contains(e.name, *only) {
 			continue
 		}

@@ -8,7 +8,7 @@ package main
 // (P05): that is what a node does here whose lease is not the one in force, or which
 // does not know what became of an append.
 //
-// Product: runtime.(*Executor).outdated, runtime.(*live).refresh
+// Product: runtime.(*Executor).outdated, runtime.(*Executor).refresh
 func (w *world) retention() {
 	if w.from.Left.Age == 0 || w.from.Flight.Entry.Kind != 0 || w.from.records() == 0 {
 		return

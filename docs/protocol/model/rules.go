@@ -32,7 +32,7 @@ type Rules struct {
 	Refuses    bool // there is the third run
 	Moves      bool // settled runs are moved
 	Passivates bool // an activation with nothing to do leaves memory
-	OneByOne   bool // messages are delivered one by one
+	AtOnce     bool // messages are delivered all at once, not one by one
 	SignalFor  run
 	Left       Budget
 }
