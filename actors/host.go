@@ -38,7 +38,8 @@ type Config struct {
 	DeadBytes     int64
 	// SuspendAfter is how long a run waits in memory; default 30 s.
 	SuspendAfter time.Duration
-	// PassivateAfter is how long an idle activation stays in memory; default 60 s.
+	// PassivateAfter is how long an idle activation stays in memory, and how often one
+	// whose tasks wait behind a suspended run looks whether it is; default 60 s.
 	PassivateAfter time.Duration
 	// SweepEvery is the time between two looks for records to remove; default
 	// 1 min.

@@ -132,6 +132,11 @@ var table = []mutant{
 		by: []tests{engine("TestP12"), hosts("TestP12_WakeUp")},
 	},
 	{
+		name: "waiting tasks do not look again", breaks: "a late owner holds nothing up (decision 39)", file: "actors/activation.go",
+		old: "	if a.busy || a.halted || a.open == nil || !a.asleep || a.pump.draining()", new: "	if a.busy || !a.busy || a.halted || a.open == nil || !a.asleep || a.pump.draining()",
+		by: []tests{hosts("TestTaskBehindASuspendedRun")},
+	},
+	{
 		name: "mismatch unnoticed", breaks: "guarantee 6: same input, same decisions", file: "runtime/replay.go",
 		old: "case f.kind != kind, name != \"\" && f.name != name:", new: "case f.kind == \"\":",
 		by: []tests{contracts("TestRestate/every_wait_suspends/mismatch"), engine("TestG6|Replay")},

@@ -18,6 +18,7 @@ type Event struct {
 
 const brokers = -1
 
+// String returns the event as a line of the story.
 func (e Event) String() string {
 	text := strings.NewReplacer(
 		"{r}", fmt.Sprint("run ", e.Run), "{n}", fmt.Sprint(e.N), "{k}", kindNames[e.Kind], "{m}", e.Msgs.String(),

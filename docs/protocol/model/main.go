@@ -1,3 +1,6 @@
+// Command model looks at every state that a model of the protocol can reach, within
+// bounds, and at what comes of leaving a rule out; docs/protocol/README.md has what is
+// in it and what is not.
 package main
 
 import (
