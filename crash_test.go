@@ -254,6 +254,8 @@ func killedAt(t *testing.T, sc scenario, d death, calm calm) bool {
 	sc.node.Kill, sc.node.Nth = d.at.String(), d.nth
 	first := startNode(t, sc.node)
 	s := openStore(t, first.url)
+	var all chronicle
+	all.follow(s)
 	if err := sc.start(soon(t, patience), s.client); err != nil {
 		t.Fatal(err)
 	}
@@ -274,10 +276,15 @@ func killedAt(t *testing.T, sc scenario, d death, calm calm) bool {
 	sc.node.Name, sc.node.Kill = "second", ""
 	second := startNode(t, sc.node)
 	s = openStore(t, second.url)
+	all.follow(s)
 	recorded := s.recorded()
 	second.run()
 	s.settled()
 	compare(t, d, s, far, recorded, calm)
+	all.add(s.journal()...)
+	for _, w := range all.check() {
+		t.Errorf("killed at %s: %s", d, w)
+	}
 	return true
 }
 

@@ -16,7 +16,7 @@ func main() {
 	only := flag.String("only", "", "run the experiments whose name contains this")
 	limit := flag.Int("limit", 8_000_000, "how many states an experiment visits at most")
 	flag.Parse()
-	wrong := 0
+	wrong, n, states := 0, 0, 0
 	for _, e := range slices.Concat(asItIs, leftOut, spare) {
 		if !strings.Contains(e.name, *only) {
 			continue
@@ -27,10 +27,11 @@ func main() {
 		if !ok {
 			wrong++
 		}
+		n, states = n+1, states+r.States
 		fmt.Printf("%s\n", e.report(r, time.Since(began)))
 	}
-	if wrong > 0 {
-		fmt.Printf("model: %d experiments did not find what they were to find\n", wrong)
+	fmt.Printf("model: %d experiments, %d states, %d that did not find what they were to find\n", n, states, wrong)
+	if wrong > 0 || n == 0 {
 		os.Exit(1)
 	}
 }
