@@ -65,8 +65,8 @@ var breakages = []breakage{
 		name: "schedule cancelled when it fires", faults: "kill-node-at-cancel,kill-node",
 		edits: []edit{
 			{
-				"actors/alarms.go", "a.pump.begin(func() { a.pump.route(a.id, wakeUp{a.run}) })",
-				"a.pump.begin(func() {\n			_ = a.pump.host.cfg.Broker.Schedules().CancelRun(a.pump.ctx, a.id.Run(a.run))\n			a.pump.route(a.id, wakeUp{a.run})\n		})",
+				"actors/alarms.go", "				u.route(a.id, wakeUp{a.run})\n",
+				"				_ = u.host.cfg.Broker.Schedules().CancelRun(u.ctx, a.id.Run(a.run))\n				u.route(a.id, wakeUp{a.run})\n",
 			},
 			{"actors/pump.go", "	u.unwrap(it)\n", "	u.unwrap(it)\n	if d.Envelope.GetType() == schemas.Envelope_WAKE {\n		u.ack(it)\n	}\n"},
 		},
