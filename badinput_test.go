@@ -436,7 +436,7 @@ func TestBadInput_OfWhoOpensANode(t *testing.T) {
 		"no server":          {connect("nats://127.0.0.1:1", host), durable.ErrUnavailable, []string{"connect to nats://127.0.0.1:1", "check the URL and that the server runs"}},
 		"no kinds":           {open(perdure.Dir(t.TempDir())), nil, []string{"it hosts no kind; add perdure.Host(...), or use Dial for a process that only calls"}},
 		"no directory":       {open(host), nil, []string{"set a data directory to embed one (perdure.Dir), or connect to yours (perdure.Connect)"}},
-		"quorum, embedded":   {open(host, perdure.Dir(t.TempDir()), perdure.WithDurability(perdure.Quorum)), nil, []string{"holds 1 replica, and 3 are asked for, as many as durability quorum needs; connect to a NATS cluster (perdure.Connect), or use disk or process"}},
+		"quorum, embedded":   {open(host, perdure.Dir(t.TempDir()), perdure.WithDurability(perdure.Quorum)), nil, []string{"an embedded server by itself holds 1 replica, and 3 are asked for, as many as durability quorum needs; form a cluster (perdure.Cluster), connect to one (perdure.Connect), or use disk or process"}},
 		"bad kinds":          {open(perdure.Dir(t.TempDir()), perdure.Host(bad, unbound), perdure.Retention(time.Minute)), nil, []string{`"no good"`, `"unbound"`, "retention of 1m0s: it is at least 2h0m0s"}},
 		"no runs at once":    {open(host, perdure.Dir(t.TempDir()), perdure.MaxRuns(0)), nil, []string{"at most 0 runs at once: it is at least 1"}},
 		"kind taken":         {connect(used.URL(), host, perdure.Pool("other")), broker.ErrKindTaken, []string{`kind "greet" is of pool "default"`, "a kind stays in the pool", "start this node in the pool that has the kind"}},
