@@ -113,7 +113,7 @@ func tinyPrints(t *testing.T, name string, metrics []string) {
 
 func TestWrongArgumentsSayWhatIsRight(t *testing.T) {
 	for args, want := range map[string]string{
-		"-s S99":                   "S1, S2, S3, S4, S5, S6, S9, S10, D1, D2, D3, D4, D5, SC",
+		"-s S99":                   "S1, S2, S3, S4, S5, S6, S8, S9, S10, D1, D2, D3, D4, D5, SC",
 		"-durability quorum -s S1": "use disk or process",
 		"-durability often -s S1":  "disk",
 		"S1":                       "named by -s",
