@@ -115,7 +115,7 @@ func (m *mux) receive(ctx context.Context, w *waiter, lost <-chan struct{}, d ti
 	w.timer.Reset(d)
 	select {
 	case msg := <-w.ch:
-		if len(msg.Data) == 0 && msg.Header != nil && msg.Header.Get("Status") == "503" {
+		if len(msg.Data) == 0 && msg.Header != nil && statusOf(msg) == "503" {
 			return nil, errNoResponders
 		}
 		return msg, nil

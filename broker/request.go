@@ -65,7 +65,7 @@ func (p *publisher) ask(ctx context.Context, subject string, body []byte) (*nats
 		answer, err := p.try(ctx, w, msg, requestWait)
 		if err == nil {
 			// a stored message says what its sender wrote
-			if answer.Header.Get("Nats-Sequence") != "" || !temporaryAnswer(answer.Data) {
+			if serverSays(answer.Header, hdrSequence) != "" || !temporaryAnswer(answer.Data) {
 				return answer, nil
 			}
 			err = errNotNow
@@ -111,17 +111,39 @@ type message struct {
 	data    []byte
 }
 
+// hdrSequence is the header by which the server says which message of a stream it
+// answers with.
+const hdrSequence = "Nats-Sequence"
+
+// serverSays returns what the server says in a header of a message that it answers
+// with: it stands behind what the message's sender has written under that name.
+func serverSays(h nats.Header, name string) string {
+	if all := h[name]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// statusOf returns the status of an answer. A message of a stream has none, whatever its
+// sender has written.
+func statusOf(m *nats.Msg) string {
+	if serverSays(m.Header, hdrSequence) != "" {
+		return ""
+	}
+	return m.Header.Get("Status")
+}
+
 // fromDirect reads an answer to a direct get.
 func fromDirect(m *nats.Msg) (message, error) {
-	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	seq, err := strconv.ParseUint(serverSays(m.Header, hdrSequence), 10, 64)
 	if err != nil {
 		return message{}, fmt.Errorf("%w: direct get without a sequence: %w", ErrIncompatible, err)
 	}
-	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	at, err := time.Parse(time.RFC3339Nano, serverSays(m.Header, "Nats-Time-Stamp"))
 	if err != nil {
 		return message{}, fmt.Errorf("%w: direct get without a time: %w", ErrIncompatible, err)
 	}
-	return message{subject: m.Header.Get("Nats-Subject"), seq: seq, time: at, header: m.Header, data: m.Data}, nil
+	return message{subject: serverSays(m.Header, "Nats-Subject"), seq: seq, time: at, header: m.Header, data: m.Data}, nil
 }
 
 // A query selects one message of a stream.
@@ -220,7 +242,7 @@ func (r *reader) getDirect(ctx context.Context, q query) (message, bool, error) 
 	if err != nil {
 		return message{}, false, err
 	}
-	switch status := answer.Header.Get("Status"); status {
+	switch status := statusOf(answer); status {
 	case "":
 		m, err := fromDirect(answer)
 		return m, err == nil, err

@@ -104,7 +104,7 @@ func (r *reader) batch(ctx context.Context, filter string, next *uint64, yield f
 			}
 			return some, nil
 		}
-		switch answer.Header.Get("Status") {
+		switch status := statusOf(answer); status {
 		case "":
 		case "204":
 			if pending, err := strconv.ParseUint(answer.Header.Get("Nats-Num-Pending"), 10, 64); err == nil && pending > 0 {
@@ -114,7 +114,7 @@ func (r *reader) batch(ctx context.Context, filter string, next *uint64, yield f
 		case "404":
 			return none, nil
 		default:
-			return none, fmt.Errorf("%w: direct get from %s answered %s %s", ErrIncompatible, r.stream, answer.Header.Get("Status"), answer.Header.Get("Description"))
+			return none, fmt.Errorf("%w: direct get from %s answered %s %s", ErrIncompatible, r.stream, status, answer.Header.Get("Description"))
 		}
 		m, err := fromDirect(answer)
 		if err != nil {
