@@ -229,6 +229,13 @@ func (a *auditor) judge(ctx context.Context) error {
 			continue
 		}
 		if a.cfg.Repair && s.mend != nil {
+			if s.holds != nil { // those before it may have taken their time
+				if still, err := s.holds(ctx); err != nil {
+					return err
+				} else if !still {
+					continue
+				}
+			}
 			if err := a.repair(ctx, &s); err != nil {
 				return err
 			}

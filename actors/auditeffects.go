@@ -117,12 +117,7 @@ func (a *auditor) unsent(ctx context.Context, ref schemas.Ref) error {
 				Repair: "send the message again, with its ID",
 			},
 			holds: missing,
-			mend: func(ctx context.Context) error {
-				if is, err := missing(ctx); err != nil || !is { // it is only sent right behind a look
-					return err
-				}
-				return outbox{a.b, schemas.LocalDomain}.Send(ctx, to, env)
-			},
+			mend:  func(ctx context.Context) error { return outbox{a.b, schemas.LocalDomain}.Send(ctx, to, env) },
 		})
 	}
 	return nil

@@ -202,10 +202,11 @@ func (a *auditor) carried(ctx context.Context, ref schemas.Ref) (bool, error) {
 
 // concerns reports whether a message of an identity is of its run ref: its task, or for
 // it. The ID of a task that came without one begins with when its inbox was made, which
-// only the nodes of its pool know; it ends with its sequence.
+// only the nodes of its pool know; it ends with its sequence. One that this version cannot
+// read may be.
 func concerns(d broker.Delivery, ref schemas.Ref) bool {
 	tail := func(id string) string { return id[strings.LastIndexByte(id, '-')+1:] }
-	return isTaskOf(d, ref) || d.Envelope.GetRun() == string(ref.ID) || d.NoID && tail(d.Envelope.GetId()) == tail(string(ref.ID))
+	return d.Bad != nil || isTaskOf(d, ref) || d.Envelope.GetRun() == string(ref.ID) || d.NoID && tail(d.Envelope.GetId()) == tail(string(ref.ID))
 }
 
 // wake sends a wake-up to a run, named by what it is to see, so that two audits send

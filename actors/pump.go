@@ -290,6 +290,7 @@ func (u *pump) passivateIdle(now time.Time, after time.Duration) {
 	defer u.mu.Unlock()
 	for _, pl := range u.activations {
 		if now.Sub(pl.last) >= after {
+			pl.last = now // told again after as long
 			pl.addr.tell(idle{})
 		}
 	}

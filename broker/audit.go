@@ -141,7 +141,7 @@ func (a *Audit) Below(ctx context.Context, ref schemas.Ref, seq uint64) (bool, e
 }
 
 // Concerning yields the messages to an identity that are not acknowledged, its wake-ups
-// first, without those that cannot be decoded.
+// first. Of one that cannot be decoded Bad says why: it may be of a newer version.
 func (a *Audit) Concerning(ctx context.Context, id schemas.Identity) iter.Seq2[Delivery, error] {
 	return func(yield func(Delivery, error) bool) {
 		for _, p := range a.pools {
@@ -157,7 +157,7 @@ func (a *Audit) Concerning(ctx context.Context, id schemas.Identity) iter.Seq2[D
 						yield(Delivery{}, fmt.Errorf("list the messages of %v: %w", id, err))
 						return
 					}
-					if d := a.b.delivery(q.r.stream, m); d.Bad == nil && !yield(d, nil) {
+					if !yield(a.b.delivery(q.r.stream, m), nil) {
 						return
 					}
 				}

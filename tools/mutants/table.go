@@ -192,11 +192,6 @@ var table = []mutant{
 		by: []tests{hosts("TestP16_TheHeadGoesAfter")},
 	},
 	{
-		name: "an audit looks once", breaks: "a namespace at work has no findings", file: "actors/audit.go",
-		old: "held[i] = s.holds == nil", new: "held[i] = s.holds == nil || s.Kind != \"\"",
-		by: []tests{hosts("TestAudit_ANamespaceAtWork")},
-	},
-	{
 		name: "a lost run is not woken", breaks: "what nothing brings back is repaired", file: "actors/auditruns.go",
 		old: "mend:  func(ctx context.Context) error { return a.wake(ctx, ref, seq) },", new: "mend:  func(context.Context) error { return nil },",
 		by: []tests{hosts("TestAudit_ARunThatNothing")},
