@@ -44,6 +44,7 @@ func configured(cfg *config.Config) ([]Option, error) {
 	add(cfg.Retention != 0, Retention(cfg.Retention))
 	add(cfg.MaxRuns != 0, MaxRuns(cfg.MaxRuns))
 	add(cfg.MaxWaiting != 0, MaxWaiting(cfg.MaxWaiting))
+	add(cfg.Capacity != 0, Capacity(cfg.Capacity))
 	add(cfg.MaxCrashes != 0, MaxCrashes(max(0, cfg.MaxCrashes)))
 	for outcome, d := range cfg.Keep {
 		opts = append(opts, Keep(outcome, d))

@@ -91,7 +91,7 @@ func examinePool(ctx context.Context, b *broker.Broker, members []cluster.PoolMe
 	case nobody > 0:
 		f.Status, f.Found = broker.Fail, fmt.Sprintf("%s; nobody owns %d", f.Found, nobody)
 		f.Do = "ask again in some seconds: partitions move while nodes come and go; if it stays so, look at the nodes' logs: one whose clock is wrong owns none"
-	case len(idle) > 0:
+	case len(idle) > 0 && len(own) <= int(b.Partitions()): // with more some have none, as they should
 		f.Status = broker.Warn
 		f.Do = fmt.Sprintf("ask again in some seconds; if it stays so, look at the log of %s: a node whose clock differs by more than a second owns none", strings.Join(idle, ", "))
 	}

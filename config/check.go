@@ -63,7 +63,7 @@ func (k *checker) also(key string) string {
 // servers are either embedded or somebody else's.
 func (k *checker) servers() {
 	if k.c.URL != "" {
-		for _, key := range []string{"dir", "listen", "cluster.listen", "cluster.routes", "sync_always"} {
+		for _, key := range []string{"dir", "listen", "cluster.listen", "cluster.routes", "cluster.advertise", "cluster.name", "cluster.user", "cluster.password", "cluster.password_file", "cluster.tls.ca", "cluster.tls.cert", "cluster.tls.key", "sync_always"} {
 			if _, ok := k.has(key); ok {
 				k.say(key, "it is of an embedded NATS server, and there is none with %s; leave one of them out", k.also("url"))
 			}

@@ -57,6 +57,10 @@ type Config struct {
 	// parked. 0 means 5, less than 0 no bound.
 	MaxCrashes int
 
+	// Capacity is how much of its pool's work the node takes beside the others. 0 means
+	// 100.
+	Capacity int
+
 	// Log is where and how the node logs.
 	Log Log
 

@@ -120,6 +120,7 @@ var all = []struct{ key, value, flag string }{
 	{"max_waiting", "8", "max-waiting"},
 	{"payload_cap", "1GiB", "payload-cap"},
 	{"max_crashes", "0", "max-crashes"},
+	{"capacity", "200", "capacity"},
 	{"log.level", "debug", "log-level"},
 	{"log.format", "json", "log-format"},
 }
@@ -213,7 +214,7 @@ log: {level: "error"}
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	cfg.URL, cfg.Credentials.Password = again.URL, again.Credentials.Password
-	cfg.Namespace, cfg.Pool, cfg.Grace, cfg.SuspendAfter, cfg.PayloadCap, cfg.MaxCrashes, cfg.Log.Format = "perdure", "default", 10*time.Second, 30*time.Second, 64<<20, 5, "text"
+	cfg.Namespace, cfg.Pool, cfg.Grace, cfg.SuspendAfter, cfg.PayloadCap, cfg.MaxCrashes, cfg.Capacity, cfg.Log.Format = "perdure", "default", 10*time.Second, 30*time.Second, 64<<20, 5, 100, "text"
 	if diff := cmp.Diff(cfg, again, own); diff != "" {
 		t.Errorf("(-set +printed)\n%s\n%s", diff, &out)
 	}
@@ -231,7 +232,7 @@ func TestLoad_SaysEverythingThatIsWrong(t *testing.T) {
 			file: "namspace: a\nmax_run: 1\nwhatever: 1\ncluster:\n  rotes: [a:1]\n  max_runs: 5\n  tls:\n    cart: x\nroutes: [a:1]\n",
 			want: `node.yaml:1: namspace: there is no such key; is "namespace" meant?
 node.yaml:2: max_run: there is no such key; is "max_runs" meant?
-node.yaml:3: whatever: there is no such key; the keys here are cluster, credentials, dir, durability, grace, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, replicas, retention, suspend_after, sync_always, tls, url
+node.yaml:3: whatever: there is no such key; the keys here are capacity, cluster, credentials, dir, durability, grace, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, replicas, retention, suspend_after, sync_always, tls, url
 node.yaml:5: cluster.rotes: there is no such key; is "cluster.routes" meant?
 node.yaml:6: cluster.max_runs: there is no such key here; is "max_runs" meant?
 node.yaml:8: cluster.tls.cart: there is no such key; is "cluster.tls.cert" meant?

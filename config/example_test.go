@@ -37,6 +37,7 @@ func Example() {
 	// max_runs: 100         # --max-runs
 	// payload_cap: 64MiB    # default
 	// max_crashes: 5        # default
+	// capacity: 100         # default
 	// log:
 	//   level: info         # default
 	//   format: text        # default

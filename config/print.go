@@ -55,8 +55,11 @@ func publicURL(list string) string {
 		}
 		u, err := url.Parse(strings.TrimSpace(a))
 		switch {
-		case err != nil || u.User == nil:
-			continue
+		case err != nil: // whatever stands before the server may be a secret
+			if at := strings.LastIndexByte(a, '@'); at >= 0 {
+				addresses[i] = masked + a[at:]
+			}
+		case u.User == nil:
 		default:
 			if _, ok := u.User.Password(); !ok { // a token
 				u.User = url.User(masked)
