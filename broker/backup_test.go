@@ -252,6 +252,55 @@ func TestBackup_DamagedIsRefused(t *testing.T) {
 	}
 }
 
+// A restore that begins while another one is at work takes the namespace over: the
+// first one does not let nodes in to what the second has removed, or half restored.
+func TestRestore_TwoAtOnce(t *testing.T) {
+	t.Parallel()
+	file := furnish(embedded(t)).backup()
+	to := brokertest.Open(t, func(c *broker.Config) { c.Namespace, c.Listen = "host", "127.0.0.1:0" })
+	cfg := broker.Config{URL: to.ClientURL(), Logger: quiet}
+	ctx, cancel := context.WithTimeout(t.Context(), testWait)
+	defer cancel()
+	var between error
+	first := &pausedReader{r: bytes.NewReader(file), at: len(file) - 1, then: func() {
+		// The second begins, and fails half-way.
+		_, between = broker.Restore(ctx, cfg, bytes.NewReader(file[:len(file)-len(file)/3]))
+	}}
+	_, err := broker.Restore(ctx, cfg, first)
+	if !errors.Is(between, broker.ErrBackup) {
+		t.Fatalf("the second restore: %v", between)
+	}
+	if !errors.Is(err, broker.ErrNotEmpty) {
+		t.Errorf("the first restore, of what the second has half restored: %v", err)
+	}
+	cfg.Durability = broker.Process
+	openFails(t, cfg, broker.ErrIncompatible)
+	if _, err := broker.Restore(ctx, cfg, bytes.NewReader(file)); err != nil {
+		t.Errorf("restore once more: %v", err)
+	}
+}
+
+// A pausedReader does something before it reads what is at a position.
+type pausedReader struct {
+	r    io.Reader
+	n    int
+	at   int
+	then func()
+}
+
+func (p *pausedReader) Read(b []byte) (int, error) {
+	if p.n >= p.at && p.then != nil {
+		p.then()
+		p.then = nil
+	}
+	if p.n < p.at {
+		b = b[:min(len(b), p.at-p.n)]
+	}
+	n, err := p.r.Read(b)
+	p.n += n
+	return n, err
+}
+
 // What does not fit is refused, and says why.
 func TestBackup_WhatDoesNotFitIsRefused(t *testing.T) {
 	t.Parallel()

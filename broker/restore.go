@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,9 +61,11 @@ func restore(ctx context.Context, cfg Config, in *backupReader) error {
 		if err = t.b.Close(); err != nil {
 			return errors.Join(err, cfg.lock.release())
 		}
+		marked, made := t.marked, t.made
 		if t, err = dialTarget(ctx, cfg, in.names); err != nil {
 			return err
 		}
+		t.marked, t.made = marked, made
 	}
 	if err == nil {
 		err = t.finish(ctx, in.manifest)
@@ -72,9 +75,11 @@ func restore(ctx context.Context, cfg Config, in *backupReader) error {
 
 // A target is what a backup is restored onto.
 type target struct {
-	b     *Broker
-	p     *provisioner
-	names Names
+	b      *Broker
+	p      *provisioner
+	names  Names
+	marked uint64   // the revision of the record by which this restore keeps nodes away
+	made   []string // the streams that it has restored
 }
 
 func dialTarget(ctx context.Context, cfg Config, names Names) (*target, error) {
@@ -119,6 +124,7 @@ func (t *target) fill(ctx context.Context, in *backupReader) error {
 		if err := t.stream(ctx, in, s); err != nil {
 			return t.halfway(fmt.Errorf("stream %s: %w", s.Name, err))
 		}
+		t.made = append(t.made, s.Name)
 	}
 	for _, k := range in.manifest.Keys {
 		if _, err := t.b.pub.publish(ctx, &nats.Msg{Subject: t.names.clusterPrefix() + k.Key, Data: k.Value}); err != nil {
@@ -133,24 +139,36 @@ func (t *target) halfway(err error) error {
 	return fmt.Errorf("%w; what is there of namespace %s is not complete, and no node opens it: restore a whole backup, which begins anew", err, t.names.ns)
 }
 
-// mark makes the record that keeps nodes away, and removes what an interrupted restore
-// has left. Anything else that has the namespace's names is refused.
+// mark stores the record that keeps nodes away, and then removes what an interrupted
+// restore has left. It is stored anew each time: a restore that is still at work so
+// finds another revision than its own, and does not let nodes in. Anything else that
+// has the namespace's names is refused.
 func (t *target) mark(ctx context.Context, m Manifest) error {
 	bucket := "KV_" + t.names.ClusterBucket()
 	there, err := t.streams(ctx)
 	if err != nil {
 		return err
 	}
-	record := &schemas.Namespace{}
-	for _, name := range there {
-		if name == bucket {
-			if record, _, err = t.p.readRecord(ctx, t.names); err != nil {
-				return err
-			}
+	record, seen := &schemas.Namespace{}, uint64(0)
+	if slices.Contains(there, bucket) {
+		if record, seen, err = t.p.readRecord(ctx, t.names); err != nil {
+			return err
 		}
 	}
 	if len(there) > 0 && record.GetVersion() != layoutRestoring {
 		return fmt.Errorf("%w: there is a stream %s; restore onto a NATS, or into a directory, that has no namespace %s", ErrNotEmpty, there[0], t.names.ns)
+	}
+	if len(there) == 0 {
+		if err := t.p.stream(ctx, t.names.streams(t.p.cfg)[0]); err != nil {
+			return err
+		}
+	}
+	t.marked, err = t.putRecord(ctx, &schemas.Namespace{Version: layoutRestoring, Partitions: m.Partitions, Created: m.Created}, seen)
+	if e := refused(err); e != nil && e.fenced() {
+		return fmt.Errorf("%w: a node has just made it, or another restore has just begun; stop it", ErrNotEmpty)
+	}
+	if err != nil {
+		return err
 	}
 	for _, name := range there {
 		if name == bucket {
@@ -160,17 +178,7 @@ func (t *target) mark(ctx context.Context, m Manifest) error {
 			return fmt.Errorf("remove stream %s, which an interrupted restore has left: %w", name, err)
 		}
 	}
-	if record.GetVersion() == layoutRestoring {
-		return nil
-	}
-	if err := t.p.stream(ctx, t.names.streams(t.p.cfg)[0]); err != nil {
-		return err
-	}
-	err = t.putRecord(ctx, &schemas.Namespace{Version: layoutRestoring, Partitions: m.Partitions, Created: m.Created}, 0)
-	if e := refused(err); e != nil && e.fenced() {
-		return fmt.Errorf("%w: a node has just made it, or another restore has; stop it", ErrNotEmpty)
-	}
-	return err
+	return nil
 }
 
 // streams returns the streams of the namespace that are there.
@@ -194,37 +202,43 @@ func (t *target) streams(ctx context.Context) (there []string, err error) {
 	}
 }
 
-func (t *target) putRecord(ctx context.Context, record *schemas.Namespace, after uint64) error {
+// putRecord stores the namespace's record where its revision is still after, and
+// returns the new one.
+func (t *target) putRecord(ctx context.Context, record *schemas.Namespace, after uint64) (uint64, error) {
 	data, err := proto.Marshal(record)
 	if err != nil {
-		return fmt.Errorf("encode the record of namespace %s: %w", t.names.ns, err)
+		return 0, fmt.Errorf("encode the record of namespace %s: %w", t.names.ns, err)
 	}
 	msg := &nats.Msg{Subject: t.names.clusterPrefix() + namespaceKey, Data: data, Header: nats.Header{hdrExpectedSeq: {strconv.FormatUint(after, 10)}}}
-	if _, err := t.b.pub.publish(ctx, msg); err != nil {
-		return fmt.Errorf("store the record of namespace %s: %w", t.names.ns, err)
+	out, err := t.b.pub.publish(ctx, msg)
+	if err != nil {
+		return 0, fmt.Errorf("store the record of namespace %s: %w", t.names.ns, err)
 	}
-	return nil
+	return out.seq, nil
 }
 
-// finish lets nodes open the namespace, once every replica has all of it.
+// finish lets nodes open the namespace, once every replica has all of it, and unless
+// another restore has begun meanwhile.
 func (t *target) finish(ctx context.Context, m Manifest) error {
 	there, err := t.streams(ctx)
 	if err != nil {
 		return err
+	}
+	for _, name := range t.made {
+		if !slices.Contains(there, name) {
+			return t.halfway(fmt.Errorf("stream %s is gone again: another restore removes what this one makes", name))
+		}
 	}
 	for _, name := range there {
 		if err := t.replicated(ctx, name); err != nil {
 			return fmt.Errorf("wait for the replicas of stream %s: %w", name, err)
 		}
 	}
-	record, rev, err := t.p.readRecord(ctx, t.names)
-	if err != nil {
-		return err
+	_, err = t.putRecord(ctx, &schemas.Namespace{Version: m.Layout, Partitions: m.Partitions, Created: m.Created}, t.marked)
+	if e := refused(err); e != nil && e.fenced() {
+		return fmt.Errorf("%w: another restore of it has begun meanwhile; let one end, or stop both and begin anew", ErrNotEmpty)
 	}
-	if record.GetVersion() != layoutRestoring {
-		return fmt.Errorf("%w: its record says that it is not being restored; another restore may have ended", ErrNotEmpty)
-	}
-	return t.putRecord(ctx, &schemas.Namespace{Version: m.Layout, Partitions: m.Partitions, Created: m.Created}, rev)
+	return err
 }
 
 // replicaLook is how often it is looked whether replicas have all of a stream.
