@@ -280,6 +280,42 @@ func TestRestore_TwoAtOnce(t *testing.T) {
 	}
 }
 
+// A restore that was killed between the making of the bucket and its first record is
+// begun anew, and so is one that has stored keys which are not in the backup.
+func TestRestore_BeginsAnew(t *testing.T) {
+	t.Parallel()
+	file := furnish(embedded(t)).backup()
+	for _, marked := range []bool{false, true} {
+		to := brokertest.Open(t, func(c *broker.Config) { c.Namespace, c.Listen = "host", "127.0.0.1:0" })
+		on := func(c *broker.Config) { c.Dir, c.URL, c.Durability = "", to.ClientURL(), broker.Process }
+		cfg := broker.Config{Logger: quiet}
+		on(&cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), testWait)
+		defer cancel()
+		js, err := jetstream.New(to.Conn())
+		must(t, err)
+		if marked {
+			if _, err := broker.Restore(ctx, cfg, bytes.NewReader(file[:len(file)-len(file)/3])); !errors.Is(err, broker.ErrBackup) {
+				t.Fatal(err)
+			}
+		} else {
+			_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+				Name: "KV_perdure_cluster", Subjects: []string{"$KV.perdure_cluster.>"}, MaxMsgsPerSubject: 1,
+				AllowDirect: true, AllowRollup: true, DenyDelete: true, AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute, Discard: jetstream.DiscardNew,
+			})
+			must(t, err)
+		}
+		_, err = js.Publish(ctx, "$KV.perdure_cluster.build.default.stray", []byte("left"))
+		must(t, err)
+		_, err = broker.Restore(ctx, cfg, bytes.NewReader(file))
+		must(t, err)
+		r := newRaw(t, brokertest.Connect(t, to.ClientURL(), on))
+		if value, _, ok, err := r.b.Leases().Get(r.ctx, "build.default.stray"); ok || err != nil {
+			t.Errorf("marked before %v: a key that was left is %q, %v, %v", marked, value, ok, err)
+		}
+	}
+}
+
 // A pausedReader does something before it reads what is at a position.
 type pausedReader struct {
 	r    io.Reader

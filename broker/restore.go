@@ -155,7 +155,10 @@ func (t *target) mark(ctx context.Context, m Manifest) error {
 			return err
 		}
 	}
-	if len(there) > 0 && record.GetVersion() != layoutRestoring {
+	// One that was killed before its first record has left an empty bucket; a node
+	// that makes a namespace just now finds our record in it, or we find its.
+	bare := seen == 0 && slices.Equal(there, []string{bucket})
+	if len(there) > 0 && !bare && record.GetVersion() != layoutRestoring {
 		return fmt.Errorf("%w: there is a stream %s; restore onto a NATS, or into a directory, that has no namespace %s", ErrNotEmpty, there[0], t.names.ns)
 	}
 	if len(there) == 0 {
@@ -169,6 +172,9 @@ func (t *target) mark(ctx context.Context, m Manifest) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := t.b.pub.request(ctx, "$JS.API.STREAM.PURGE."+bucket, map[string]any{"seq": t.marked}, nil); err != nil {
+		return fmt.Errorf("remove the keys that an interrupted restore has left: %w", err)
 	}
 	for _, name := range there {
 		if name == bucket {
