@@ -178,10 +178,7 @@ func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*read
 		return err
 	}
 	for i, r := range streams {
-		if cfg.At != nil {
-			cfg.At(r.stream)
-		}
-		n, err := b.readStream(ctx, out, r)
+		n, err := b.readStream(ctx, out, r, cfg.At)
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", r.stream, err)
 		}
@@ -239,10 +236,13 @@ func (b *Broker) writeManifest(ctx context.Context, out *backupWriter, cfg Backu
 }
 
 // readStream writes a stream, and returns how many messages it has.
-func (b *Broker) readStream(ctx context.Context, out *backupWriter, r *reader) (n uint64, err error) {
+func (b *Broker) readStream(ctx context.Context, out *backupWriter, r *reader, at func(string)) (n uint64, err error) {
 	l, err := r.look(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if at != nil {
+		at(r.stream)
 	}
 	if b.names.isInbox(r.stream) {
 		rememberBegan(l.Config, l.Created)
@@ -251,8 +251,11 @@ func (b *Broker) readStream(ctx context.Context, out *backupWriter, r *reader) (
 		return 0, err
 	}
 	// What a schedule becomes is stored behind all others, and a follower that is
-	// behind may have neither: so what has come since is read, until nothing has. Of
-	// other streams it does not matter what has come since, and it may be without end.
+	// behind may have neither: so what has come since is read, until nothing has. Part
+	// of a large payload that is stored again is behind all others, too, and no longer
+	// where it was: so what has come since is read, until nothing was removed meanwhile.
+	// Of other streams it does not matter what has come since, and it may be without
+	// end.
 	next := uint64(0)
 	for more := true; more; {
 		more = false
@@ -267,6 +270,16 @@ func (b *Broker) readStream(ctx context.Context, out *backupWriter, r *reader) (
 				return n, err
 			}
 			n, next, more = n+1, m.seq+1, b.names.isTimers(r.stream)
+		}
+		if r.stream != b.names.BlobsStream() {
+			continue
+		}
+		was := l.State
+		if l, err = r.look(ctx); err != nil {
+			return n, err
+		}
+		if more = was.Last-was.Messages != l.State.Last-l.State.Messages; more {
+			next = max(next, was.Last+1)
 		}
 	}
 	return n, out.end()

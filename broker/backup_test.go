@@ -404,6 +404,37 @@ func TestBackup_WhatChangesMeanwhileIsSeen(t *testing.T) {
 	}
 }
 
+// A client that stores a large payload again while payloads are read does not make it
+// missing: the task that names it was accepted before.
+func TestBackup_HasPayloadsThatAreStoredAgain(t *testing.T) {
+	t.Parallel()
+	r := embedded(t)
+	run := identity("wf", "a").Run("1")
+	blob := make([]byte, 3<<20)
+	rand.NewChaCha8([32]byte{}).Read(blob)
+	put := func() *schemas.Blob {
+		ref, err := r.b.Blobs().Put(r.ctx, run, "input", blob)
+		must(t, err)
+		return ref
+	}
+	ref := put()
+	cfg := everything
+	cfg.At = func(stream string) {
+		if stream == r.n.BlobsStream() {
+			put()
+		}
+	}
+	var file bytes.Buffer
+	_, err := r.b.Backup(r.ctx, &file, cfg)
+	must(t, err)
+	in := inDir(t.TempDir(), broker.Process)
+	restored(t, file.Bytes(), in)
+	got, err := newRaw(t, brokertest.Open(t, in)).b.Blobs().Get(r.ctx, ref)
+	if err != nil || !bytes.Equal(got, blob) {
+		t.Errorf("the payload has %d bytes, %v; want %d", len(got), err, len(blob))
+	}
+}
+
 // node makes the broker that of a node of this name, which holds can reach.
 func (r *raw) node(name string) (cfg broker.BackupConfig) {
 	r.t.Helper()
