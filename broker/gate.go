@@ -61,7 +61,8 @@ func (g *gate) leave() {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.empty != nil {
+	// It may have been opened meanwhile, and shut again with others inside.
+	if g.empty != nil && g.inside.Load() == shut {
 		close(g.empty)
 		g.empty = nil
 	}
