@@ -182,8 +182,9 @@ func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*read
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", r.stream, err)
 		}
-		if r.stream == b.names.RunsStream() && n != before[i].State.Messages {
-			return fmt.Errorf("%w: of %d messages of stream %s %d were read; try again", ErrUnsettled, before[i].State.Messages, r.stream, n)
+		was := before[i].State.Messages
+		if r.stream == b.names.RunsStream() && n != was || b.names.isInbox(r.stream) && n < was {
+			return fmt.Errorf("%w: of %d messages of stream %s %d were read; try again", ErrUnsettled, was, r.stream, n)
 		}
 	}
 	if cfg.At != nil {
