@@ -45,10 +45,16 @@ type holdAnswer struct {
 // ServeHolds makes this process stand still when a backup asks its node to, until stop
 // is called, which lets go. When it returns, the server has seen it.
 func (b *Broker) ServeHolds(ctx context.Context, node string) (stop func(), err error) {
-	var running sync.WaitGroup
+	var (
+		mu      sync.Mutex
+		stopped bool // nothing begins any more, and so nothing shuts the gate behind stop
+		running sync.WaitGroup
+	)
 	life, end := context.WithCancel(context.Background())
 	sub, err := b.link.nc.Subscribe(b.names.nodeHold(node), func(m *nats.Msg) {
-		if life.Err() != nil {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
 			return
 		}
 		running.Go(func() {
@@ -66,6 +72,9 @@ func (b *Broker) ServeHolds(ctx context.Context, node string) (stop func(), err 
 	}
 	stop = func() {
 		_ = sub.Unsubscribe()
+		mu.Lock()
+		stopped = true
+		mu.Unlock()
 		end()
 		running.Wait()
 		b.hold.letGo(b.pub.gate, "")
