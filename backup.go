@@ -35,8 +35,8 @@ type Backup struct {
 // A BackupOption configures [Client.Backup]. [Pause] is one.
 type BackupOption func(*broker.BackupConfig)
 
-// Pause is how long nodes may stand still at most for a backup, a minute without it.
-// One that would take longer is given up.
+// Pause is how long nodes may stand still at most for a backup, a minute without it,
+// and ten minutes at most. One that would take longer is given up.
 func Pause(d time.Duration) BackupOption {
 	return func(c *broker.BackupConfig) { c.Pause = d }
 }

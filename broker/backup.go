@@ -20,6 +20,9 @@ import (
 // otherwise.
 const DefaultPause = time.Minute
 
+// MaxPause is how long a node stands still for a backup at most, whatever is asked.
+const MaxPause = 10 * time.Minute
+
 // ErrUnsettled is matched by the error of a backup during which the namespace has
 // changed, or whose nodes did not stand still: nothing of it may be used. Take another
 // one.
@@ -27,7 +30,8 @@ var ErrUnsettled = errors.New("the namespace did not stand still")
 
 // A BackupConfig says how a backup is taken.
 type BackupConfig struct {
-	// Pause is how long nodes may stand still at most; 0 means [DefaultPause].
+	// Pause is how long nodes may stand still at most, up to [MaxPause]; 0 means
+	// [DefaultPause].
 	Pause time.Duration
 	// Node returns the node that a key of the cluster's bucket is of, if it is of a
 	// member.
@@ -56,6 +60,9 @@ type Backup struct {
 func (b *Broker) Backup(ctx context.Context, w io.Writer, cfg BackupConfig) (Backup, error) {
 	if cfg.Pause <= 0 {
 		cfg.Pause = DefaultPause
+	}
+	if cfg.Pause > MaxPause {
+		return Backup{}, fmt.Errorf("back namespace %s up: nodes may stand still for %v at most, and %v is asked for", b.names.ns, MaxPause, cfg.Pause)
 	}
 	made, err := b.backup(ctx, w, cfg)
 	if err != nil {

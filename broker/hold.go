@@ -13,10 +13,11 @@ import (
 
 // A hold is a node's standing still for a backup: nothing that runs are made of is
 // stored, acknowledged or removed by its process. It ends by itself when whoever asked
-// for it is not heard of any more.
+// for it is not heard of any more, and after [MaxPause] whatever is asked.
 type hold struct {
 	mu    sync.Mutex
 	id    string      // of the backup; empty: there is none
+	began time.Time   // when it was first asked for
 	ends  *time.Timer // lets go
 	empty <-chan struct{}
 }
@@ -77,7 +78,7 @@ func (b *Broker) ServeHolds(ctx context.Context, node string) (stop func(), err 
 		mu.Unlock()
 		end()
 		running.Wait()
-		b.hold.letGo(b.pub.gate, "")
+		b.letGo("")
 	}
 	if err := flush(ctx, b.link); err != nil {
 		stop()
@@ -103,16 +104,17 @@ func (b *Broker) held(ctx context.Context, data []byte) error {
 			h.mu.Unlock()
 			return errors.New("it has gone on meanwhile, having not been asked for too long to stand still")
 		}
-		h.id, h.empty = req.ID, b.pub.gate.shut()
-		h.ends = time.AfterFunc(holdFor, func() { h.letGo(b.pub.gate, req.ID) })
-	} else if !h.ends.Reset(holdFor) {
+		h.id, h.began, h.empty = req.ID, time.Now(), b.pub.gate.shut()
+		h.ends = time.AfterFunc(holdFor, func() { b.letGo(req.ID) })
+		b.cfg.Logger.Warn("this process stands still for a backup: nothing is stored until it has ended", "backup", req.ID)
+	} else if !h.ends.Reset(min(holdFor, MaxPause-time.Since(h.began))) {
 		h.mu.Unlock() // the timer is letting go just now
 		return errors.New("it has gone on meanwhile, having not been asked for too long to stand still")
 	}
 	empty := h.empty
 	h.mu.Unlock()
 	if req.Release {
-		h.letGo(b.pub.gate, req.ID)
+		b.letGo(req.ID)
 		return nil
 	}
 	rest := time.NewTimer(restWait)
@@ -121,7 +123,7 @@ func (b *Broker) held(ctx context.Context, data []byte) error {
 	case <-empty:
 		return nil
 	case <-rest.C:
-		h.letGo(b.pub.gate, req.ID)
+		b.letGo(req.ID)
 		return fmt.Errorf("what is being stored has not ended within %v: NATS may not answer it", restWait)
 	case <-ctx.Done():
 		return errors.New("it is stopping")
@@ -129,14 +131,16 @@ func (b *Broker) held(ctx context.Context, data []byte) error {
 }
 
 // letGo ends a hold; an empty id stands for any.
-func (h *hold) letGo(g *gate, id string) {
+func (b *Broker) letGo(id string) {
+	h := &b.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.id == "" || id != "" && h.id != id {
 		return
 	}
 	h.ends.Stop()
-	g.open()
+	b.pub.gate.open()
+	b.cfg.Logger.Warn("this process goes on after a backup", "backup", h.id, "paused", time.Since(h.began))
 	h.id, h.empty = "", nil
 }
 

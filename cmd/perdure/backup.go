@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker"
 	"github.com/spf13/cobra"
 )
 
@@ -38,6 +39,9 @@ FILE must not exist, and is there only if it is a whole backup; - is standard ou
 			if pause <= 0 {
 				return usageError{fmt.Errorf("--pause is %v; it is more than 0", pause)}
 			}
+			if pause > broker.MaxPause {
+				return usageError{fmt.Errorf("--pause is %v; nodes stand still for %v at most", pause, broker.MaxPause)}
+			}
 			out, err := createBackup(args[0], cmd.OutOrStdout())
 			if err != nil {
 				return err
@@ -64,7 +68,7 @@ FILE must not exist, and is there only if it is a whole backup; - is standard ou
 		},
 	}
 	c.flags(cmd)
-	cmd.Flags().DurationVar(&pause, "pause", time.Minute, "how long nodes may stand still at most")
+	cmd.Flags().DurationVar(&pause, "pause", time.Minute, "how long nodes may stand still at most, up to 10m")
 	return cmd
 }
 
