@@ -49,8 +49,10 @@ func Pause(d time.Duration) BackupOption {
 //
 // All nodes stand still while it is read: steps that run go on, but nothing is stored
 // until it has ended: some six seconds for 100,000 finished runs, on a busy machine of
-// two cores. Tasks are accepted meanwhile. What is written is a backup only if there is
-// no error.
+// two cores. Meanwhile tasks are accepted of whoever starts them through NATS directly,
+// or with a client in a process without a node; what goes through a node waits: its
+// [Node.Client], 'perdure start' and the API. What is written is a backup only if there
+// is no error.
 func (c *Client) Backup(ctx context.Context, w io.Writer, opts ...BackupOption) (Backup, error) {
 	cfg := broker.BackupConfig{Node: cluster.NodeOf, Keep: cluster.Kept}
 	for _, o := range opts {

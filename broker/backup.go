@@ -52,7 +52,8 @@ type Backup struct {
 
 // Backup writes everything of the namespace to w, as it is at one moment: when all of
 // its nodes stand still, so that a namespace that is restored from it is one whose
-// processes were all killed at once. Tasks are accepted meanwhile, and are not done.
+// processes were all killed at once. Tasks are accepted meanwhile of processes without a
+// node, and are not done; what goes through a node's process waits.
 // Each node goes on as soon as the last stream is read, or five seconds after nothing
 // more is heard of the backup. That nothing has changed is looked at in the streams
 // themselves, so that nothing rests on nodes that do as they are asked: the error then

@@ -27,9 +27,11 @@ namespace from it on another NATS, as it would be if all of its processes had be
 killed at that moment: every run that was accepted before finishes there.
 
 All nodes stand still while it is read: steps that run go on, but nothing is stored
-until it has ended. Tasks are accepted meanwhile. A backup that would take longer
-than --pause is given up, and so is one during which something has changed all the
-same, since a node was just starting, say: take another one then.
+until it has ended. Tasks are accepted meanwhile of whoever starts them through NATS
+directly, or with a client in a process without a node; what goes through a node
+waits: 'perdure start', the API, and clients in the node's process. A backup that
+would take longer than --pause is given up, and so is one during which something has
+changed all the same, since a node was just starting, say: take another one then.
 
 FILE must not exist, and is there only if it is a whole backup; - is standard output.`,
 		Example: `  perdure backup monday.backup
