@@ -158,7 +158,7 @@ func newServerName(dir, path string, c *Cluster) (string, error) {
 		return "", nil
 	}
 	if streams, err := os.ReadDir(streamsRoot(dir)); err == nil && len(streams) > 0 {
-		return "", fmt.Errorf("open data directory %s: %w: it is of a server that was alone, whose streams a cluster does not take over; use a new directory, and copy what is in this one with perdure backup and perdure restore", dir, ErrDirForeign)
+		return "", fmt.Errorf("open data directory %s: %w: it is of a server that was alone, whose streams a cluster does not take over; use a new directory, or run this one as it is, without a cluster: what is in it cannot be restored onto embedded servers that form one, only onto a NATS cluster that nodes connect to", dir, ErrDirForeign)
 	}
 	r := clusterRecord{Cluster: c.Name, Server: serverPrefix + rand.Text()}
 	data, err := json.Marshal(r)
