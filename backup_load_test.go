@@ -122,7 +122,7 @@ func TestBackup_OfAClusterUnderLoad(t *testing.T) {
 	}
 	draw := rand.New(rand.NewPCG(seed, seed))
 	var taken []takenBackup
-	for range 4 {
+	for range 2 {
 		far.wait(t, far.sum()+50+draw.IntN(100))
 		taken = append(taken, load.backup(draw))
 	}
