@@ -35,6 +35,8 @@ func TestHold_EndsWhateverIsAsked(t *testing.T) {
 			t.Error(err)
 		}
 		b.pub.gate.leave()
+		b.hold.mu.Lock() // under which it is logged
+		defer b.hold.mu.Unlock()
 		for _, want := range []string{"stands still for a backup", "goes on after a backup", "backup=x", fmt.Sprint(MaxPause)} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log does not say %q:\n%s", want, log.String())
