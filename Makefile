@@ -98,9 +98,9 @@ bench: ## Measure; S=S1,S2 picks scenarios, BENCH_FLAGS=-tiny only shows that th
 bench-compare: ## Measure the commit BASE and this tree in turns, and fail if this one is worse by more than a third; S and BENCH_FLAGS as above
 	@$(GO) run ./cmd/bench compare -base "$(BASE)" -s "$(S)" $(BENCH_FLAGS)
 
-chaos: ## Do harm to three nodes and three NATS servers under load for D (10m), by the draw SEED, and judge what clients saw; first the long forms of the tests named TestChaos, and broken builds that must be caught: half an hour and D
+chaos: ## Do harm to three nodes and three NATS servers under load for D (10m), by the draw SEED, and judge what clients saw; first the long forms of the tests named TestChaos, crashes at every single write, and broken builds that must be caught: half an hour and D
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; ok=0; \
-	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -run '^TestChaos' ./... || ok=1; \
+	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -run '^Test(Chaos|CrashSweep|BackupSweep)' ./... || ok=1; \
 	$(GO) -C tools/chaos run . -seed "$(SEED)" -d "$(D)" -broken $$race || ok=1; exit $$ok
 
 model: ## Look at every state of a model of the protocol, and at what comes of leaving a rule out: minutes; ONLY=crash picks some

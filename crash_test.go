@@ -5,6 +5,7 @@ package perdure_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -51,15 +52,15 @@ func TestCrashSweepOfAnAgent(t *testing.T) {
 }
 
 // TestCrashSweepOfActors kills a node before and after each write of actors
-// that use every durable verb.
+// that use every durable verb; without make chaos at every third of these points.
 func TestCrashSweepOfActors(t *testing.T) {
-	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(1, 7))
+	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(3, 7))
 }
 
 // TestCrashSweepOfSuspendedRuns does so with runs that leave memory whenever
 // they wait.
 func TestCrashSweepOfSuspendedRuns(t *testing.T) {
-	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(1, 11))
+	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(3, 11))
 }
 
 // TestCrashSweepOfARunThatContinues does so with one that waits for signals, and
@@ -77,7 +78,7 @@ func TestCrashSweepOfARunThatContinues(t *testing.T) {
 			}
 			return err
 		},
-	}, every(1, 9))
+	}, every(3, 9))
 }
 
 // TestCrashSweepOfAttachments does so with two runs that wait for the end of a third,
@@ -106,9 +107,13 @@ func TestCrashSweepOnDisk(t *testing.T) {
 	sweep(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(5, 40))
 }
 
-// every is the step of a sweep: all points, or those of a short run.
+// every is the step of a sweep: all points for make chaos, or some of them. It is odd,
+// so that there are points before a write and behind one.
 func every(long, short int) int {
-	if testing.Short() {
+	switch {
+	case os.Getenv("PERDURE_CHAOS") != "":
+		return 1
+	case testing.Short():
 		return short
 	}
 	return long

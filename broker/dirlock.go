@@ -80,4 +80,4 @@ func readHolder(path string) string {
 	return "unknown"
 }
 
-func (l *dirLock) release() error { return l.file.Close() }
+func (l *dirLock) release() error { return errors.Join(unlockFile(l.file), l.file.Close()) }

@@ -15,3 +15,5 @@ var errLocked = errors.New("file is locked")
 func lockFile(*os.File) error {
 	return fmt.Errorf("an embedded server needs file locks, which this operating system offers in another way: use an external NATS server: %w", errors.ErrUnsupported)
 }
+
+func unlockFile(*os.File) error { return nil }
