@@ -169,9 +169,6 @@ func (l *lane) give(a *ask) {
 // at most wait: its body, which is valid until the ask sends again or is given back.
 // The answer to what it sent before counts, too.
 func (l *lane) send(ctx context.Context, a *ask, msg *nats.Msg, headers int, wait time.Duration) ([]byte, error) {
-	if err := ctx.Err(); err != nil { // otherwise the answer may be there before that is seen
-		return nil, err
-	}
 	l.mu.Lock()
 	if len(a.ch) > 0 { // it came when nobody waited any more
 		l.mu.Unlock()

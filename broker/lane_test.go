@@ -307,9 +307,9 @@ func TestLane_StoresWhatWasSent(t *testing.T) {
 	if _, err := b.pub.publish(short, &nats.Msg{Subject: "nobody.listens"}); !errors.Is(err, errNoResponders) {
 		t.Errorf("where nobody listens: %v", err)
 	}
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := b.pub.publish(over, &nats.Msg{Subject: "t.x", Data: make([]byte, 2<<20)}); !errors.Is(err, ErrTooLarge) {
+	long, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := b.pub.publish(long, &nats.Msg{Subject: "t.x", Data: make([]byte, 2<<20)}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too large: %v; want ErrTooLarge", err)
 	}
 }
