@@ -43,41 +43,36 @@ func OwnerOf(ctx context.Context, b *broker.Broker, members []PoolMember, pool s
 	if err != nil {
 		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
 	}
-	owner, err := alive(value, members, pool)
-	if err != nil {
+	owner := &schemas.Owner{}
+	if err := unmarshal(value, owner); err != nil {
 		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
 	}
-	return owner, nil
+	return alive(owner, members, pool), nil
 }
 
 // Owned returns how many partitions of a pool each live member owns, among members that
 // [Members] returned, and how many nobody does. It needs no membership.
 func Owned(ctx context.Context, b *broker.Broker, members []PoolMember, pool string) (byNode map[string]int, nobody int, err error) {
-	byNode = map[string]int{}
-	for p := range schemas.Partition(b.Partitions()) {
-		owner, err := OwnerOf(ctx, b, members, pool, p)
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case owner == "":
-			nobody++
-		default:
-			byNode[owner]++
+	owners, err := Owners(ctx, b)
+	if err != nil {
+		return nil, 0, err
+	}
+	byNode, nobody = map[string]int{}, int(b.Partitions())
+	for _, o := range owners {
+		if node := alive(o.Owner, members, pool); o.Pool == pool && node != "" {
+			byNode[node]++
+			nobody--
 		}
 	}
 	return byNode, nobody, nil
 }
 
-// alive reads an owner key, and returns the member that it names if that is among members.
-func alive(value []byte, members []PoolMember, pool string) (string, error) {
-	owner := &schemas.Owner{}
-	if err := unmarshal(value, owner); err != nil {
-		return "", err
-	}
+// alive returns the member that an owner key names if that is among members.
+func alive(owner *schemas.Owner, members []PoolMember, pool string) string {
 	for _, m := range members {
 		if m.Pool == pool && m.Member.GetId() == owner.GetNode() && bytes.Equal(m.Member.GetNonce(), owner.GetNonce()) {
-			return owner.GetNode(), nil
+			return owner.GetNode()
 		}
 	}
-	return "", nil
+	return ""
 }
