@@ -89,6 +89,9 @@ func (j *Journal) Append(ctx context.Context, ref schemas.Ref, after uint64, e *
 	if e.Replaces() && !apart {
 		m.msg.Header[hdrRollup] = rollupSubject
 	}
+	if err := ctx.Err(); err != nil { // once it is sent, the answer may be there before that is seen
+		return schemas.Outcome{}, fmt.Errorf("append entry %d to %v after %d: nothing was sent: %w", e.Counter, ref, after, err)
+	}
 	b.before(op, m.msg.Subject)
 	out, err := j.append(ctx, ref, after, e, &m.msg)
 	if err != nil {

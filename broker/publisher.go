@@ -149,9 +149,6 @@ func (s *sending) once(ctx context.Context, wait time.Duration) (ack, error) {
 // again or ends. Lost ends the session in which it was sent.
 func (s *sending) send(ctx context.Context, wait time.Duration) (answer []byte, lost <-chan struct{}, err error) {
 	p := s.p
-	if err := ctx.Err(); err != nil { // the answer could be there before that is seen
-		return nil, nil, unknown(s.msg.Subject, err)
-	}
 	if headers, ok := p.lane.carries(s.msg); ok {
 		if s.ask == nil {
 			s.ask = p.lane.take()
