@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -30,37 +29,23 @@ func Ask(ctx context.Context, b *broker.Broker, kinds map[schemas.Kind]*runtime.
 }
 
 // stateOf returns the state that the last run of an identity has left, nil for none.
-// From the run's record on it counts, and whoever knows the result may ask: until the
-// value is stored as well, e.g. because the node died in between, the record has it
-// (P16). Both are read at once. What is behind the head is settled, so a value that was
-// read after it is not too old: it is read again where the head does not tell.
+// From the run's record on it counts, and whoever knows the result may ask: the value
+// may not be stored yet, e.g. because the node died in between, but the record has it
+// (P16). Where the last entry is no such record, all behind it is settled, and the value
+// that is read after it is not too old.
 func stateOf(ctx context.Context, b *broker.Broker, kind *runtime.Kind, id schemas.Identity) (*schemas.Payload, error) {
 	if kind.Ledger != nil {
 		return ledgerState(ctx, b, id)
 	}
-	type read struct {
-		v   *schemas.State
-		err error
-	}
-	reads := make(chan read, 1)
-	go func() {
-		v, _, err := states{b}.Get(ctx, id)
-		reads <- read{v, err}
-	}()
 	head, _, err := b.Journal().Head(ctx, id)
-	r := <-reads
-	if err := errors.Join(err, r.err); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	v, rec := r.v, head.Entry.GetRecord()
-	switch {
-	case v.GetSequence() >= head.Seq:
-	case rec.GetStateChanged():
-		v = &schemas.State{Value: rec.GetState()}
-		err = Fill(ctx, b, v)
-	default: // an open run, or one that changed nothing: one before it may have been settled meanwhile
-		v, _, err = states{b}.Get(ctx, id)
+	if rec := head.Entry.GetRecord(); rec.GetStateChanged() {
+		v := &schemas.State{Value: rec.GetState()}
+		return v.Value, Fill(ctx, b, v)
 	}
+	v, _, err := states{b}.Get(ctx, id)
 	return v.GetValue(), err
 }
 
