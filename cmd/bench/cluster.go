@@ -21,8 +21,8 @@ import (
 	"github.com/perdure/perdure/runtime"
 )
 
-// A cluster of S8 is three servers and three nodes, each a process of its own: this
-// program, started as `bench server` or `bench ticker`.
+// A cluster is servers and nodes, three of each in S8, each a process of its own: this
+// program, started as `bench server` or `bench node`.
 type cluster struct {
 	dir     string
 	level   perdure.Durability // of the servers
@@ -120,14 +120,22 @@ func startCluster(ctx context.Context, e env) (c *cluster, err error) {
 		urls = append(urls, s.url)
 	}
 	c.urls = strings.Join(urls, ",")
-	for i := range clusterSize {
-		n, err := startProcess(ctx, "ticker", "-name", fmt.Sprint("node", i), "-url", c.urls, "-journal", c.journal(i))
-		if err != nil {
+	for range clusterSize {
+		if err := c.join(ctx, perdure.Quorum); err != nil {
 			return c, err
 		}
-		c.nodes = append(c.nodes, n)
 	}
 	return c, nil
+}
+
+// join starts one more node.
+func (c *cluster) join(ctx context.Context, level perdure.Durability) error {
+	i := len(c.nodes)
+	n, err := startProcess(ctx, "node", "-name", fmt.Sprint("node", i), "-url", c.urls, "-durability", level.String(), "-journal", c.journal(i))
+	if err == nil {
+		c.nodes = append(c.nodes, n)
+	}
+	return err
 }
 
 // journal is the file that a node tells what happens.
@@ -160,20 +168,24 @@ func freeAddresses(n int) (addresses []string, err error) {
 	return addresses, nil
 }
 
-// serve is the main function of `bench server`: a NATS server of a cluster.
+// serve is the main function of `bench server`: a NATS server, alone or of a cluster.
 func serve(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	var c broker.Config
 	var durability, routes string
-	c.Cluster = &broker.Cluster{}
+	var listen string
 	f := flag.NewFlagSet("bench server", flag.ContinueOnError)
 	f.StringVar(&c.Dir, "dir", "", "data directory")
-	f.StringVar(&durability, "durability", "quorum", "disk or quorum")
-	f.StringVar(&c.Cluster.Listen, "listen", "", "where other servers reach it")
+	f.StringVar(&durability, "durability", "quorum", "of what it acknowledges")
+	f.StringVar(&listen, "listen", "", "where other servers reach it; empty if there are none")
 	f.StringVar(&routes, "routes", "", "where all servers listen, comma separated")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	c.Cluster.Routes = strings.Split(routes, ",")
+	if listen == "" {
+		c.Listen = "127.0.0.1:0"
+	} else {
+		c.Cluster = &broker.Cluster{Listen: listen, Routes: strings.Split(routes, ",")}
+	}
 	if c.Durability, err = broker.ParseDurability(durability); err != nil {
 		return err
 	}
@@ -231,14 +243,19 @@ func ticksKind(j *journal) *runtime.Kind {
 	})
 }
 
-// tickNode is the main function of `bench ticker`: a node that executes ticks.
-func tickNode(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	var name, url, path string
-	f := flag.NewFlagSet("bench ticker", flag.ContinueOnError)
+// nodeOf is the main function of `bench node`: a node with its servers elsewhere.
+func nodeOf(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	var name, url, path, durability string
+	f := flag.NewFlagSet("bench node", flag.ContinueOnError)
 	f.StringVar(&name, "name", "", "name of the node")
 	f.StringVar(&url, "url", "", "servers, comma separated")
 	f.StringVar(&path, "journal", "", "file that is told what happens")
+	f.StringVar(&durability, "durability", "quorum", "what the servers are to do")
 	if err := f.Parse(args); err != nil {
+		return err
+	}
+	level, err := broker.ParseDurability(durability)
+	if err != nil {
 		return err
 	}
 	j, err := openJournal(path)
@@ -246,7 +263,7 @@ func tickNode(ctx context.Context, args []string, stdout io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, j.f.Close()) }()
-	n, err := perdure.Connect(ctx, url, perdure.Name(name), perdure.WithDurability(perdure.Quorum), perdure.Host(ticksKind(j)), perdure.Logger(warnings()))
+	n, err := perdure.Connect(ctx, url, perdure.Name(name), perdure.WithDurability(level), perdure.Host(ticksKind(j), tenStepsKind()), perdure.Logger(warnings()))
 	if err != nil {
 		return err
 	}

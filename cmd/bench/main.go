@@ -72,8 +72,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return work(ctx, args[1:])
 		case "server":
 			return serve(ctx, args[1:], stdout)
-		case "ticker":
-			return tickNode(ctx, args[1:], stdout)
+		case "node":
+			return nodeOf(ctx, args[1:], stdout)
 		case "compare":
 			return compare(ctx, args[1:], stdout, stderr)
 		}

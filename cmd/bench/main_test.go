@@ -32,7 +32,7 @@ var tinyMetrics = map[string][]string{
 		"run again, not in flight", "completed twice", "lost",
 	},
 	"S5": {"memory, just suspended", "memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, after a restart", "lateness p99, in memory"},
-	"S8": {"node leaves", "node killed", "node hangs", "leading server killed"},
+	"S8": {"node leaves", "node killed", "node hangs", "rolling restart", "rolling restart, lost", "leading server killed"},
 	"S6": {"signal", "ask", "query"},
 	"S9": {
 		"run, 50 kept", "run, 100 kept", "run, 150 kept", "run, kept, growth",
@@ -40,6 +40,7 @@ var tinyMetrics = map[string][]string{
 		"message to one, 10 records", "message to one, 40 records", "message to one, records, growth",
 		"message to many, 50 live", "message to many, 150 live", "message to many, live, growth", "memory, 50 live", "memory, 150 live",
 		"run, 4 partitions", "run, 16 partitions", "run, 64 partitions", "run, partitions, growth",
+		"run, 1 node", "run, 2 nodes", "run, 3 nodes", "run, nodes, growth",
 	},
 	"D1": {"rate", "p95"},
 	"D2": {"rate", "p95"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 // s8 disturbs a cluster: for how long do runs stand still?
 var s8 = scenario{
-	name: "S8", what: "three nodes on three servers: the longest pause of a run whose node leaves, is killed, hangs; and of any as the leading server is killed",
+	name: "S8", what: "three nodes on three servers: the longest pause of a run whose node leaves, is killed, hangs; of any as one node after another is restarted, and as the leading server is killed",
 	repeat: 3,
 	run:    runS8,
 	judge: func(r *result, _ limits) {
@@ -62,7 +61,7 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 	if err := w.everywhere(ctx); err != nil {
 		return nil, err
 	}
-	for i, d := range []struct {
+	for _, d := range []struct {
 		metric  string
 		node    int
 		disturb func(p *process) error
@@ -77,9 +76,6 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 		}
 		results = append(results, r)
 		w.nodes[d.node].kill()
-		if e.tiny && i == 2 { // nobody measures what comes then
-			break
-		}
 		if err := w.again(ctx, d.node); err != nil {
 			return nil, err
 		}
@@ -87,6 +83,11 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 			return nil, err
 		}
 	}
+	rolled, err := w.rolled(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rolling restart: %w", err)
+	}
+	results = append(results, rolled...)
 	r, err := w.elected(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("leading server killed: %w", err)
@@ -194,6 +195,62 @@ func (w *watched) moved(ctx context.Context, node int, metric string, disturb fu
 	return result{Metric: metric, Value: ms(pauses[len(pauses)-1]), Unit: "ms", N: len(pauses), P50: ms(t.P50), P99: ms(t.P99)}, nil
 }
 
+// rolled restarts each node in turn, as an upgrade does, and says how long a run did
+// nothing at most, and how many do not go on behind it or have left out a step.
+func (w *watched) rolled(ctx context.Context) ([]result, error) {
+	at := time.Now()
+	for i := range w.nodes {
+		if err := errors.Join(w.nodes[i].stdin.Close(), w.nodes[i].cmd.Wait()); err != nil {
+			return nil, err
+		}
+		if err := w.again(ctx, i); err != nil {
+			return nil, err
+		}
+		if err := w.everywhere(ctx); err != nil {
+			return nil, err
+		}
+	}
+	after, err := w.events()
+	if err != nil {
+		return nil, err
+	}
+	lost := w.runs
+	for _, events := range after {
+		if whole(events) {
+			lost--
+		}
+	}
+	return []result{pausesOf("rolling restart", after, at), {Metric: "rolling restart, lost", Value: float64(lost), Unit: "runs", N: w.runs}}, nil
+}
+
+// whole reports whether each step of a run up to its last event was done.
+func whole(events []ticked) bool {
+	done, last := map[int]bool{}, 0
+	for _, e := range events {
+		if e.what == "end" {
+			done[e.step], last = true, max(last, e.step)
+		}
+	}
+	return len(done) == last+1
+}
+
+// pausesOf says for how long a run did nothing at most since then.
+func pausesOf(metric string, byRun map[string][]ticked, since time.Time) result {
+	var pauses []time.Duration
+	for _, events := range byRun {
+		longest := time.Duration(0)
+		for k, e := range events {
+			if k > 0 && e.at.After(since) {
+				longest = max(longest, e.at.Sub(events[k-1].at))
+			}
+		}
+		pauses = append(pauses, longest)
+	}
+	slices.Sort(pauses)
+	t := brokerbench.TimingOf(pauses)
+	return result{Metric: metric, Value: ms(pauses[len(pauses)-1]), Unit: "ms", N: len(pauses), P50: ms(t.P50), P99: ms(t.P99)}
+}
+
 // elected kills the server that leads the journals, and says how long a run did
 // nothing at most, beside a bare publisher to a stream that it leads as well.
 func (w *watched) elected(ctx context.Context) (r result, err error) {
@@ -234,19 +291,7 @@ func (w *watched) elected(ctx context.Context) (r result, err error) {
 	if err := errors.Join(err, gapErr); err != nil {
 		return r, err
 	}
-	var pauses []time.Duration
-	for _, key := range slices.Sorted(maps.Keys(after)) {
-		longest := time.Duration(0)
-		for k, e := range after[key] {
-			if k > 0 && e.at.After(at) {
-				longest = max(longest, e.at.Sub(after[key][k-1].at))
-			}
-		}
-		pauses = append(pauses, longest)
-	}
-	slices.Sort(pauses)
-	t := brokerbench.TimingOf(pauses)
-	r = result{Metric: "leading server killed", Value: ms(pauses[len(pauses)-1]), Unit: "ms", N: len(pauses), P50: ms(t.P50), P99: ms(t.P99)}
+	r = pausesOf("leading server killed", after, at)
 	r.limit(ms(gap), "ms: a bare publisher's longest")
 	return r, nil
 }

@@ -21,7 +21,7 @@ const s9Window = 1000
 // s9 is what work costs as what is there grows. Each part measures the same work at
 // one size after another; its growth is the last time to the first.
 var s9 = scenario{
-	name: "S9", what: "S2 as runs, journals, records, identities and partitions grow",
+	name: "S9", what: "S2 as runs, journals, records, identities, partitions and nodes grow",
 	run: func(ctx context.Context, e env) (results []result, err error) {
 		if err := e.profile.start(); err != nil {
 			return nil, err
@@ -30,7 +30,7 @@ var s9 = scenario{
 			dir string
 			run func(context.Context, env) ([]result, error)
 		}{
-			{"runs", s9Runs}, {"journals", s9Journals}, {"records", s9Records}, {"live", s9Live}, {"partitions", s9Partitions},
+			{"runs", s9Runs}, {"journals", s9Journals}, {"records", s9Records}, {"live", s9Live}, {"partitions", s9Partitions}, {"nodes", s9Nodes},
 		}
 		for _, p := range parts {
 			of := e
@@ -159,6 +159,56 @@ func s9Partitioned(ctx context.Context, e env, partitions, count int) (_ result,
 		_, err := n.many(ctx, "run", count)
 		return err
 	})
+}
+
+// s9Nodes measures S2's runs with so many nodes beside a server, each a process. They
+// share the machine: what is to stay is what a run costs, and not that more nodes do more.
+func s9Nodes(ctx context.Context, e env) (results []result, err error) {
+	server, err := startProcess(ctx, "server", "-dir", e.dir, "-durability", e.durability.String())
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{dir: e.dir, urls: server.url, servers: []*process{server}}
+	defer func() { c.stop() }()
+	client, err := perdure.Dial(ctx, c.urls, perdure.Logger(warnings()))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	count := 5000
+	if e.tiny {
+		count = 20
+	}
+	if e.n > 0 {
+		count = min(count, e.n)
+	}
+	for nodes := 1; nodes <= clusterSize; nodes++ {
+		if err := c.join(ctx, e.durability); err != nil {
+			return nil, err
+		}
+		many := func(prefix string, count int) error {
+			_, err := spread(ctx, count, inFlight, func(ctx context.Context, i int) error {
+				return callTen(ctx, client, fmt.Sprintf("%s-%d-%d", prefix, nodes, i))
+			})
+			return err
+		}
+		if err := many("warm", min(count, 500)); err != nil {
+			return nil, err
+		}
+		r, err := timed("run, "+counted(nodes, "node"), count, func() error { return many("run", count) })
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return append(results, growth("run, nodes", results)), nil
+}
+
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprint(n, " ", what)
 }
 
 // s9Records measures a message to one virtual actor that has so many records.

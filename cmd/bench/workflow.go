@@ -76,8 +76,10 @@ func (n *node) close() error {
 }
 
 // call runs the workflow of ten steps once.
-func (n *node) call(ctx context.Context, key string) error {
-	out, err := perdure.Call(ctx, n.Client(), tenSteps.At(key), text)
+func (n *node) call(ctx context.Context, key string) error { return callTen(ctx, n.Client(), key) }
+
+func callTen(ctx context.Context, client *perdure.Client, key string) error {
+	out, err := perdure.Call(ctx, client, tenSteps.At(key), text)
 	if err == nil && out != text {
 		err = fmt.Errorf("the result of %s is not its input", key)
 	}

@@ -81,13 +81,17 @@ func (c *connection) resolve() (url string, opts []perdure.Option, err error) {
 	return url, opts, nil
 }
 
+// dialWait is how long a command waits for a server that does not refuse it: longer than
+// a cluster takes to choose a leader, which [perdure.Dial] sits out.
+const dialWait = 20 * time.Second
+
 // dial connects as the flags say.
 func (c *connection) dial(ctx context.Context) (*perdure.Client, error) {
 	url, opts, err := c.resolve()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, dialWait)
 	defer cancel()
 	opts = append(opts, perdure.Namespace(c.namespace))
 	if c.unchecked {
