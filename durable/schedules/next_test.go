@@ -182,34 +182,54 @@ func naiveSets(expr string) (f []string, sets [5][]bool) {
 	return f, sets
 }
 
-// A calendar is every minute of a zone, for two years and some days.
+// A calendar is every minute of a zone, for two years and some days. It has a million
+// of them, so it counts them in place of keeping times.
 type calendar struct {
 	name  string
 	zone  *time.Location
 	begin time.Time
-	walls []time.Time         // what a clock shows at each minute
-	first map[int64]time.Time // when a clock first shows a wall-clock minute
+	walls []int32 // what a clock shows at each minute, in minutes since begin
+	first []int32 // the minute, from 1, at which a clock first shows a wall-clock minute, from a day before begin on
 }
+
+const aDay = 24 * 60 // minutes
 
 var calendars = sync.OnceValue(func() (all []*calendar) {
 	for _, name := range zones {
-		c := &calendar{name: name, begin: time.Date(2025, 12, 20, 0, 0, 0, 0, time.UTC), first: map[int64]time.Time{}}
+		c := &calendar{name: name, begin: time.Date(2025, 12, 20, 0, 0, 0, 0, time.UTC)}
 		var err error
 		if c.zone, err = time.LoadLocation(name); err != nil {
 			panic(err)
 		}
-		for t := c.begin; t.Year() < 2028; t = t.Add(time.Minute) {
-			_, offset := t.In(c.zone).Zone()
-			wall := t.Add(time.Duration(offset) * time.Second)
-			c.walls = append(c.walls, wall)
-			if _, ok := c.first[wall.Unix()]; !ok {
-				c.first[wall.Unix()] = t
+		minutes := c.index(time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC))
+		c.walls, c.first = make([]int32, minutes), make([]int32, minutes+2*aDay)
+		for i := range c.walls {
+			_, offset := c.at(i).In(c.zone).Zone()
+			wall := i + offset/60
+			c.walls[i] = int32(wall)
+			if first := &c.first[wall+aDay]; *first == 0 {
+				*first = int32(i) + 1
 			}
 		}
 		all = append(all, c)
 	}
 	return all
 })
+
+// index is the minute that t is in.
+func (c *calendar) index(t time.Time) int { return int(t.Sub(c.begin) / time.Minute) }
+
+// at is when a minute begins.
+func (c *calendar) at(i int) time.Time { return c.begin.Add(time.Duration(i) * time.Minute) }
+
+// wall is what a clock shows at a minute.
+func (c *calendar) wall(i int) time.Time { return c.at(int(c.walls[i])) }
+
+// firstAt is when a clock first shows that, if it ever does.
+func (c *calendar) firstAt(wall time.Time) (time.Time, bool) {
+	i := c.first[c.index(wall)+aDay]
+	return c.at(int(i) - 1), i > 0
+}
 
 // oracle looks at every minute from a time to another one.
 func (c *calendar) oracle(expr string, from, to time.Time) (all []time.Time) {
@@ -232,23 +252,22 @@ func (c *calendar) oracle(expr string, from, to time.Time) (all []time.Time) {
 			all = append(all, t)
 		}
 	}
-	index := func(t time.Time) int { return int(t.Sub(c.begin) / time.Minute) }
 	if rhythm {
-		for i := index(from); i <= index(to); i++ {
-			if matches(c.walls[i]) {
-				add(c.begin.Add(time.Duration(i) * time.Minute))
+		for i := c.index(from); i <= c.index(to); i++ {
+			if matches(c.wall(i)) {
+				add(c.at(i))
 			}
 		}
 		return all
 	}
-	for wall, end := c.walls[index(from)-1440], c.walls[index(to)].Add(24*time.Hour); wall.Before(end); wall = wall.Add(time.Minute) {
+	for wall, end := c.wall(c.index(from)-aDay), c.wall(c.index(to)).Add(24*time.Hour); wall.Before(end); wall = wall.Add(time.Minute) {
 		if !matches(wall) {
 			continue
 		}
-		at, ok := c.first[wall.Unix()]
+		at, ok := c.firstAt(wall)
 		for later := wall; !ok; { // it does not exist: the first moment behind it
 			later = later.Add(time.Minute)
-			at, ok = c.first[later.Unix()]
+			at, ok = c.firstAt(later)
 		}
 		add(at)
 	}
