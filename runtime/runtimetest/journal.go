@@ -232,6 +232,26 @@ func (j *Journal) History() []schemas.Stored {
 	return slices.Clone(j.history)
 }
 
+// hasStep returns the sequence of the entry that has a step's result, 0 for none.
+func (j *Journal) hasStep(ref schemas.Ref, path string) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, h := range slices.Backward(j.history) {
+		if h.Ref != ref {
+			continue
+		}
+		for _, e := range h.Entry.GetEvents() {
+			if e.GetStepCompleted().GetPath() == path {
+				return h.Seq
+			}
+		}
+		if h.Entry.Replaces() {
+			break // paths of steps begin again
+		}
+	}
+	return 0
+}
+
 // All returns what is stored, in order.
 func (j *Journal) All() []schemas.Stored {
 	j.mu.Lock()

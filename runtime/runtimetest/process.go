@@ -355,20 +355,7 @@ func (c counter) Step(ctx context.Context, path, _ string) (context.Context, fun
 		name = fmt.Sprintf("%d:%s", g, path)
 	}
 	w.runs[ref.String()+" "+name]++
-	var has uint64 // the entry that has its result
-	for _, h := range w.Journal.History() {
-		if h.Ref != ref {
-			continue
-		}
-		if h.Entry.Replaces() {
-			has = 0 // its numbers begin again
-		}
-		for _, e := range h.Entry.GetEvents() {
-			if e.GetStepCompleted().GetPath() == path {
-				has = h.Seq
-			}
-		}
-	}
+	has := w.Journal.hasStep(ref, path)
 	if has != 0 {
 		w.wrong = append(w.wrong, fmt.Sprintf("step %s of %s is executed although entry %d has its result", name, ref, has))
 	}
