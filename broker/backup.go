@@ -175,7 +175,7 @@ func (b *Broker) lookAtRest(ctx context.Context, r *reader) (looked, error) {
 
 // readAll reads the streams while the nodes stand still, and looks whether they did.
 func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*reader, cfg BackupConfig) error {
-	before := make([]looked, len(streams))
+	before, read := make([]looked, len(streams)), make([]uint64, len(streams))
 	for i, r := range streams {
 		var err error
 		if before[i], err = b.lookAtRest(ctx, r); err != nil {
@@ -186,11 +186,11 @@ func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*read
 		return err
 	}
 	for i, r := range streams {
-		n, err := b.readStream(ctx, out, r, cfg.At)
-		if err != nil {
+		var err error
+		if read[i], err = b.readStream(ctx, out, r, cfg.At); err != nil {
 			return fmt.Errorf("read stream %s: %w", r.stream, err)
 		}
-		was := before[i].State.Messages
+		was, n := before[i].State.Messages, read[i]
 		if r.stream == b.names.RunsStream() && n != was || b.names.isInbox(r.stream) && n < was {
 			return fmt.Errorf("%w: of %d messages of stream %s %d were read; try again", ErrUnsettled, was, r.stream, n)
 		}
@@ -209,6 +209,8 @@ func (b *Broker) readAll(ctx context.Context, out *backupWriter, streams []*read
 			return fmt.Errorf("%w: the journals went from entry %d to %d while they were read, so some process executes runs that did not stand still; try again", ErrUnsettled, was.Last, is.Last)
 		case b.names.isInbox(r.stream) && is.Last-was.Last != is.Messages-was.Messages:
 			return fmt.Errorf("%w: messages of %s were acknowledged while it was read, so some process executes runs that did not stand still; try again", ErrUnsettled, r.stream)
+		case was == is && read[i] != was.Messages:
+			return fmt.Errorf("%w: stream %s has stood still with %d messages, and %d were read; try again", ErrUnsettled, r.stream, was.Messages, read[i])
 		}
 	}
 	return nil
@@ -268,7 +270,7 @@ func (b *Broker) readStream(ctx context.Context, out *backupWriter, r *reader, a
 	next := uint64(0)
 	for more := true; more; {
 		more = false
-		for m, err := range r.scan(ctx, ">", next) {
+		for m, err := range r.scan(ctx, allSubjects, next) {
 			if err != nil {
 				return n, err
 			}

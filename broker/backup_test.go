@@ -202,6 +202,31 @@ func testClusterBackup(t *testing.T, g *brokertest.Group) {
 	if diff := cmp.Diff(want, newRaw(t, brokertest.Open(t, in)).dump()); diff != "" {
 		t.Errorf("restored from the cluster (-before +after):\n%s", diff)
 	}
+
+	// A server has no last message of all subjects where that was removed.
+	var without []string
+	for name := range r.js.StreamNames(r.ctx).Name() {
+		if strings.HasSuffix(name, "_cluster") || !strings.Contains(name, ns+"_") {
+			continue
+		}
+		s, err := r.js.Stream(r.ctx, name)
+		must(t, err)
+		info := s.CachedInfo()
+		if info.Config.DenyDelete {
+			continue
+		}
+		if err := s.DeleteMsg(r.ctx, info.State.LastSeq); err == nil {
+			without = append(without, name)
+		}
+	}
+	if len(without) < 4 {
+		t.Errorf("only of %v the last message could be removed", without)
+	}
+	want, dir = r.dump(), t.TempDir()
+	restored(t, r.backup(), in)
+	if diff := cmp.Diff(want, newRaw(t, brokertest.Open(t, in)).dump()); diff != "" {
+		t.Errorf("restored without the last message of each stream (-before +after):\n%s", diff)
+	}
 }
 
 // plain returns what is compressed in a backup.

@@ -20,6 +20,9 @@ const scanBytes = 4 << 20
 // that was behind has answered.
 const scanStale = 5 * time.Millisecond
 
+// allSubjects is the filter that every message matches.
+const allSubjects = ">"
+
 // scan yields the messages of a stream that match filter, in order, from
 // sequence from on: at least all that were acknowledged when it began and are
 // still there. It reads by direct gets; where these may be answered by a
@@ -28,15 +31,14 @@ func (r *reader) scan(ctx context.Context, filter string, from uint64) iter.Seq2
 	return func(yield func(message, error) bool) {
 		next, goal := max(from, 1), uint64(0)
 		if !r.direct {
-			last, ok, err := r.get(ctx, query{LastBy: filter})
-			if err != nil {
+			var err error
+			if goal, err = r.goal(ctx, filter); err != nil {
 				yield(message{}, err)
 				return
 			}
-			if !ok {
+			if next > goal {
 				return
 			}
-			goal = last.seq
 		}
 		for {
 			more, err := r.batch(ctx, filter, &next, yield)
@@ -51,9 +53,16 @@ func (r *reader) scan(ctx context.Context, filter string, from uint64) iter.Seq2
 			case next > goal:
 				return
 			}
-			// A follower had no more, and the leader does: it may be behind,
-			// or the message was removed.
-			if next, goal, err = r.behind(ctx, filter, next); err != nil {
+			// A follower had no more, and the leader may: then it is behind. Otherwise
+			// what there was up to the goal was removed.
+			m, ok, err := r.get(ctx, query{Seq: next, NextBy: filter})
+			if err == nil && (!ok || m.seq > goal) {
+				return
+			}
+			if err == nil {
+				err = r.link.pause(ctx, scanStale)
+			}
+			if err != nil {
 				yield(message{}, err)
 				return
 			}
@@ -61,16 +70,20 @@ func (r *reader) scan(ctx context.Context, filter string, from uint64) iter.Seq2
 	}
 }
 
-// behind asks the leader again how far there is to go, after a pause.
-func (r *reader) behind(ctx context.Context, filter string, next uint64) (uint64, uint64, error) {
-	if err := r.link.pause(ctx, scanStale); err != nil {
-		return next, 0, err
+// goal returns the sequence that a scan has to reach, as the leader has it: no message
+// of the filter is behind it.
+func (r *reader) goal(ctx context.Context, filter string) (uint64, error) {
+	if filter == allSubjects {
+		// Asked for the last of all subjects, a server looks at the last sequence that
+		// there ever was, and says that it has none if that was removed.
+		l, err := r.look(ctx)
+		return l.State.Last, err
 	}
 	last, ok, err := r.get(ctx, query{LastBy: filter})
 	if err != nil || !ok {
-		return next, 0, err
+		return 0, err
 	}
-	return next, last.seq, nil
+	return last.seq, nil
 }
 
 // What a batch found.
