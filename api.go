@@ -96,6 +96,10 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.fork":      decoded(a.fork),
 	}
 	maps.Copy(endpoints, a.schedules())
+	if n.b.Clustered() {
+		endpoints["servers.list"] = decoded(a.servers)
+		endpoints["servers.remove"] = decoded(a.removeServer)
+	}
 	for kind, k := range n.host.Kinds() {
 		if k.EveryNode {
 			continue // every node has one

@@ -3,8 +3,10 @@
 package perdure_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/broker/brokertest"
+	"github.com/perdure/perdure/config"
+	"github.com/perdure/perdure/durable"
 )
 
 // threeNodes returns the configurations of nodes whose servers form a cluster.
@@ -98,5 +102,67 @@ func TestCluster_ANodeWithoutPartitionsIsReady(t *testing.T) {
 	far := newFarSide(t)
 	for i := range 5 { // of four partitions
 		startNode(t, nodeConfig{Name: fmt.Sprintf("node%d", i+1), URL: url, Far: far.URL}).run().await(lineReady)
+	}
+}
+
+// TestCluster_AServerThatWasRemovedDoesNotVote: a fourth node joins and leaves for good.
+// Its server votes on, so that of four two that are away would stop everything, and the
+// doctor says so; once it is removed, the three go on without any one of them.
+func TestCluster_AServerThatWasRemovedDoesNotVote(t *testing.T) {
+	t.Parallel()
+	far := newFarSide(t)
+	configs := threeNodes(t, nodeConfig{Durability: perdure.Quorum, Far: far.URL})
+	nodes := startTogether(t, configs)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fourth := nodeConfig{Name: "node4", Dir: t.TempDir(), Durability: perdure.Quorum, Far: far.URL, Routes: append([]string{l.Addr().String()}, configs[0].Routes...)}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	guest := startNode(t, fourth).run()
+	guest.await(lineReady)
+	c := openStore(t, nodes[0].url+","+nodes[1].url).client
+	ctx := soon(t, patience)
+
+	away := func() (names []string) {
+		servers, err := c.Servers(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range servers {
+			if s.Away {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	servers, err := c.Servers(ctx)
+	if err != nil || len(servers) != 4 || len(away()) != 0 {
+		t.Fatalf("four are there: %+v, %v", servers, err)
+	}
+	if err := c.RemoveServer(ctx, servers[0].Name); !errors.Is(err, durable.ErrConflict) {
+		t.Errorf("remove one that is there: %v", err)
+	}
+	if err := c.RemoveServer(ctx, "nobody"); !errors.Is(err, durable.ErrNotFound) || !strings.Contains(err.Error(), servers[3].Name) {
+		t.Errorf("remove one that is not: %v", err)
+	}
+	guest.leave()
+	eventually(t, "the fourth is away", func() bool { return len(away()) == 1 })
+	found := perdure.Doctor(ctx, &config.Config{URL: nodes[0].url, Durability: perdure.Quorum})
+	if i := slices.IndexFunc(found, func(r perdure.CheckResult) bool { return r.Check == "servers" }); i < 0 || found[i].Status != perdure.CheckWarn || !strings.Contains(found[i].Do, away()[0]) {
+		t.Errorf("the doctor says %+v", found)
+	}
+	if err := c.RemoveServer(ctx, away()[0]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "three are left", func() bool {
+		servers, err := c.Servers(ctx)
+		return err == nil && len(servers) == 3 && len(away()) == 0
+	})
+	nodes[2].kill()
+	if _, err := perdure.Call(ctx, c, shopCount.At("corner"), "hand"); err != nil {
+		t.Errorf("with two of three: %v", err)
 	}
 }

@@ -64,6 +64,7 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 		return append(findings, CheckResult{Check: "nodes", Status: CheckFail, Found: fmt.Sprintf("nothing can be asked about them: %v", err), Do: "mend what is said above"})
 	}
 	findings = append(findings, actors.Examine(ctx, opened)...)
+	findings = append(findings, examineServers(ctx, opened)...)
 	if err := opened.Close(); err != nil {
 		findings = append(findings, CheckResult{Check: "connection", Status: CheckWarn, Found: err.Error()})
 	}

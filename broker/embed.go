@@ -23,6 +23,8 @@ type embedded struct {
 	srv  *server.Server
 	lock *dirLock
 	disk *disk // nil if the server fsyncs its files itself
+	// clientAuth is who may connect to a server of a cluster; nil for one that is alone.
+	clientAuth *clientAuth
 }
 
 // startEmbedded locks cfg.Dir and starts a server in it, which leaves the fsyncs to
@@ -113,10 +115,15 @@ func (e *embedded) start(ctx context.Context, cfg *Config, name string, grouped 
 		if err := cfg.Cluster.apply(o, name); err != nil {
 			return err
 		}
+		e.clientAuth = newClientAuth()
+		o.CustomClientAuthentication = e.clientAuth
 	}
 	srv, err := server.NewServer(o)
 	if err != nil {
 		return fmt.Errorf("configure the embedded NATS server: %w", err)
+	}
+	if e.clientAuth != nil {
+		e.clientAuth.srv = srv
 	}
 	e.srv = srv
 	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)

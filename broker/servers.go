@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// A ClusterServer is a server of the NATS cluster that the embedded servers of nodes
+// form, as one of them knows it. All of them vote on where streams are, those that are
+// away included: it takes more than half of them.
+type ClusterServer struct {
+	// Name of the server.
+	Name string `json:"server"`
+	// Leader says that it decides where streams are.
+	Leader bool `json:"leader,omitempty"`
+	// Away says that it is not connected.
+	Away bool `json:"away,omitempty"`
+	// Heard is when the leader heard of it last, where that is known.
+	Heard time.Time `json:"heard,omitzero"`
+}
+
+// Errors of [Broker.RemoveServer].
+var (
+	// ErrNoServer is matched where no server of the cluster has that name.
+	ErrNoServer = errors.New("no such server in the cluster")
+	// ErrServerThere is matched where the server that is to be removed is not away.
+	ErrServerThere = errors.New("the server is connected")
+)
+
+// Clustered reports whether the embedded server of this process is one of a cluster.
+func (b *Broker) Clustered() bool { return b.embedded != nil && b.cfg.Cluster != nil }
+
+// Servers returns the servers of the cluster that this process' embedded server is one
+// of, sorted by name.
+func (b *Broker) Servers() ([]ClusterServer, error) {
+	if !b.Clustered() {
+		return nil, fmt.Errorf("servers of the cluster: %w: the server of this process is not one of a cluster", ErrNoServer)
+	}
+	info, err := b.embedded.srv.Jsz(&server.JSzOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("servers of the cluster: %w", err)
+	}
+	if info.Meta == nil {
+		return nil, errors.New("servers of the cluster: this server does not know them yet; ask again")
+	}
+	now, leads := info.Now, info.Meta.Leader
+	all := []ClusterServer{{Name: b.embedded.srv.Name(), Leader: leads == b.embedded.srv.Name()}}
+	for _, p := range info.Meta.Replicas {
+		s := ClusterServer{Name: p.Name, Leader: p.Name == leads, Away: p.Offline}
+		if leads == b.embedded.srv.Name() && p.Active > 0 { // others do not hear of it
+			s.Heard = now.Add(-p.Active)
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b ClusterServer) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// RemoveServer removes a server that will not come back from the cluster that this
+// process' embedded server is one of: it votes no more, and what it had is put on
+// another one, where there is one. The error matches [ErrNoServer], or [ErrServerThere]
+// if it is not away. A majority of the servers, that one included, has to be there.
+func (b *Broker) RemoveServer(ctx context.Context, name string) error {
+	wrap := func(err error) error { return fmt.Errorf("remove server %q: %w", name, err) }
+	all, err := b.Servers()
+	if err != nil {
+		return wrap(err)
+	}
+	i := slices.IndexFunc(all, func(s ClusterServer) bool { return s.Name == name })
+	switch {
+	case i < 0:
+		var names []string
+		for _, s := range all {
+			names = append(names, s.Name)
+		}
+		return wrap(fmt.Errorf("%w: it has %s", ErrNoServer, strings.Join(names, ", ")))
+	case !all[i].Away:
+		return wrap(fmt.Errorf("%w: stop its node first; one that comes back is a server of the cluster again", ErrServerThere))
+	}
+	nc, err := b.embedded.administrator()
+	if err != nil {
+		return wrap(err)
+	}
+	defer nc.Close()
+	body, err := json.Marshal(server.JSApiMetaServerRemoveRequest{Server: name})
+	if err != nil {
+		return wrap(err)
+	}
+	answer, err := nc.RequestWithContext(ctx, server.JSApiRemoveServer, body)
+	if err != nil {
+		return wrap(fmt.Errorf("the servers do not answer: it takes a majority of them, and this one still counts: %w", err))
+	}
+	var done server.JSApiMetaServerRemoveResponse
+	if err := json.Unmarshal(answer.Data, &done); err != nil {
+		return wrap(fmt.Errorf("%w: the answer is %.200q: %w", ErrIncompatible, answer.Data, err))
+	}
+	if done.Error != nil {
+		return wrap(errors.New(done.Error.Description))
+	}
+	return nil
+}
+
+// administratorName is the user of the system account in an embedded server.
+const administratorName = "perdure-administrator"
+
+// clientAuth lets every client of an embedded server in, as a server does that has no
+// users, and who knows the secret of this process to its system account.
+type clientAuth struct {
+	secret string
+	srv    *server.Server
+}
+
+func newClientAuth() *clientAuth { return &clientAuth{secret: rand.Text()} }
+
+// Check is that of the server's Authentication.
+func (a *clientAuth) Check(c server.ClientAuthentication) bool {
+	o := c.GetOpts()
+	if o.Username != administratorName {
+		return true
+	}
+	if subtle.ConstantTimeCompare([]byte(o.Password), []byte(a.secret)) != 1 {
+		return false
+	}
+	c.RegisterUser(&server.User{Username: administratorName, Account: a.srv.SystemAccount()})
+	return true
+}
+
+// administrator connects to the system account of the embedded server.
+func (e *embedded) administrator() (*nats.Conn, error) {
+	nc, err := nats.Connect("", nats.InProcessServer(e.srv), nats.UserInfo(administratorName, e.clientAuth.secret), nats.NoReconnect())
+	if err != nil {
+		return nil, fmt.Errorf("connect to the system account of the embedded NATS server: %w", err)
+	}
+	return nc, nil
+}

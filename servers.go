@@ -1,0 +1,108 @@
+package perdure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
+)
+
+// ServerInfo is what is known of a server of the NATS cluster that the embedded servers
+// of nodes form ([Cluster]).
+type ServerInfo = broker.ClusterServer
+
+// Servers returns the servers of the NATS cluster that the embedded servers of nodes
+// form, those that are away included. They vote on where streams are, so one that will
+// not come back is better removed. The error matches [durable.ErrUnavailable] where no
+// node has such a server.
+func (c *Client) Servers(ctx context.Context) ([]ServerInfo, error) {
+	var answer struct {
+		Servers []ServerInfo `json:"servers"`
+	}
+	err := c.read(ctx, "servers.list", struct{}{}, &answer)
+	return answer.Servers, err
+}
+
+// RemoveServer removes a server that will not come back from the NATS cluster that the
+// embedded servers of nodes form. The error matches [durable.ErrNotFound] if there is
+// none of that name, [durable.ErrConflict] if it is not away, and
+// [durable.ErrUnavailable] where no node has such a server, or the servers have no
+// majority.
+func (c *Client) RemoveServer(ctx context.Context, name string) error {
+	return c.read(ctx, "servers.remove", removeServer{name}, &struct{}{})
+}
+
+type removeServer struct {
+	Server string `json:"server"`
+}
+
+// servers lists those of the cluster.
+func (a *api) servers(context.Context, struct{}) (any, error) {
+	all, err := a.node.b.Servers()
+	if err != nil {
+		return nil, durable.Fail(durable.ErrUnavailable.Code, "%v", err)
+	}
+	return map[string]any{"servers": all}, nil
+}
+
+func (a *api) removeServer(ctx context.Context, in removeServer) (any, error) {
+	err := a.node.b.RemoveServer(ctx, in.Server)
+	switch {
+	case errors.Is(err, broker.ErrNoServer):
+		return nil, durable.Fail(durable.ErrNotFound.Code, "%v", err)
+	case errors.Is(err, broker.ErrServerThere):
+		return nil, durable.Fail(durable.ErrConflict.Code, "%v", err)
+	case err != nil:
+		return nil, durable.Fail(durable.ErrUnavailable.Code, "%v", err)
+	}
+	a.node.log.Info("a server was removed from the cluster", "server", in.Server)
+	return struct{}{}, nil
+}
+
+// serversWait is how long a node may take to say which servers there are.
+const serversWait = 2 * time.Second
+
+// examineServers looks at the servers of an embedded cluster, as the nodes see them;
+// nil where there is none.
+func examineServers(ctx context.Context, b *broker.Broker) []CheckResult {
+	ctx, cancel := context.WithTimeout(ctx, serversWait)
+	defer cancel()
+	answer, err := b.Conn().RequestWithContext(ctx, b.Names().API("servers.list"), []byte("{}"))
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil
+	}
+	var found struct {
+		Servers []ServerInfo `json:"servers"`
+	}
+	if err == nil {
+		err = json.Unmarshal(answer.Data, &found)
+	}
+	if err != nil {
+		return []CheckResult{{Check: "servers", Status: CheckWarn, Found: fmt.Sprintf("no node says which servers its cluster has: %v", err), Do: "look at the nodes' logs"}}
+	}
+	var there, away []string
+	for _, s := range found.Servers {
+		if s.Away {
+			away = append(away, s.Name)
+		} else {
+			there = append(there, s.Name)
+		}
+	}
+	r := CheckResult{Check: "servers", Status: CheckOK, Found: fmt.Sprintf("%d vote: %s", len(there), strings.Join(there, ", "))}
+	if len(away) > 0 {
+		need := len(found.Servers)/2 + 1
+		r.Status = CheckWarn
+		r.Found = fmt.Sprintf("%d vote; there are %s, and away is %s: nothing goes on with fewer than %d", len(found.Servers), strings.Join(there, ", "), strings.Join(away, ", "), need)
+		r.Do = fmt.Sprintf("start what is away again; if it does not come back ever, and no node is to have its name: 'perdure servers remove %s'", away[0])
+		if len(there) < need {
+			r.Status = CheckFail
+		}
+	}
+	return []CheckResult{r}
+}
