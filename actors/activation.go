@@ -184,6 +184,7 @@ func (a *activation) accept(it *item) {
 	}
 	a.items = append(a.items, it)
 	if a.lent != nil {
+		a.pump.leaves(it)
 		a.pump.lighten(it)
 		a.lent.add(it)
 		return
@@ -199,8 +200,10 @@ func (a *activation) accept(it *item) {
 	}
 	switch {
 	case a.executes(it) && it.light:
+		a.pump.leaves(it)
 		a.load(it)
 	case a.executes(it):
+		a.pump.leaves(it)
 		it.given = a.mail.Put(env)
 	case a.busy || a.halted || a.open == nil && len(a.items) > 1 || a.open != nil && a.open.ID != it.run:
 		a.pump.rest(it) // it waits
@@ -310,8 +313,10 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 		case it == task:
 			it.given = true
 		case it.light:
+			u.leaves(it)
 			it.given, light = true, append(light, it)
 		default:
+			u.leaves(it)
 			it.given = mail.Put(it.d.Envelope)
 		}
 	}
@@ -320,8 +325,12 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	a.mail = mail
 	// A client's run takes a place, a new one here. One that has to wait for it needs
 	// no payload.
-	bound := task != nil && task.d.Envelope.GetParent() == ""
-	placed := bound && u.host.slots.Try()
+	bound := task != nil && task.isClients()
+	var p party
+	if bound {
+		p = partyOf(a.kind, a.id, task.d.From)
+	}
+	placed := bound && u.host.slots.Try(p)
 	if bound && !placed {
 		task.given = false
 		u.lighten(task)
@@ -329,17 +338,18 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	}
 	begin := a.occupy(ref.ID, func(ctx context.Context) *runtime.Ending {
 		if bound {
-			defer u.host.slots.Free()
+			u.leaves(task)
+			defer u.host.slots.Free(p)
 		}
 		return a.run(ctx, ref, task, light, mail)
 	})
 	if bound && !placed {
-		a.busy = u.host.slots.Begin(u, begin)
+		a.busy = u.host.slots.Begin(u, p, begin)
 	} else {
 		a.busy = begin()
 	}
 	if !a.busy && placed {
-		u.host.slots.Free()
+		u.host.slots.Free(p)
 	}
 	if a.busy {
 		a.press()

@@ -19,12 +19,17 @@ type held struct {
 	messages int64         // that do not rest
 	resting  int64         // that do
 	bytes    int64         // of all
+	later    int64         // that are put off: known by where they are in the inbox
 	freed    chan struct{} // closed when something is let go; nil while nobody waits for that
 }
 
 // restFactor is how many times as many messages may rest as be held otherwise:
 // those above count as if they did not rest.
 const restFactor = 4
+
+// laterFactor is how many times as many messages as are held may be put off: each takes
+// some 50 bytes.
+const laterFactor = 16
 
 // defaultStillness is how long a pump of a host that holds its most waits for one
 // of its own messages to move before it takes more all the same: what the messages
@@ -34,7 +39,7 @@ const defaultStillness = 250 * time.Millisecond
 
 // full reports whether the host holds its most. The lock is held.
 func (h *held) full() bool {
-	return h.messages+max(0, h.resting-restFactor*h.maxMessages) >= h.maxMessages || h.bytes >= h.maxBytes
+	return h.messages+max(0, h.resting-restFactor*h.maxMessages) >= h.maxMessages || h.bytes >= h.maxBytes || h.later >= laterFactor*h.maxMessages
 }
 
 // heavy reports whether half of the bytes are taken: then what rests keeps none.
@@ -56,6 +61,17 @@ func (h *held) add(messages, resting, bytes int64) {
 	}
 }
 
+// putOff counts n messages more that are put off.
+func (h *held) putOff(n int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.later += n
+	if n < 0 && h.freed != nil {
+		close(h.freed)
+		h.freed = nil
+	}
+}
+
 // A share is a pump's part of what its host holds.
 type share struct {
 	of *held
@@ -64,6 +80,7 @@ type share struct {
 	messages int64
 	resting  int64
 	bytes    int64
+	later    int64
 	moved    uint64 // how often something was let go
 	over     bool
 }
@@ -125,6 +142,16 @@ func (s *share) add(messages, resting, bytes int64) {
 	s.of.add(messages, resting, bytes)
 }
 
+func (s *share) putOff(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.later += n
+	s.of.putOff(n)
+}
+
 // end lets everything go: the pump's messages are the next owner's.
 func (s *share) end() {
 	s.mu.Lock()
@@ -132,5 +159,6 @@ func (s *share) end() {
 	if !s.over {
 		s.over = true
 		s.of.add(-s.messages, -s.resting, -s.bytes)
+		s.of.putOff(-s.later)
 	}
 }

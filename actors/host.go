@@ -153,6 +153,7 @@ type Host struct {
 	ready   chan struct{}
 	once    sync.Once
 	held    *held
+	ahead   int // how many tasks of a partition wait for a place in memory
 	alarms  *alarms
 	loans   loans
 	spawned atomic.Uint64   // how many activations there were: no two share a name
@@ -186,9 +187,10 @@ func NewHost(cfg Config) (*Host, error) {
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker
+	h.slots.shares.weights, h.ahead = h.weight, aheadOf(cfg.MaxHeld, b.Partitions())
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: h.slots, Crew: runtime.NewCrew(idleGoroutines),
+		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: places{h}, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}

@@ -29,6 +29,7 @@ type item struct {
 	press  *press   // of a task that does not wait as others do; nil for most
 	hashes [][]byte // of a task that became light
 	bytes  atomic.Int64
+	line   atomic.Pointer[line] // in which it waits for a place; nil for none
 	// counts says as what it is counted by the host: countsHeld and so on.
 	counts atomic.Int32
 }
@@ -59,6 +60,7 @@ func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, 0, bytes-it.bytes.Sw
 // unhold forgets a message: it is acknowledged, or not for this host.
 // What was lent may be done with twice, by the borrower and here.
 func (u *pump) unhold(it *item) {
+	u.leaves(it)
 	switch it.counts.Swap(countsGone) {
 	case countsHeld:
 		u.held.add(-1, 0, -it.bytes.Swap(0))
@@ -73,6 +75,7 @@ func (u *pump) rest(it *item) {
 	u.lighten(it)
 	if !it.given && it.counts.CompareAndSwap(countsHeld, countsResting) {
 		u.held.add(-1, 1, 0)
+		u.leaves(it)
 	}
 }
 
@@ -103,6 +106,9 @@ func (u *pump) lighten(it *item) {
 	env.Payload, it.light = nil, true
 	u.weigh(it, 0)
 }
+
+// isClients reports whether it is a task that no run has sent: its run takes a place.
+func (it *item) isClients() bool { return it.isTask() && it.d.Envelope.GetParent() == "" }
 
 func (it *item) isTask() bool { return it.d.Envelope.GetType() == schemas.Envelope_TASK }
 

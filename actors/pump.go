@@ -30,6 +30,7 @@ type pump struct {
 	held   share           // messages received and not acknowledged
 	routed atomic.Uint64   // number of the last message that reached its mailbox
 	lends  atomic.Bool     // an identity was lent: others have appended under this lease, or may
+	lines  *lines          // tasks that wait for a place
 
 	borrowed  *borrowed // the tenure, if it is one identity's
 	collected time.Time // when objects were last looked through; the sweep's
@@ -46,7 +47,7 @@ type place struct {
 }
 
 func newPump(ctx context.Context, h *Host, p schemas.Partition, lease tenure) *pump {
-	u := &pump{host: h, p: p, lease: lease, held: share{of: h.held}, done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
+	u := &pump{host: h, p: p, lease: lease, held: share{of: h.held}, lines: newLines(h.ahead), done: make(chan struct{}), activations: map[schemas.Identity]*place{}}
 	u.ctx, u.stop = context.WithCancelCause(ctx)
 	u.work.crew = h.engine.Crew
 	return u
@@ -171,7 +172,12 @@ func (u *pump) pump() error {
 			}
 			return err
 		}
-		u.deliver(u.newItem(d))
+		if it := u.newItem(d); !u.understands(it) {
+			// it goes no further
+		} else if !u.putsOff(it, u.host.kinds[d.To.Kind]) {
+			u.unwrap(it)
+			u.route(d.To, it)
+		}
 		u.routed.Store(d.Number)
 	}
 }
@@ -193,27 +199,26 @@ func (u *pump) begin(fn func()) bool {
 // lose drops the partition: it is, or may be, somebody else's.
 func (u *pump) lose(err error) { u.stop(err) }
 
-// deliver brings a message to its activation. What cannot be understood is
-// kept as a dead letter; what is for a kind that this build does not have
-// stays where it is, for a build that does.
-func (u *pump) deliver(it *item) {
+// understands reports whether a message can be given to its activation. What cannot
+// be understood is kept as a dead letter; what is for a kind that this build does not
+// have stays where it is, for a build that does.
+func (u *pump) understands(it *item) bool {
 	d := it.d
 	kind := u.host.kinds[d.To.Kind]
 	switch {
 	case d.Bad != nil:
 		u.bury(it, d.BadCode, d.Bad.Error())
-		return
+		return false
 	case kind == nil:
 		u.host.cfg.Log.Warn("a task waits for a node that has its kind", "identity", d.To.String(), "id", d.Envelope.GetId())
 		u.unhold(it)
-		return
+		return false
 	}
 	if err := identify(d, kind.OncePerKey); err != nil {
 		u.bury(it, "invalid", err.Error())
-		return
+		return false
 	}
-	u.unwrap(it)
-	u.route(d.To, it)
+	return true
 }
 
 // route puts a message into the mailbox of an identity, activated if it is not.
@@ -265,6 +270,9 @@ func (u *pump) tend(ctx context.Context, end context.CancelFunc) {
 			return
 		case now := <-idle.C:
 			u.passivateIdle(now, after)
+			if u.lines.still() && !u.begin(func() { u.bring(true) }) { // as if none of those in memory were there
+				u.lines.stopped()
+			}
 		case <-sweeps.C:
 			if sweeper && !sweeping.Swap(true) {
 				u.begin(func() {

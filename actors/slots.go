@@ -15,8 +15,9 @@ import (
 // that another run started takes none: the one that waits for it has its own,
 // and all of them would wait for each other. A run that waits for anything else
 // while it has a place gives it back when it is suspended. Who waits for a place
-// gets one in the order in which they came, while the journal is not busy; a run that
-// comes when there is room begins at once, and lets the first of those begin, too.
+// gets one when it is its party's turn, of each in the order in which they came, while
+// the journal is not busy; a run that comes when there is room begins at once, and lets
+// whoever's turn it is begin, too.
 type slots struct {
 	places  int
 	appends int64 // from how many entries on their way on nobody is given a place
@@ -25,16 +26,18 @@ type slots struct {
 	appending atomic.Int64 // entries that are on their way to the journal
 	waiting   atomic.Int64 // how long the queue is
 
-	mu    sync.Mutex
-	free  int
-	queue list.List // of *placeless
-	said  time.Time // when the log last said that runs wait
+	mu     sync.Mutex
+	free   int
+	shares shares
+	said   time.Time // when the log last said that runs wait
 }
 
 // A placeless waits for a place.
 type placeless struct {
-	of    *pump       // whose it is, if that is to be forgotten with it
-	begin func() bool // takes the place, or returns false: it is over
+	party party
+	of    *pump         // whose it is, if that is to be forgotten with it
+	begin func() bool   // takes the place, or returns false: it is over
+	at    *list.Element // of its tenant's queue
 }
 
 // sayEvery is the least time between two lines of the log about the same.
@@ -63,16 +66,22 @@ func newSlots(n int, appends int64, log *slog.Logger) *slots {
 	return &slots{places: n, free: n, appends: appends, log: log}
 }
 
-// Try takes a place if one is free.
-func (s *slots) Try() bool {
+// Try takes a place for a party if one is free.
+func (s *slots) Try(p party) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.room() {
 		return false
 	}
-	s.free--
+	s.take(p)
 	s.grant() // whoever waits has not to wait for those who begin now
 	return true
+}
+
+// take gives a party a place. The lock is held.
+func (s *slots) take(p party) {
+	s.free--
+	s.shares.given(p)
 }
 
 // room reports whether a run may begin. The lock is held.
@@ -95,31 +104,32 @@ func (s *slots) Appended() {
 // now, or when one is given back. What begin begins has a goroutine from then on only,
 // since thousands may wait. If begin returns false the place is the next one's. Begin
 // returns false if begin was called and did.
-func (s *slots) Begin(of *pump, begin func() bool) bool {
+func (s *slots) Begin(of *pump, p party, begin func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.room() {
-		s.wait(&placeless{of, begin})
+		s.wait(&placeless{party: p, of: of, begin: begin})
 		return true
 	}
 	if !begin() {
 		return false
 	}
-	s.free--
+	s.take(p)
 	return true
 }
 
-// Wait takes a place once one is free, and returns nil; it gives up when ctx
-// or the lease ends.
-func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
+// Wait takes a place for a party once one is free, and returns nil; it gives up when
+// ctx or the lease ends.
+func (s *slots) Wait(ctx context.Context, p party, draining <-chan struct{}) error {
 	s.mu.Lock()
 	if s.room() {
-		s.free--
+		s.take(p)
 		s.mu.Unlock()
 		return nil
 	}
 	placed := make(chan struct{})
-	e := s.wait(&placeless{begin: func() bool { close(placed); return true }})
+	w := &placeless{party: p, begin: func() bool { close(placed); return true }}
+	s.wait(w)
 	s.mu.Unlock()
 	var err error
 	select {
@@ -133,59 +143,76 @@ func (s *slots) Wait(ctx context.Context, draining <-chan struct{}) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if over(placed) {
-		s.free++
-		s.grant()
+		s.giveBack(p)
 	} else {
-		s.remove(e)
+		s.remove(w)
 	}
 	return err
 }
 
 // wait queues who has no place. The lock is held.
-func (s *slots) wait(p *placeless) *list.Element {
-	e := s.queue.PushBack(p)
+func (s *slots) wait(w *placeless) {
+	s.shares.wait(w)
 	s.waiting.Add(1)
 	if now := time.Now(); s.free == 0 && now.Sub(s.said) >= sayEvery {
 		s.said = now
-		s.log.Warn("runs of clients wait for a place: as many execute as may at once; raise MaxRuns, or add a node", "places", s.places, "waiting", s.queue.Len())
+		s.log.Warn("runs of clients wait for a place: as many execute as may at once; raise MaxRuns, or add a node", "places", s.places, "waiting", s.shares.waiting)
 	}
 	s.grant() // what was on its way may have arrived before this was seen to wait
-	return e
 }
 
-// Free gives a place back.
-func (s *slots) Free() {
+// Free gives a place of a party back.
+func (s *slots) Free(p party) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.giveBack(p)
+}
+
+func (s *slots) giveBack(p party) {
 	s.free++
+	s.shares.back(p)
 	s.grant()
 }
 
-// grant gives a place to the first who waits, if there is room. Whoever gets one
+// scarcePart is which part of the places may be free while they are scarce: then whoever
+// has the fewest is given one, so that runs that keep theirs for long do not get all of
+// them. Otherwise it is the journal that has no room, and they take turns.
+const scarcePart = 8
+
+// grant gives a place to whoever's turn it is, if there is room. Whoever gets one
 // appends, or gives it back: then it is the next one's turn. The lock is held.
 func (s *slots) grant() {
-	for s.room() && s.queue.Len() > 0 {
-		if s.remove(s.queue.Front()).begin() {
-			s.free--
+	for s.room() {
+		w := s.shares.next(s.free <= max(1, s.places/scarcePart))
+		if w == nil {
+			return
+		}
+		s.remove(w)
+		if w.begin() {
+			s.take(w.party)
 			return
 		}
 	}
 }
 
-func (s *slots) remove(e *list.Element) *placeless {
+func (s *slots) remove(w *placeless) {
 	s.waiting.Add(-1)
-	return s.queue.Remove(e).(*placeless)
+	s.shares.remove(w)
 }
 
 // Forget lets go of what waits for a pump that has ended.
 func (s *slots) Forget(of *pump) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for e := s.queue.Front(); e != nil; {
-		next := e.Next()
-		if e.Value.(*placeless).of == of {
-			s.remove(e)
+	for _, k := range s.shares.kinds {
+		for _, t := range k.tenants {
+			for e := t.queue.Front(); e != nil; {
+				next := e.Next()
+				if w := e.Value.(*placeless); w.of == of {
+					s.remove(w)
+				}
+				e = next
+			}
 		}
-		e = next
 	}
 }

@@ -24,16 +24,16 @@ func TestSlots_NoRunBeginsWhileTheJournalIsBusy(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if !s.Try() {
+		if !s.Try(party{}) {
 			t.Fatal("there is no place while the journal is idle")
 		}
 		s.Appends()
 	}
-	if s.Try() {
+	if s.Try(party{}) {
 		t.Error("a run may begin while three entries are on their way")
 	}
 	for n, takes := range []bool{true, false, true, true} {
-		if !s.Begin(nil, begins(n, takes)) {
+		if !s.Begin(nil, party{}, begins(n, takes)) {
 			t.Errorf("%d was refused, want it to wait", n)
 		}
 	}
@@ -44,14 +44,14 @@ func TestSlots_NoRunBeginsWhileTheJournalIsBusy(t *testing.T) {
 	is(0)
 	s.Appended()
 	is(0, 1, 2) // 1 does not want the place
-	s.Free()
+	s.Free(party{})
 	is(0, 1, 2, 3)
-	if s.Begin(nil, begins(4, false)) {
+	if s.Begin(nil, party{}, begins(4, false)) {
 		t.Error("what does not begin is said to wait")
 	}
 	s.Appended()
-	if s.free != 100-6+1 || s.queue.Len() != 0 {
-		t.Errorf("%d places are free, and %d wait; want 95, and none", s.free, s.queue.Len())
+	if s.free != 100-6+1 || s.shares.waiting != 0 {
+		t.Errorf("%d places are free, and %d wait; want 95, and none", s.free, s.shares.waiting)
 	}
 }
 
@@ -59,26 +59,26 @@ func TestSlots_NoRunBeginsWhileTheJournalIsBusy(t *testing.T) {
 func TestSlots_WhoIsForgottenOrGivesUpTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	s := newSlots(1, 1, slog.New(slog.DiscardHandler))
-	if !s.Try() {
+	if !s.Try(party{}) {
 		t.Fatal("there is no place")
 	}
 	ended, lives := &pump{}, &pump{}
 	took := ""
-	s.Begin(ended, func() bool { took += "ended "; return true })
+	s.Begin(ended, party{}, func() bool { took += "ended "; return true })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Wait(ctx, nil); !errors.Is(err, context.Canceled) {
+	if err := s.Wait(ctx, party{}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("who gives up: %v", err)
 	}
-	s.Begin(lives, func() bool { took += "lives"; return true })
+	s.Begin(lives, party{}, func() bool { took += "lives"; return true })
 	s.Forget(ended)
-	s.Free()
+	s.Free(party{})
 	if took != "lives" {
 		t.Errorf("the place was taken by %q, want the one that lives", took)
 	}
 	waits := make(chan error)
-	go func() { waits <- s.Wait(t.Context(), nil) }()
-	s.Free()
+	go func() { waits <- s.Wait(t.Context(), party{}, nil) }()
+	s.Free(party{})
 	if err := <-waits; err != nil || s.free != 0 {
 		t.Errorf("who waits: %v, and %d places are free", err, s.free)
 	}
@@ -92,13 +92,13 @@ func TestSlots_WhoComesNudgesWhoWaits(t *testing.T) {
 	s.Appends()
 	var begun []string
 	for _, name := range []string{"a", "b", "c"} {
-		s.Begin(nil, func() bool { begun = append(begun, name); return true })
+		s.Begin(nil, party{}, func() bool { begun = append(begun, name); return true })
 	}
 	s.Appended()
 	if want := []string{"a"}; !slices.Equal(begun, want) {
 		t.Fatalf("%q began, want %q", begun, want)
 	}
-	if !s.Try() {
+	if !s.Try(party{}) {
 		t.Error("there is a place for who comes")
 	}
 	if want := []string{"a", "b"}; !slices.Equal(begun, want) {

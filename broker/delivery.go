@@ -44,9 +44,17 @@ type Delivery struct {
 	Headers map[string][]string
 	Data    []byte
 
-	stream string // that Seq is of
-	ack    string // the subject on which it is acknowledged
+	stream   string // that Seq is of
+	delivery uint64 // the sequence of this delivery, of the consumer of that stream
+	ack      string // the subject on which it is acknowledged
 }
+
+// A Place is where a message of the inbox is, and in which delivery it came: enough for
+// [Feed.Again].
+type Place struct{ Seq, Delivery uint64 }
+
+// Place is where the message is; it was returned by [Feed.Next], and is no wake-up.
+func (d Delivery) Place() Place { return Place{d.Seq, d.delivery} }
 
 // delivery decodes a message of the inbox stream, or of the timers.
 func (b *Broker) delivery(stream string, m message) Delivery {

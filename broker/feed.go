@@ -35,8 +35,9 @@ type Feed struct {
 	consumer string // of the partition's epoch, in each of the two streams
 	pull     *puller
 	stopping atomic.Bool
-	broken   error  // what ended the feed; owned by Next
-	count    uint64 // messages that Next returned; owned by Next
+	broken   error                  // what ended the feed; owned by Next
+	count    uint64                 // messages that Next returned; owned by Next
+	reply    atomic.Pointer[string] // where the first message of the inbox is acknowledged
 }
 
 // readers are the streams that a feed delivers from.
@@ -191,8 +192,21 @@ func (f *Feed) next(ctx context.Context) (Delivery, error) {
 	d := f.b.delivery(m.stream, m.message)
 	f.count++
 	f.b.kept.delivered(m.stream, len(m.data))
-	d.Number, d.ack = f.count, m.reply
+	d.Number, d.delivery, d.ack = f.count, m.delivery, m.reply
+	if f.reply.Load() == nil && m.stream == f.b.inbox.stream {
+		f.reply.Store(&m.reply)
+	}
 	return d, nil
+}
+
+// Again returns a message of the inbox that Next has returned before, read anew from
+// where it was said to be ([Delivery.Place]). ok is false when it is there no more.
+func (f *Feed) Again(ctx context.Context, at Place) (d Delivery, ok bool, err error) {
+	d, ok, err = f.b.Inbox().Read(ctx, at.Seq)
+	if sample := f.reply.Load(); sample != nil {
+		d.ack = replyTo(*sample, at)
+	}
+	return d, ok, err
 }
 
 // unheard tells a deleted consumer, an error, from one that elects a leader,

@@ -219,10 +219,7 @@ func (l *leg) receive(msg *nats.Msg) (pulled, error) {
 // before the stream and a token at the end.
 func fromConsumer(msg *nats.Msg) (pulled, error) {
 	t := strings.Split(msg.Reply, ".")
-	at := 5
-	if len(t) >= 11 {
-		at = 7
-	}
+	at := replySeq(t)
 	if len(t) < at+4 || t[0] != "$JS" || t[1] != "ACK" {
 		return pulled{}, fmt.Errorf("%w: a delivery's reply subject is %q", ErrIncompatible, msg.Reply)
 	}
@@ -237,6 +234,23 @@ func fromConsumer(msg *nats.Msg) (pulled, error) {
 		message:  message{subject: msg.Subject, seq: n[0], time: time.Unix(0, int64(n[2])), header: msg.Header, data: msg.Data},
 		delivery: n[1], pending: n[3], reply: msg.Reply,
 	}, nil
+}
+
+// replySeq is at which token of a delivery's reply subject the sequences begin.
+func replySeq(tokens []string) int {
+	if len(tokens) >= 11 {
+		return 7
+	}
+	return 5
+}
+
+// replyTo returns where a message is acknowledged that the same consumer delivered as
+// the one whose reply subject is sample: of that, the server reads the two sequences.
+func replyTo(sample string, at Place) string {
+	t := strings.Split(sample, ".")
+	i := replySeq(t)
+	t[i], t[i+1] = strconv.FormatUint(at.Seq, 10), strconv.FormatUint(at.Delivery, 10)
+	return strings.Join(t, ".")
 }
 
 // stop ends the subscriptions. It is called once.

@@ -68,15 +68,16 @@ type Lease interface {
 	Draining() <-chan struct{}
 }
 
-// Places are what bounds how many runs that clients started execute at once.
+// Places are what bounds how many runs that clients started execute at once. Each is
+// for a run of an identity, started by a sender of a trust domain.
 type Places interface {
 	// Try takes a place if one is free.
-	Try() bool
+	Try(id schemas.Identity, from string) bool
 	// Wait takes a place once one is free. It gives up when ctx ends, or draining is
 	// closed.
-	Wait(ctx context.Context, draining <-chan struct{}) error
+	Wait(ctx context.Context, id schemas.Identity, from string, draining <-chan struct{}) error
 	// Free gives a place back.
-	Free()
+	Free(id schemas.Identity, from string)
 }
 
 // Tracer emits one trace through runs and steps. A nil Tracer costs nothing.

@@ -71,6 +71,12 @@ type Kind struct {
 	Older   []*Kind
 	Methods map[string]Method // by method name; "" is the only method of a kind that has one
 	Queries map[string]QueryFunc
+	// Share is the kind's part of what a node can do while there is too much of it,
+	// beside the parts of the other kinds; 0 means 1.
+	Share int
+	// FairBy names the tenant that an identity belongs to, by its key: tenants share
+	// alike what their kind has. nil: the trust domains of the senders do.
+	FairBy func(key string) string
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
 	// Busy is what becomes of a message for an identity that has an open run,
