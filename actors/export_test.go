@@ -80,3 +80,23 @@ func (c *Config) SetAuditSettle(d time.Duration) { c.auditSettle = d }
 
 // SetAuditOverdue says when a wake-up is overdue for the audits of a host.
 func (c *Config) SetAuditOverdue(d time.Duration) { c.auditOverdue = d }
+
+// WaitForAPlace returns how many tasks the host knows that have no place yet, those that
+// are put off too.
+func (h *Host) WaitForAPlace() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, u := range h.pumps {
+		u.lines.mu.Lock()
+		n += u.lines.here + u.lines.later
+		u.lines.mu.Unlock()
+	}
+	return n
+}
+
+// PutOff returns how many tasks are put off.
+func (h *Host) PutOff() int {
+	h.held.mu.Lock()
+	defer h.held.mu.Unlock()
+	return int(h.held.later)
+}
