@@ -2,6 +2,7 @@ package perdure_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -42,6 +43,48 @@ func TestPool_OtherKindsInOnePoolAreSaid(t *testing.T) {
 		if info.Reason != "" {
 			t.Fatalf("%s is %s because %s", run.Ref(), info.Status, info.Reason)
 		}
+	}
+}
+
+// A kind whose pool has no live node waits for one, and holds up no other pool; who asks
+// is told which node it waits for. What was running there goes on with the next one.
+func TestPool_WhatNoNodeHostsWaitsForOneThatDoes(t *testing.T) {
+	t.Parallel()
+	shop := running(t, "", perdure.Host(greetKind()), perdure.Name("shop"))
+	draw := durable.DeclareWorkflow[string, string]("draw")
+	gpu := func() *perdure.Node {
+		node, err := perdure.Connect(testContext(t), shop.URL(), perdure.Logger(silent), perdure.Pool("gpu"),
+			perdure.Host(durable.Workflow(draw, func(_ durable.Context, s string) (string, error) { return s + " drawn", nil })))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node
+	}
+	if err := gpu().Close(); err != nil { // it has been there once: the kind is known
+		t.Fatal(err)
+	}
+	c := shop.Client()
+	run, err := perdure.Start(testContext(t), c, draw.At("moon"), "moon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := perdure.Call(testContext(t), c, greet.At("ann"), "ann"); err != nil {
+		t.Errorf("a kind of another pool: %q, %v", got, err)
+	}
+	info, err := c.Get(testContext(t), run.Ref())
+	if want := `no live node of pool "gpu" hosts the kind "draw": it goes on once one does`; err != nil || info.Status != "queued" || info.Reason != want {
+		t.Errorf("%s is %s because %q, %v; want that it is queued because %s", run.Ref(), info.Status, info.Reason, err, want)
+	}
+	node, ctx := gpu(), testContext(t)
+	over := make(chan error, 1)
+	ctx, stop := context.WithCancel(ctx)
+	go func() { over <- node.Run(ctx) }()
+	if got, err := run.Result(testContext(t)); got != "moon drawn" || err != nil {
+		t.Errorf("the run ended with %q, %v", got, err)
+	}
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
 	}
 }
 

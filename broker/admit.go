@@ -53,34 +53,36 @@ type admission struct {
 
 // admissions are those of the inboxes that this process has sent to.
 type admissions struct {
-	byKind sync.Map // *admission, by schemas.Kind: a kind stays in its pool
+	byKind     sync.Map // *admission, by schemas.Kind: a kind stays in its pool
+	minorities sync.Map // *minority, likewise
 
 	mu       sync.Mutex
 	byStream map[string]*admission
 }
 
 // Admit returns once the inbox of a kind has room for a task of a client: as long as
-// it holds [Config.MaxWaiting] messages that are not acknowledged, Admit waits. If ctx
+// it holds [Config.MaxWaiting] messages that are not acknowledged, Admit waits, unless
+// few of them are of the kind: then up to a quarter more are let in. If ctx
 // ends first the error matches [ErrFull] and ctx's: nothing was stored. What runs and
 // operators send need not be admitted. A kind that nobody hosts is for
 // [Inbox.Publish] to refuse.
 func (i *Inbox) Admit(ctx context.Context, kind schemas.Kind) error {
-	return i.admit(ctx, kind, (*admission).wait)
+	return i.admit(ctx, kind, (*minority).wait)
 }
 
 // TryAdmit is [Inbox.Admit] for who does not wait: the error matches [ErrFull] if the
 // inbox has no room now.
 func (i *Inbox) TryAdmit(ctx context.Context, kind schemas.Kind) error {
-	return i.admit(ctx, kind, (*admission).try)
+	return i.admit(ctx, kind, (*minority).try)
 }
 
-func (i *Inbox) admit(ctx context.Context, kind schemas.Kind, how func(*admission, context.Context) error) error {
+func (i *Inbox) admit(ctx context.Context, kind schemas.Kind, how func(*minority, context.Context) error) error {
 	a, err := i.b.admissionOf(ctx, kind)
 	if errors.Is(err, ErrUnknownKind) {
 		return nil
 	}
 	if err == nil {
-		err = how(a, ctx)
+		err = how(i.b.minorityOf(a, kind), ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("send a task to kind %q: %w", string(kind), err)
@@ -113,8 +115,9 @@ func (b *Broker) admissionOf(ctx context.Context, kind schemas.Kind) (*admission
 }
 
 // wait takes one of those that are left, once there is one.
-func (a *admission) wait(ctx context.Context) error {
-	if a.take() {
+func (k *minority) wait(ctx context.Context) error {
+	a := k.a
+	if a.take() || k.take(ctx) {
 		return nil
 	}
 	select {
@@ -125,7 +128,7 @@ func (a *admission) wait(ctx context.Context) error {
 		return ErrClosed
 	}
 	defer func() { <-a.looking }()
-	for !a.take() { // somebody may have looked meanwhile
+	for !a.take() && !k.take(ctx) { // somebody may have looked meanwhile
 		room, err := a.look(ctx)
 		if err != nil {
 			return err
@@ -143,17 +146,22 @@ func (a *admission) wait(ctx context.Context) error {
 
 // try is wait for who does not wait until there is room. While somebody else looks, or
 // waits, what was found last holds.
-func (a *admission) try(ctx context.Context) error {
-	for !a.take() {
+func (k *minority) try(ctx context.Context) error {
+	a := k.a
+	for !a.take() && !k.take(ctx) {
 		select {
 		case a.looking <- struct{}{}:
 			room, err := a.look(ctx)
 			<-a.looking
-			if err == nil && !room {
-				err = a.full(nil)
-			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case !room && k.take(ctx):
+				return nil
+			case !room:
+				if err := a.full(nil); err != nil {
+					return err
+				}
 			}
 			continue
 		default:

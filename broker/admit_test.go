@@ -25,15 +25,20 @@ func client(t *testing.T, r *raw) *broker.Broker {
 // admitted sends tasks through b as long as they are admitted, and returns how many.
 func (r *raw) admitted(b *broker.Broker, prefix string) (sent int) {
 	r.t.Helper()
+	return r.admittedOf(b, "wf", prefix)
+}
+
+func (r *raw) admittedOf(b *broker.Broker, kind schemas.Kind, prefix string) (sent int) {
+	r.t.Helper()
 	for ; ; sent++ {
-		err := b.Inbox().TryAdmit(r.ctx, "wf")
+		err := b.Inbox().TryAdmit(r.ctx, kind)
 		if errors.Is(err, broker.ErrFull) {
 			mentions(r.t, err, "nothing was sent")
 			return sent
 		}
 		must(r.t, err)
 		key := prefix + strings.Repeat("x", sent)
-		_, err = b.Inbox().Publish(r.ctx, "local", identity("wf", key), task(key))
+		_, err = b.Inbox().Publish(r.ctx, "local", identity(string(kind), key), task(key))
 		must(r.t, err)
 	}
 }
@@ -81,6 +86,35 @@ func TestAdmit_AFullInboxMakesWait(t *testing.T) {
 		}
 	}
 	must(t, <-goesOn)
+}
+
+// TestAdmit_AKindThatFloodsKeepsOutNoOther: of an inbox that is full of one kind, a
+// quarter more is for kinds that have fewer than that; who waits for the first kind
+// holds up nobody.
+func TestAdmit_AKindThatFloodsKeepsOutNoOther(t *testing.T) {
+	t.Parallel()
+	said := make(chan struct{}, 1)
+	r := embedded(t, waits(16), brokertest.Kinds("few", "third"), func(c *broker.Config) {
+		c.Logger = slog.New(onWarning{slog.DiscardHandler, "the inbox is full", said})
+	})
+	if n := r.admitted(r.b, "k"); n != 16 {
+		t.Fatalf("%d tasks were admitted, want 16", n)
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	waits := make(chan error)
+	go func() { waits <- r.b.Inbox().Admit(ctx, "wf") }()
+	<-said
+	must(t, r.b.Inbox().Admit(r.ctx, "few"))
+	if n := r.admittedOf(r.b, "few", "f"); n != 3 && n != 4 { // one was admitted above, and sent nothing
+		t.Errorf("%d tasks of another kind were admitted, want 4 with the one before", n)
+	}
+	if n := r.admittedOf(r.b, "third", "t"); n > 1 {
+		t.Errorf("%d of a third were admitted; an inbox of 16 has 20 at most", n)
+	}
+	cancel()
+	if err := <-waits; !errors.Is(err, broker.ErrFull) {
+		t.Errorf("who waits for the kind that floods was told %v", err)
+	}
 }
 
 // TestAdmit_WhoDoesNotWaitIsToldWhileOthersWait: at once, and not when those give up.
