@@ -42,7 +42,9 @@
 //
 // Locks are held for moments, never while something is stored, sent or run. A
 // pump's lock (its activations) may be held while a mailbox is made, or a message
-// put into one; a share's lock while the host's count of what is held is taken. No
-// other two are held together. What an activation knows has no lock: only its
-// mailbox changes it.
+// put into one; a share's lock while the host's count of what is held is taken; that
+// of the places while who gets one begins, and so notes that a task has left its line.
+// No other two are held together. While a pump brings in what was put off, it holds a
+// lock that nothing else waits for but the reading of its own messages. What an
+// activation knows has no lock: only its mailbox changes it.
 package actors
