@@ -204,18 +204,19 @@ func (s *lines) next(all bool) (l *line, tasks []putOff) {
 		if !all {
 			n = min(n, s.share()-l.here)
 		}
+		s.add(l, n)
 		tasks, l.later = l.later[:n:n], l.later[n:]
-		s.took(l)
-		s.later -= n
-		s.add(l, n) // it had some, and has
+		s.took(l, n)
 		return l, tasks
 	}
 	s.bringing = false
 	return nil, nil
 }
 
-// took lets go of what a line needs no more. The lock is held.
-func (s *lines) took(l *line) {
+// took notes that n tasks of a line are put off no more, which were added to those in
+// memory before. The lock is held.
+func (s *lines) took(l *line, n int) {
+	s.later -= n
 	if len(l.later) > 0 {
 		return
 	}
@@ -236,19 +237,22 @@ func (s *lines) takes(id uint64) (l *line, tasks []putOff) {
 	if !is {
 		return nil, nil
 	}
-	rest := b.line.later[:0:0]
-	for _, t := range b.line.later {
+	l = b.line
+	var rest []putOff
+	for _, t := range l.later {
 		if t.id == id {
 			tasks = append(tasks, t)
 		} else {
 			rest = append(rest, t)
 		}
 	}
-	b.line.later = rest
-	s.took(b.line)
-	s.later -= len(tasks)
-	s.add(b.line, len(tasks))
-	return b.line, tasks
+	if len(tasks) == 0 {
+		return l, nil // all of them are being read
+	}
+	s.add(l, len(tasks))
+	l.later = rest
+	s.took(l, len(tasks))
+	return l, tasks
 }
 
 // arrived notes that a message has reached its activation, or is gone.

@@ -11,8 +11,8 @@ import (
 // Statement is a workflow that customers start in thousands, and Checkout one that nobody
 // likes to wait for.
 var (
-	Statement   = durable.DeclareWorkflow[string, string]("statement")
-	Checkout = durable.DeclareWorkflow[string, string]("checkout")
+	Statement = durable.DeclareWorkflow[string, string]("statement")
+	Checkout  = durable.DeclareWorkflow[string, string]("checkout")
 )
 
 func write(_ durable.Context, about string) (string, error) { return "about " + about, nil }
