@@ -209,7 +209,8 @@ func AuditEvery(d time.Duration) Option {
 }
 
 // MaxRuns is how many runs that clients started the node executes at once; more
-// wait, in order, and the log says so. Runs that other runs started are not
+// wait, and the log says so: kinds take turns, and tenants of a kind, see
+// [durable.Share] and [durable.FairBy]. Runs that other runs started are not
 // counted: what waits for them has its place already. A run that is suspended,
 // or waits behind another one of its key, has none, and takes one when it wakes up.
 // The default is 4,096.
@@ -242,8 +243,9 @@ func Capacity(n int) Option {
 // and Call wait, runs.start is refused as [durable.ErrUnavailable]. What was accepted
 // is never dropped, and what runs send each other, signals, and what operators ask are
 // not held up, nor is who publishes with plain NATS. Each message that waits takes
-// memory of the server: some 200 bytes, which the garbage collector may double. It is
-// the pool's: the node that opened last has said it, for all nodes and clients. The
+// memory of the server: some 200 bytes, which the garbage collector may double. A kind
+// of which less than a quarter of the number waits is let in all the same, until the
+// inbox has a quarter more. The number is the pool's: the node that opened last has said it, for all nodes and clients. The
 // default is what the pool has, and 1,000,000 for a new one.
 func MaxWaiting(n int) Option {
 	return func(o *options) error {

@@ -55,7 +55,9 @@ type Config struct {
 	// any is done with; default 16,384. When nothing moves it takes more, slowly,
 	// since what the ones it holds wait for may be behind (P09). What waits behind
 	// another run of its identity, or for a run that never began, counts for
-	// nothing up to four times as many: it takes a few hundred bytes.
+	// nothing up to four times as many: it takes a few hundred bytes. Of tasks that
+	// wait for a place a quarter of this is held at most for one party, and of sixteen
+	// times as many is known where they are.
 	MaxHeld int64
 	// MaxHeldBytes is how much of them the host keeps in memory before it takes
 	// no more, likewise; default 256 MiB. What waits behind another message of
