@@ -161,6 +161,7 @@ type Host struct {
 	spawned atomic.Uint64   // how many activations there were: no two share a name
 	work    context.Context // of everything that runs; set by Run
 
+	brings                    chan struct{} // a token for each partition that brings in tasks
 	audits                    chan struct{} // a token for each partition that is looked at
 	auditFound, auditRepaired atomic.Uint64
 
@@ -185,7 +186,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: cfg.system(),
 		slots: newSlots(cfg.MaxRuns, appendsAtOnce(cfg.Broker), cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
-		alarms: newAlarms(cfg.alarms), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
+		alarms: newAlarms(cfg.alarms), brings: make(chan struct{}, bringsAtOnce), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
 	b := cfg.Broker

@@ -63,6 +63,8 @@ const (
 	aheadPart = 4
 	// bringMost is how many tasks are read at once.
 	bringMost = 32
+	// bringsAtOnce is how many pumps of a host do that at the same time.
+	bringsAtOnce = 8
 	// linesKept is how many lines without tasks are kept for the next ones.
 	linesKept = 16
 )
@@ -335,17 +337,33 @@ func (u *pump) left(l *line) {
 // bring brings in tasks that were put off, as many as may wait in memory; with all, a
 // few whatever waits there.
 func (u *pump) bring(all bool) {
-	for !u.draining() && u.ctx.Err() == nil {
+	for u.mayBring() {
 		u.lines.reading.Lock()
 		l, tasks := u.lines.next(all)
 		ok := u.bringIn(l, tasks)
 		u.lines.reading.Unlock()
+		<-u.host.brings
 		if tasks == nil || !ok {
 			return
 		}
 		all = false
 	}
 	u.lines.stopped()
+}
+
+// mayBring waits until not too many of the host's pumps bring in tasks, since what is
+// read may be large. It is false once the partition is given up.
+func (u *pump) mayBring() bool {
+	if u.draining() || u.ctx.Err() != nil {
+		return false
+	}
+	select {
+	case u.host.brings <- struct{}{}:
+		return true
+	case <-u.lease.Draining():
+	case <-u.ctx.Done():
+	}
+	return false
 }
 
 // bringOf brings in those of an identity, for a message that comes behind them.
