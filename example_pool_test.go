@@ -56,21 +56,21 @@ func bank(ctx context.Context, servers string) (*perdure.Node, error) {
 }
 
 func ExamplePool() {
-	ctx, stop := context.WithCancel(context.Background())
 	dir, err := os.MkdirTemp("", "perdure")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
 	shop, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen("127.0.0.1:0"), perdure.Logger(silent), perdure.Host(durable.Workflow(sellPoster, sell)))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
 	run := func(n *perdure.Node, err error) {
 		if err != nil {
 			fmt.Println(err)
