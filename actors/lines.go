@@ -61,7 +61,7 @@ const (
 	// aheadPart is which part of what a host holds the tasks of one party may be that
 	// wait for a place.
 	aheadPart = 4
-	// bringMost is how many tasks are read at once.
+	// bringMost is how many tasks are taken out of a line at once.
 	bringMost = 32
 	// bringsAtOnce is how many pumps of a host do that at the same time.
 	bringsAtOnce = 8
@@ -374,47 +374,35 @@ func (u *pump) bringOf(id uint64) {
 }
 
 // bringIn reads tasks again, and routes them in their order. It is false if the
-// partition is given up.
+// partition is given up. They are read one after another: a server answers such
+// requests before whatever else the connection brings, the node's lease too.
 func (u *pump) bringIn(l *line, tasks []putOff) bool {
-	if len(tasks) == 0 {
-		return true
-	}
-	type read struct {
-		d   broker.Delivery
-		ok  bool
-		err error
-	}
-	reads := make([]read, len(tasks))
-	var wg sync.WaitGroup
-	for i := range tasks {
-		wg.Go(func() {
-			r := &reads[i]
-			r.d, r.ok, r.err = u.feed.(consumed).Again(u.ctx, tasks[i].at)
-		})
-	}
-	wg.Wait()
-	for i, r := range reads {
-		if r.err != nil {
-			u.lose(r.err)
+	for _, t := range tasks {
+		d, ok, err := u.feed.(consumed).Again(u.ctx, t.at)
+		if err != nil {
+			u.lose(err)
 			return false
 		}
-		switch {
-		case !r.ok: // an operator removed it
-			u.left(l)
-		default:
-			it := u.newItem(r.d)
-			it.line.Store(l)
-			understood := u.understands(it)
-			if !understood || !it.isClients() {
-				u.leaves(it)
-			}
-			if understood {
-				u.unwrap(it)
-				u.route(r.d.To, it)
-			}
+		if ok {
+			u.arrives(u.newItem(d), l)
+		} else {
+			u.left(l) // an operator removed it
 		}
 		u.held.putOff(-1)
-		u.lines.arrived(tasks[i].id)
+		u.lines.arrived(t.id)
 	}
 	return true
+}
+
+// arrives routes a message that was read again, which is counted in its line.
+func (u *pump) arrives(it *item, l *line) {
+	it.line.Store(l)
+	understood := u.understands(it)
+	if !understood || !it.isClients() {
+		u.leaves(it)
+	}
+	if understood {
+		u.unwrap(it)
+		u.route(it.d.To, it)
+	}
 }
