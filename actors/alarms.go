@@ -11,13 +11,14 @@ import (
 )
 
 // Alarms are the runs that a host has suspended and that are due soonest: it wakes
-// them by its own clock, as a run does that waits in memory. What carries a run is
+// them itself, by the clock of a run that waits in memory. What carries a run is
 // its wake-up at the broker, which stands meanwhile (P12), and which the broker
 // looks at four times a second. So nothing rests on an alarm: one that is not kept,
 // because there are too many, its time is far, or the partition is another's, is a
 // run that is a little later.
 type alarms struct {
 	most int
+	now  func() time.Time
 
 	mu    sync.Mutex
 	queue alarmQueue
@@ -35,7 +36,7 @@ const (
 
 // An alarm is an identity whose open run is due at a time.
 type alarm struct {
-	at    time.Time // by the wall clock, as it was recorded
+	at    time.Time // as it was recorded
 	pump  *pump
 	id    schemas.Identity
 	run   schemas.RunID
@@ -46,8 +47,8 @@ type alarm struct {
 // nothing has to be acknowledged, and it may be dropped.
 type wakeUp struct{ run schemas.RunID }
 
-func newAlarms(most int) *alarms {
-	return &alarms{most: most, of: map[schemas.Identity]*alarm{}}
+func newAlarms(most int, now func() time.Time) *alarms {
+	return &alarms{most: most, now: now, of: map[schemas.Identity]*alarm{}}
 }
 
 // set notes when a run is due that a pump has suspended, in place of what was noted
@@ -56,7 +57,7 @@ func (s *alarms) set(u *pump, ref schemas.Ref, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.remove(s.of[ref.Identity])
-	if at.IsZero() || time.Until(at) > alarmWithin || u.ctx.Err() != nil {
+	if at.IsZero() || at.Sub(s.now()) > alarmWithin || u.ctx.Err() != nil {
 		return
 	}
 	if len(s.queue) >= s.most {
@@ -117,9 +118,9 @@ func (s *alarms) arm() {
 	switch {
 	case len(s.queue) == 0:
 	case s.timer == nil:
-		s.timer = time.AfterFunc(time.Until(s.queue[0].at), s.ring)
+		s.timer = time.AfterFunc(s.queue[0].at.Sub(s.now()), s.ring)
 	default:
-		s.timer.Reset(time.Until(s.queue[0].at))
+		s.timer.Reset(s.queue[0].at.Sub(s.now()))
 	}
 }
 
@@ -127,7 +128,7 @@ func (s *alarms) arm() {
 func (s *alarms) ring() {
 	s.mu.Lock()
 	var due []*alarm
-	for now := time.Now(); len(s.queue) > 0 && !s.queue[0].at.After(now); {
+	for now := s.now(); len(s.queue) > 0 && !s.queue[0].at.After(now); {
 		due = append(due, s.queue[0])
 		s.remove(s.queue[0])
 	}

@@ -61,11 +61,11 @@ func (h *Host) archive(ctx context.Context, s schemas.Stored) (*schemas.Entry, e
 	if keep <= h.cfg.Retention {
 		return nil, nil
 	}
-	skew, err := h.cfg.Broker.ClockSkew(ctx)
+	now, err := h.cfg.Broker.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	left := keep - time.Now().Add(skew).Sub(s.Time)
+	left := keep - now.Sub(s.Time)
 	if left < time.Second {
 		return nil, nil
 	}

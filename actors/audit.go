@@ -178,9 +178,8 @@ func (a *auditor) run(ctx context.Context) error {
 }
 
 // begin reads the broker's clock.
-func (a *auditor) begin(ctx context.Context) error {
-	skew, err := a.b.ClockSkew(ctx)
-	a.now = time.Now().Add(skew)
+func (a *auditor) begin(ctx context.Context) (err error) {
+	a.now, err = a.b.Now(ctx)
 	return err
 }
 

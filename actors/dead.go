@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
@@ -96,11 +95,11 @@ func lookAtRun(ctx context.Context, b *broker.Broker, ref schemas.Ref, env *sche
 // first partition does.
 func (u *pump) expireDead(ctx context.Context) error {
 	cfg := u.host.cfg
-	skew, err := cfg.Broker.ClockSkew(ctx)
+	now, err := cfg.Broker.Now(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := cfg.Broker.Inbox().ExpireDead(ctx, time.Now().Add(skew).Add(-cfg.DeadRetention), uint64(cfg.DeadBytes))
+	n, err := cfg.Broker.Inbox().ExpireDead(ctx, now.Add(-cfg.DeadRetention), uint64(cfg.DeadBytes))
 	if n > 0 {
 		cfg.Log.Warn("dead letters were removed: they were too old, or all together too large", "removed", n, "kept_for", cfg.DeadRetention, "kept_bytes", cfg.DeadBytes)
 	}

@@ -75,7 +75,8 @@ func (a *activation) remember() {
 func (a *activation) forget() {
 	cfg := a.pump.host.cfg
 	a.forgot = time.Now()
-	a.bury(func(it *item) bool { return time.Since(it.d.Published) > cfg.Retention },
+	now := a.pump.host.now()
+	a.bury(func(it *item) bool { return now.Sub(it.d.Published) > cfg.Retention },
 		fmt.Sprintf("no run of this ID began within %s; start it, then send the signal", cfg.Retention))
 }
 

@@ -186,14 +186,15 @@ func NewHost(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, kinds: kinds, system: cfg.system(),
 		slots: newSlots(cfg.MaxRuns, appendsAtOnce(cfg.Broker), cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
-		alarms: newAlarms(cfg.alarms), brings: make(chan struct{}, bringsAtOnce), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
+		brings: make(chan struct{}, bringsAtOnce), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
 	}
+	h.alarms = newAlarms(cfg.alarms, h.now)
 	b := cfg.Broker
 	h.slots.shares.weights, h.ahead = h.weight, aheadOf(cfg.MaxHeld, b.Partitions())
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Places: places{h}, Crew: runtime.NewCrew(idleGoroutines),
+		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h}, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}
@@ -219,6 +220,12 @@ func kindsByName(list []*runtime.Kind) (map[schemas.Kind]*runtime.Kind, error) {
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
 func (h *Host) takesWork() { h.once.Do(func() { close(h.ready) }) }
+
+// now is the time by the broker's clock.
+func (h *Host) now() time.Time {
+	now, _ := h.cfg.Broker.Clock()
+	return now
+}
 
 // Kinds returns the kinds that the host runs.
 func (h *Host) Kinds() map[schemas.Kind]*runtime.Kind { return h.kinds }

@@ -38,11 +38,11 @@ func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 	if ok, err := feed.CaughtUp(ctx, mark, u.routed.Load()); err != nil || !ok {
 		return err // next time
 	}
-	skew, err := b.ClockSkew(ctx)
+	now, err := b.Now(ctx)
 	if err != nil {
 		return err
 	}
-	horizon := time.Now().Add(skew).Add(-u.host.cfg.Retention)
+	horizon := now.Add(-u.host.cfg.Retention)
 	old, n := map[schemas.Identity][]expired{}, 0
 	kept := map[schemas.Identity]bool{} // what is behind a record that stays, stays
 	if n, err = u.oldPast(ctx, horizon, old, kept); err != nil {
@@ -169,7 +169,7 @@ func (u *pump) old(ctx context.Context, s schemas.Stored, horizon time.Time) (bo
 	}
 	if l := u.host.kinds[s.Ref.Kind].Ledger; l != nil {
 		state := s.Entry.GetRecord().GetState()
-		return state.GetBlob() == nil && l.Idle(state, time.Now()), nil // what needs an object says something
+		return state.GetBlob() == nil && l.Idle(state, u.host.now()), nil // what needs an object says something
 	}
 	parent := s.Entry.GetRecord().GetParent()
 	if parent == "" {

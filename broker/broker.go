@@ -28,6 +28,7 @@ type Broker struct {
 	admissions admissions
 	takes      chan struct{} // a token for each partition that is being taken
 	hold       hold
+	clock      clock
 
 	inbox, timers, runs, blobs, dead, archive, state, cluster *reader
 
@@ -200,18 +201,3 @@ func (b *Broker) Created() time.Time { return b.created }
 // MaxMessage returns how many bytes of one journal entry fit: half of the
 // server's limit of a message (P18).
 func (b *Broker) MaxMessage() int64 { return b.link.nc.MaxPayload() / 2 }
-
-// ClockSkew returns the broker's clock minus ours, measured by the time that
-// the leader of the cluster bucket's stream puts in an answer; the error of
-// the measure is half of the round trip.
-func (b *Broker) ClockSkew(ctx context.Context) (time.Duration, error) {
-	sent := time.Now()
-	info, err := b.cluster.info(ctx, "")
-	if err != nil {
-		return 0, fmt.Errorf("measure the broker's clock: %w", err)
-	}
-	if info.Now.IsZero() {
-		return 0, fmt.Errorf("measure the broker's clock: %w: the server's answer has no time", ErrIncompatible)
-	}
-	return info.Now.Sub(sent.Add(time.Since(sent) / 2)), nil
-}

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -69,7 +68,7 @@ func (x *Executor) Refuse(ctx context.Context, t Refusal) *Ending {
 	}
 	rec := &schemas.Record{
 		Status: schemas.Status_FAILED, Method: t.Envelope.GetMethod(), InputHash: t.Hash, From: t.From, Parent: t.Envelope.GetParent(),
-		Published: t.Published.UnixNano(), Started: time.Now().UnixNano(), Attributes: t.Envelope.GetAttributes(),
+		Published: t.Published.UnixNano(), Started: x.cfg.now().UnixNano(), Attributes: t.Envelope.GetAttributes(),
 	}
 	why := Errorf(ErrBusy.Code, "%s has an open run, %s, and the task is not one that waits; send it again when that has ended, under another ID", x.id, x.open.ID)
 	if t.By != (schemas.Ref{}) {
@@ -86,7 +85,7 @@ func (x *Executor) Refuse(ctx context.Context, t Refusal) *Ending {
 	if end := x.stale(); end != nil {
 		return end
 	}
-	e := newEntry()
+	e := x.newEntry()
 	e.Record = rec
 	if end := x.append(ctx, t.Ref, e); end != nil {
 		return end

@@ -30,7 +30,7 @@ func (l *live) pausing() bool { return l.paused || l.r.paused }
 // before, or is no event.
 func (l *live) control(env *schemas.Envelope) *schemas.Event {
 	e := controlEvent(env)
-	if e == nil || !l.r.signals.first(seenKey(env), time.Now().UnixNano()) {
+	if e == nil || !l.r.signals.first(seenKey(env), l.cfg.now().UnixNano()) {
 		return nil
 	}
 	l.paused = e.GetPaused() != nil

@@ -129,7 +129,7 @@ func TestVerbsInDeferredCallsOfARunThatIsDroppedDoNothing(t *testing.T) {
 				}
 				k := &Kind{Name: "shop", Stateful: true, Methods: map[string]Method{"": {Handler: h}}}
 				r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
-				if err := applyEntry(r, 1, newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
+				if err := applyEntry(r, 1, (&Executor{cfg: &Config{}}).newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
 					t.Fatal(err)
 				}
 				issued := len(r.issued)
@@ -156,7 +156,7 @@ func TestScopesThatAreOverAreForgotten(t *testing.T) {
 		k := &Kind{Name: "shop", Stateful: true, Methods: map[string]Method{"": {Handler: h}}}
 		r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 		defer r.drop()
-		if err := applyEntry(r, 1, newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
+		if err := applyEntry(r, 1, (&Executor{cfg: &Config{}}).newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(r.root.children); n != 0 {

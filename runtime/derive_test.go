@@ -123,7 +123,7 @@ func TestRandomNumbersAreOneSequencePerBranch(t *testing.T) {
 		}}}}
 		r := newRun(schemas.Identity{Kind: "shop", Key: "a"}.Run("1"), k, "test", nil, discard())
 		defer r.drop()
-		if err := applyEntry(r, 1, newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
+		if err := applyEntry(r, 1, (&Executor{cfg: &Config{}}).newEntry(&schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})); err != nil {
 			t.Fatal(err)
 		}
 		return got

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -12,7 +11,7 @@ import (
 // creations returns the events that must be stored before what the code has
 // asked for may be put out. Without begin no step is to begin any more.
 func (l *live) creations(begin bool) (events []*schemas.Event) {
-	now := time.Now()
+	now, within := l.cfg.clock()
 	for _, f := range l.r.issued {
 		if f.created || f.idle() {
 			continue
@@ -27,7 +26,7 @@ func (l *live) creations(begin bool) (events []*schemas.Event) {
 			f.live = true // started by this process: it may run
 			events = append(events, &schemas.Event{Kind: &schemas.Event_StepStarted{StepStarted: &schemas.StepStarted{Path: f.path, Name: f.name}}})
 		case kindTimer:
-			events = append(events, &schemas.Event{Kind: &schemas.Event_TimerCreated{TimerCreated: &schemas.TimerCreated{Path: f.path, Name: f.name, Due: now.Add(f.wait).UnixNano()}}})
+			events = append(events, &schemas.Event{Kind: &schemas.Event_TimerCreated{TimerCreated: &schemas.TimerCreated{Path: f.path, Name: f.name, Due: now.Add(f.wait + within).UnixNano()}}})
 		case kindCall:
 			events = append(events, &schemas.Event{Kind: &schemas.Event_Called{Called: &schemas.Called{
 				Path: f.path, Name: f.name, To: f.msg.to.String(), Method: f.msg.env.GetMethod(), InputHash: HashPayload(f.msg.env.GetPayload()),

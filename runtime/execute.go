@@ -84,7 +84,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		started.Fork.Segments, carried = c.segments, c.carried
 	}
 	if len(x.kind.Limits) > 0 {
-		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, time.Now().UnixNano())
+		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, x.cfg.now().UnixNano())
 	}
 	if fork != nil { // it is none of a burst: somebody has asked for it
 		started.Holds = slices.DeleteFunc(started.Holds, func(h *schemas.Hold) bool { return h.GetRule() == schemas.Hold_DEBOUNCE })
@@ -94,7 +94,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	}
 	// A claim of the identity stands for all its runs; it is repeated in each, so
 	// that a run's own entries say whose it was and how often.
-	e := newEntry(x.claim(1))
+	e := x.newEntry(x.claim(1))
 	if carried != nil {
 		e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Continued{Continued: carried}})
 	}
@@ -262,7 +262,7 @@ func (x *Executor) reclaim(ctx context.Context, ref schemas.Ref, entries []schem
 			}
 		}
 	}
-	e = newEntry(x.claim(attempt))
+	e = x.newEntry(x.claim(attempt))
 	if poisoned {
 		resumed := mail.resumed(known)
 		if resumed == nil {
@@ -390,7 +390,7 @@ func (x *Executor) park(ctx context.Context, r *run, err error) *Ending {
 		status = schemas.Status_STALLED
 	}
 	if r.parked.GetReason() != e.Message {
-		entry := newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: status, Reason: e.Message}}})
+		entry := x.newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: status, Reason: e.Message}}})
 		if end := x.append(ctx, r.ref, entry); end != nil {
 			return end
 		}

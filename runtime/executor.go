@@ -24,6 +24,7 @@ type Config struct {
 	States    States
 	Outbox    Outbox
 	Wakes     Wakes
+	Clock     Clock  // nil: that of this machine
 	Tracer    Tracer // nil: off
 	Places    Places // for runs that are resumed; whoever begins one has its place. nil: no bound
 	Crew      *Crew  // executes the runs; nil: a goroutine for each, and for each step
@@ -358,10 +359,6 @@ func (x *Executor) fenced(head schemas.Stored) *Ending {
 		return ending(Lost, Errorf(ErrFenced.Code, "the last entry of %s was removed while this node held it", x.id))
 	}
 	return ending(Restart, Errorf(ErrFenced.Code, "%s has an entry %d that this activation did not write", x.id, head.Seq))
-}
-
-func newEntry(events ...*schemas.Event) *schemas.Entry {
-	return &schemas.Entry{At: time.Now().UnixNano(), Events: events}
 }
 
 // applyEntry makes what was just appended, or loaded, happen to a run.

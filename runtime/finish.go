@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -75,7 +74,7 @@ func (x *Executor) record(r *run) *schemas.Record {
 	} else if r.newState != nil && !bytes.Equal(r.newState.GetData(), r.state.GetData()) {
 		rec.StateChanged, rec.State, rec.StateRevision = true, r.newState, x.rev
 	}
-	now := time.Now().UnixNano()
+	now := x.cfg.now().UnixNano()
 	for _, f := range out {
 		f.msg.env.To = f.msg.to.Identity.String()
 		rec.Outbox = append(rec.Outbox, f.msg.env)

@@ -256,7 +256,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	for _, env := range slices.Concat(c.Mail, c.Outbox) {
 		env.Payload = inline(env.GetPayload())
 	}
-	now := time.Now()
+	now := l.cfg.now()
 	c.Seen = r.signals.recent(now.Add(-l.cfg.Retention).UnixNano(), c.Mail)
 	for timer, due := range r.wakes {
 		if due.After(now) {
@@ -279,7 +279,7 @@ func (l *live) next(ctx context.Context) *Ending {
 	started := proto.CloneOf(r.started)
 	started.Input, started.Build = inline(r.gen.next.input), l.newest() // goes on
 	started.Fork = forkOf(r.started)
-	e := newEntry(
+	e := l.newEntry(
 		&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: l.cfg.Node, Attempt: uint32(r.info.Attempt), StateRevision: l.rev}}},
 		&schemas.Event{Kind: &schemas.Event_Continued{Continued: &schemas.Continued{
 			Generation: r.gen.number + 1, Began: began.UnixNano(), Steps: r.timeline.count, Suspended: r.suspended,
@@ -341,7 +341,7 @@ func (l *live) packed(c *schemas.Carried) ([]byte, error) {
 // overtaken makes what was received and not stored yet happen to a run whose code
 // has returned, and returns what its next generation is to look at.
 func (l *live) overtaken() (mail []*schemas.Envelope) {
-	at := time.Now().UnixNano()
+	at := l.cfg.now().UnixNano()
 	for _, e := range l.queue {
 		switch k := e.GetKind().(type) {
 		case *schemas.Event_SignalReceived:

@@ -35,7 +35,7 @@ func (l *live) happened(after bool) (events []*schemas.Event) {
 		}
 		events = append(events, d.event)
 	}
-	now := time.Now()
+	now := l.cfg.now()
 	for i, env := range mail {
 		switch env.GetType() {
 		case schemas.Envelope_UPDATE:

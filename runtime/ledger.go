@@ -40,7 +40,7 @@ func (x *Executor) Apply(ctx context.Context, tasks []Task) *Ending {
 		return end
 	}
 	old := x.state.GetValue()
-	now := time.Now()
+	now := x.cfg.now()
 	state, out, err := x.kind.Ledger.Apply(x.cfg.Namespace, x.id, old, tasks, now)
 	if err != nil {
 		return ending(Stopped, err)
@@ -48,7 +48,7 @@ func (x *Executor) Apply(ctx context.Context, tasks []Task) *Ending {
 	if len(out) == 0 && state == old {
 		return &Ending{Kind: Finished}
 	}
-	e := newEntry()
+	e := x.newEntry()
 	e.Record = &schemas.Record{Status: schemas.Status_COMPLETED, State: state, Outbox: out, Started: now.UnixNano(), Published: tasks[0].Published.UnixNano()}
 	ref := LedgerRef(x.id)
 	if end := x.append(ctx, ref, e); end != nil {

@@ -193,7 +193,7 @@ func (l *live) dequeue() *schemas.Entry {
 		}
 	}
 	l.whole = 0
-	e := newEntry(l.queue[:n:n]...)
+	e := l.newEntry(l.queue[:n:n]...)
 	if l.queue = l.queue[n:]; len(l.queue) == 0 {
 		l.queue = nil
 	}
@@ -230,7 +230,7 @@ func (l *live) inDueOrder() (fs []*Future) {
 func (l *live) wait(ctx context.Context) *Ending {
 	if l.suspect && l.steps == 0 { // it only waits: if this process ends now, it is not because of it
 		l.suspect = false
-		if end := l.append(ctx, l.r.ref, newEntry(&schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}})); end != nil {
+		if end := l.append(ctx, l.r.ref, l.newEntry(&schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}})); end != nil {
 			return end
 		}
 		l.clear()
@@ -243,7 +243,7 @@ func (l *live) wait(ctx context.Context) *Ending {
 		}
 	} else if fs := l.inDueOrder(); len(fs) > 0 {
 		due = fs[0].due
-		d = max(time.Until(due), 0)
+		d = max(due.Sub(l.cfg.now()), 0)
 	}
 	may := l.steps == 0 && len(l.later) == 0 && !l.pausing() && len(l.armed) > 0
 	if may && len(l.r.issued) == 0 && l.mail.many(l.cfg.MaxTaken) {

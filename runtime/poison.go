@@ -130,7 +130,7 @@ const aloneFor = time.Minute
 // survived takes a run out of quarantine that has executed alone for so long. It
 // claims the run again, not alone: a crash from now on may be another's.
 func (l *live) survived(ctx context.Context) *Ending {
-	if end := l.append(ctx, l.r.ref, newEntry(l.claim(uint32(l.r.info.Attempt)))); end != nil {
+	if end := l.append(ctx, l.r.ref, l.newEntry(l.claim(uint32(l.r.info.Attempt)))); end != nil {
 		return end
 	}
 	l.clear()
@@ -205,7 +205,7 @@ func (l *live) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	// It is a courtesy: if it fails, the claim counts.
-	if end := l.append(ctx, l.r.ref, newEntry(&schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}})); end != nil {
+	if end := l.append(ctx, l.r.ref, l.newEntry(&schemas.Event{Kind: &schemas.Event_Released{Released: &schemas.Released{}}})); end != nil {
 		l.cfg.Log.Debug("a run was given up, and that could not be recorded", "run", l.r.ref.String(), "error", end.Err)
 	}
 }

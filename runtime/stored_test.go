@@ -13,8 +13,8 @@ func TestStored_KnowsAllEntriesOfARunOrNone(t *testing.T) {
 	t.Parallel()
 	id := schemas.Identity{Kind: "wf", Key: "a"}
 	open, other := id.Run("open"), id.Run("other")
-	began := newEntry(&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{}}}, &schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})
-	step, refusal := newEntry(), &schemas.Entry{Record: &schemas.Record{}}
+	began := (&Executor{cfg: &Config{}}).newEntry(&schemas.Event{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{}}}, &schemas.Event{Kind: &schemas.Event_Started{Started: &schemas.Started{}}})
+	step, refusal := (&Executor{cfg: &Config{}}).newEntry(), &schemas.Entry{Record: &schemas.Record{}}
 	var s stored
 	check := func(what string, want ...uint64) {
 		t.Helper()

@@ -33,7 +33,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	}
 	first := due
 	if due.IsZero() {
-		due = l.backstop(time.Now())
+		due = l.backstop(l.cfg.now())
 	}
 	timer := l.timerID()
 	l.r.suspended = true
@@ -50,7 +50,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	if !l.mail.sealIfEmpty() {
 		return nil
 	}
-	e := newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano(), Paused: l.r.paused, Asks: l.r.signals.asks()}}})
+	e := l.newEntry(&schemas.Event{Kind: &schemas.Event_Suspended{Suspended: &schemas.Suspended{Timer: timer, Due: due.UnixNano(), Paused: l.r.paused, Asks: l.r.signals.asks()}}})
 	if len(l.r.attrs.now) > 0 { // a listing finds them in the run's last entry
 		e.Events = []*schemas.Event{l.r.attrs.all(), e.Events[0]}
 	}
@@ -58,7 +58,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 		return end
 	}
 	for _, old := range slices.Sorted(maps.Keys(l.r.wakes)) {
-		if old == timer || !l.r.wakes[old].After(time.Now()) { // it has fired, or is about to
+		if old == timer || !l.r.wakes[old].After(l.cfg.now()) { // it has fired, or is about to
 			continue
 		}
 		if err := l.cfg.Wakes.Cancel(ctx, l.r.ref, old); err != nil {

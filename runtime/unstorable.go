@@ -25,7 +25,7 @@ func (x *Executor) store(ctx context.Context, ref schemas.Ref, rec *schemas.Reco
 			}
 		}
 		rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, ref, held, rec)...)
-		e := newEntry()
+		e := x.newEntry()
 		e.Record = rec
 		end := x.append(ctx, ref, e)
 		switch {
@@ -68,7 +68,7 @@ func unstorable(end *Ending) bool {
 // parkUnstorable says in the journal of a run why nothing of it can be stored any more.
 func (x *Executor) parkUnstorable(ctx context.Context, ref schemas.Ref, why error) *Ending {
 	reason := recordable(fmt.Sprintf("its end cannot be stored: %v", why), maxText)
-	if end := x.append(ctx, ref, newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_STALLED, Reason: reason}}})); end != nil {
+	if end := x.append(ctx, ref, x.newEntry(&schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_STALLED, Reason: reason}}})); end != nil {
 		return end
 	}
 	return ending(Parked, Errorf(ErrStalled.Code, "%s", reason))

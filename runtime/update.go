@@ -51,7 +51,7 @@ func keepAnswers(all []*schemas.UpdateCompleted, recent, limit int) []*schemas.U
 // keptAnswers returns what the run keeps of its answers now.
 func (r *run) keptAnswers(limit int) []*schemas.UpdateCompleted {
 	all := r.updates.answered
-	since := time.Now().Add(-keptAnswerTime).UnixNano()
+	since := r.now.Add(-keptAnswerTime).UnixNano()
 	recent := slices.IndexFunc(all, func(a *schemas.UpdateCompleted) bool { return r.signals.seen[updateKey(a.GetId())] >= since })
 	if recent < 0 {
 		recent = len(all)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -113,7 +114,7 @@ func catchAll(ctx context.Context, c config, only string) error {
 		return err
 	}
 	c.server = filepath.Join(c.dir, "server")
-	if err := goBuild(ctx, c.server, "./server", false, ""); err != nil {
+	if err := goBuild(ctx, c.server, "./server"); err != nil {
 		return err
 	}
 	var missed []string
@@ -146,16 +147,12 @@ func (b breakage) catch(ctx context.Context, c config) (took time.Duration, why 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, "", err
 	}
-	overlay, err := b.overlay(dir)
-	if err != nil {
-		return 0, "", err
-	}
-	c.node = filepath.Join(dir, "node")
-	if err := goBuild(ctx, c.node, "./node", c.race, overlay); err != nil {
-		return 0, "", err
-	}
 	if c.faults == "" {
 		c.faults = b.faults
+	}
+	c.node = ""
+	if err := c.buildNode(ctx, dir, b.edits); err != nil {
+		return 0, "", err
 	}
 	for round := 1; took < caughtWithin; round++ {
 		c.dir, c.until = filepath.Join(dir, fmt.Sprint(round)), true
@@ -173,16 +170,20 @@ func (b breakage) catch(ctx context.Context, c config) (took time.Duration, why 
 	return took, "", nil
 }
 
-// overlay writes an overlay for the build that has the edits.
-func (b breakage) overlay(dir string) (string, error) {
+// overlay writes an overlay for a build that has the edits, of files of the product or,
+// by their whole path, of others.
+func overlay(dir string, edits []edit) (string, error) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return "", err
 	}
 	texts := map[string]string{}
-	for _, e := range b.edits {
+	for _, e := range edits {
+		if !filepath.IsAbs(e.file) {
+			e.file = filepath.Join(root, e.file)
+		}
 		if texts[e.file] == "" {
-			data, err := os.ReadFile(filepath.Join(root, e.file))
+			data, err := os.ReadFile(e.file)
 			if err != nil {
 				return "", err
 			}
@@ -195,11 +196,11 @@ func (b breakage) overlay(dir string) (string, error) {
 	}
 	replace := map[string]string{}
 	for file, text := range texts {
-		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		path := filepath.Join(dir, strings.ReplaceAll(file, string(filepath.Separator), "_"))
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		replace[filepath.Join(root, file)] = path
+		replace[file] = path
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -213,33 +214,50 @@ func (b breakage) overlay(dir string) (string, error) {
 func (c *config) build(ctx context.Context) error {
 	if c.server == "" {
 		c.server = filepath.Join(c.dir, "server")
-		if err := goBuild(ctx, c.server, "./server", false, ""); err != nil {
+		if err := goBuild(ctx, c.server, "./server"); err != nil {
 			return err
 		}
 	}
 	if c.node == "" {
-		c.node = filepath.Join(c.dir, "node")
-		return goBuild(ctx, c.node, "./node", c.race, "")
+		return c.buildNode(ctx, c.dir, nil)
 	}
 	return nil
 }
 
+// buildNode builds a node with edits, and with a clock of its own where that is to jump.
+func (c *config) buildNode(ctx context.Context, dir string, edits []edit) error {
+	kinds, err := kindsOf(c.faults)
+	if err != nil {
+		return err
+	}
+	var args []string
+	if slices.Contains(kinds, clockJump) {
+		edits = append(slices.Clone(edits), clockEdits()...)
+		args = append(args, "-tags", clockTag)
+	}
+	if len(edits) > 0 {
+		path, err := overlay(dir, edits)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-overlay", path)
+	}
+	if c.race {
+		args = append(args, "-race")
+	}
+	c.node = filepath.Join(dir, "node")
+	return goBuild(ctx, c.node, "./node", args...)
+}
+
 // goBuild builds a program of this module, which the working directory is in.
-func goBuild(ctx context.Context, to, pkg string, race bool, overlay string) error {
+func goBuild(ctx context.Context, to, pkg string, args ...string) error {
 	to, err := filepath.Abs(to)
 	if err != nil {
 		return err
 	}
-	args := []string{"build", "-o", to}
-	if race {
-		args = append(args, "-race")
-	}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", to}, args, []string{pkg})...)
 	cmd.Env = os.Environ()
-	if race {
+	if slices.Contains(args, "-race") {
 		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {

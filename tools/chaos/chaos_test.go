@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestChaos_Short(t *testing.T) {
 // Each broken build can still be made of what the code is now.
 func TestBreakages_Apply(t *testing.T) {
 	for _, b := range breakages {
-		if _, err := b.overlay(t.TempDir()); err != nil {
+		if _, err := overlay(t.TempDir(), append(slices.Clone(b.edits), clockEdits()...)); err != nil {
 			t.Errorf("%s: %v", b.name, err)
 		}
 	}

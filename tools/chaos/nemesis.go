@@ -48,10 +48,11 @@ var faultKinds = []struct {
 	{"kill-all", (*nemesis).killAll},
 	{"pause-all", (*nemesis).pauseAll},
 	{fullDisk, (*nemesis).fullDisk},
+	{clockJump, (*nemesis).clockJump},
 }
 
 // notAvailable are the kinds that this program does not have.
-var notAvailable = []string{"slow-disk", "power", "clock"}
+var notAvailable = []string{"slow-disk", "power"}
 
 // fullDisk is a kind that not every machine has.
 const fullDisk = "full-disk"

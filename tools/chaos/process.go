@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A process is a node or a NATS server, which is started again and again.
@@ -20,12 +22,14 @@ type process struct {
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd // nil while it does not run
-	stdin   io.Closer
+	stdin   io.WriteCloser
 	stopped bool          // by SIGSTOP
 	ready   chan struct{} // closed when it has said so
 	exited  chan struct{} // closed when it has ended
 	ended   func(*process, error)
-	meant   bool // it was killed, or told to end
+	meant   bool          // it was killed, or told to end
+	ahead   time.Duration // its wall clock
+	jumps   atomic.Int64  // how often it has said that its clock was set
 }
 
 // newProcess describes a process, which start starts. ended is called when it ends
@@ -59,12 +63,18 @@ func (p *process) start() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
+	if p.ahead != 0 {
+		fmt.Fprintln(stdin, "clock", p.ahead)
+	}
 	ready, exited := make(chan struct{}), make(chan struct{})
 	p.cmd, p.stdin, p.ready, p.exited, p.meant, p.stopped = cmd, stdin, ready, exited, false, false
 	go func() { // ends with the process
 		for s := bufio.NewScanner(stdout); s.Scan(); {
-			if strings.TrimSpace(s.Text()) == "ready" {
+			switch said := strings.TrimSpace(s.Text()); {
+			case said == "ready":
 				close(ready)
+			case strings.HasPrefix(said, "clock "):
+				p.jumps.Add(1)
 			}
 		}
 		err := cmd.Wait()
@@ -95,6 +105,17 @@ func (p *process) kill() bool {
 	p.mu.Unlock()
 	<-exited
 	return true
+}
+
+// setClock sets by how much the wall clock of the process is ahead, also when it is
+// started again.
+func (p *process) setClock(ahead time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ahead = ahead
+	if p.cmd != nil {
+		fmt.Fprintln(p.stdin, "clock", ahead)
+	}
 }
 
 // stop sends SIGSTOP, and reports whether there was a process.

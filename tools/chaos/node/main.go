@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,7 +42,14 @@ func run() error {
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
 	go func() {
-		_, _ = io.Copy(io.Discard, bufio.NewReader(os.Stdin))
+		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
+			if ahead, ok := strings.CutPrefix(s.Text(), "clock "); ok {
+				d, err := time.ParseDuration(ahead)
+				if err == nil {
+					setClock(d)
+				}
+			}
+		}
 		leave()
 		// What takes longer is not of interest: the driver has gone.
 		<-time.After(20 * time.Second)

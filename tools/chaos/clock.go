@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// clockJump is a kind that takes a build of the node with another time.Now.
+const clockJump = "clock-jump"
+
+// clockTag is the build tag of such a node.
+const clockTag = "chaosclock"
+
+// clockEdits give a program a wall clock that can be set, and that is its own: time.Now
+// is ahead by time.WallAhead, and the monotonic part of what it returns is not.
+func clockEdits() []edit {
+	now := filepath.Join(runtime.GOROOT(), "src", "time", "time.go")
+	return []edit{
+		{now, "\t\"math/bits\"\n", "\t\"math/bits\"\n\t\"sync/atomic\"\n"},
+		{
+			now, "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n",
+			`// WallAhead is by how many nanoseconds the wall clock of this process is ahead.
+var WallAhead atomic.Int64
+
+func Now() Time {
+	sec, nsec, mono := runtimeNow()
+	if ahead := WallAhead.Load(); ahead != 0 {
+		ahead += int64(nsec)
+		sec, nsec = sec+ahead/1e9, int32(ahead%1e9)
+		if nsec < 0 {
+			sec, nsec = sec-1, nsec+1e9
+		}
+	}
+`,
+		},
+	}
+}
+
+// jump draws by how much a clock jumps: by as much as is allowed, by seconds, or by more.
+func (n *nemesis) jump() time.Duration {
+	d := n.between(100*time.Millisecond, 900*time.Millisecond)
+	switch n.r.IntN(3) {
+	case 1:
+		d = n.between(time.Second, 5*time.Second)
+	case 2:
+		d = n.between(5*time.Second, 90*time.Second)
+	}
+	if n.r.IntN(2) == 0 {
+		d = -d
+	}
+	return d.Round(time.Millisecond)
+}
+
+// clockJump has the wall clock of a node jump, and jump back later. Some of the time the
+// node is started anew in between, and does not know that it was ever another.
+func (n *nemesis) clockJump() harm {
+	p, d, anew := n.c.nodes[n.r.IntN(size)], n.jump(), n.r.IntN(3) == 0
+	target := fmt.Sprintf("%s by %s", p.name, d)
+	before := p.jumps.Load()
+	if anew {
+		target += ", and it is started anew"
+		p.kill()
+	}
+	p.setClock(d)
+	if err := p.start(); err != nil {
+		n.h.add(event{Ev: evEnded, Node: p.name, Err: err.Error()})
+	}
+	return harm{target, p.name, n.between(time.Second, 18*time.Second), func() bool {
+		hit := p.jumps.Load() > before
+		p.setClock(0)
+		return hit
+	}}
+}

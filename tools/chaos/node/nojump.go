@@ -1,0 +1,7 @@
+//go:build !chaosclock
+
+package main
+
+import "time"
+
+func setClock(time.Duration) {}
