@@ -85,6 +85,10 @@ var breakages = []breakage{
 		}},
 	},
 	{
+		name: "timers by the clock of the machine", faults: clockJump,
+		edits: []edit{{"broker/clock.go", "if r == nil || b.Alone() {", "if r == nil || b.cfg.Replicas >= 0 {"}},
+	},
+	{
 		name: "claim before settling", faults: "kill-node-at-commit",
 		edits: []edit{
 			{"runtime/executor.go", "	crowd   crowd\n", "	crowd   crowd\n	later   func(context.Context) *Ending\n"},

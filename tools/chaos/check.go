@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perdure/perdure/runtime/runtimetest"
+	"github.com/perdure/perdure/schemas"
 	"github.com/perdure/perdure/tools/chaos/load"
 )
 
@@ -89,7 +92,7 @@ func judge(all []event) *verdict {
 	p.results()
 	p.executions()
 	p.timers()
-	p.identities()
+	p.chronicle()
 	p.ledgers()
 	p.cells()
 	if v.checked*100 < v.ops*95 {
@@ -108,7 +111,7 @@ func soFar(all []event) *verdict {
 	p.results()
 	p.executions()
 	p.timers()
-	p.identities()
+	p.chronicle()
 	p.cells()
 	return p.v
 }
@@ -310,7 +313,7 @@ func (p *past) results() {
 // is the first thing that the process does.
 const asContinued = time.Second
 
-// executions: no recorded step is executed after its record, none is recorded twice.
+// executions: no recorded step is executed after its record.
 func (p *past) executions() {
 	v := p.v
 	excused := map[string]bool{} // run, node and pause
@@ -326,8 +329,7 @@ func (p *past) executions() {
 					recorded[e.Run] = map[string]int64{}
 				}
 				if recorded[e.Run][path] != 0 {
-					v.say("%s: step %s is recorded twice, the second time in entry %d", e.Run, path, e.Seq)
-					continue
+					continue // which the chronicle says
 				}
 				recorded[e.Run][path] = e.At
 			}
@@ -397,48 +399,27 @@ func (p *past) timers() {
 	}
 }
 
-// identities: one history each, of one run after another, whose writers never go back.
-func (p *past) identities() {
+// chronicle: the journals are as the invariants of docs/protocol have them, as far as
+// those can be seen in them. No run stands still.
+func (p *past) chronicle() {
 	v := p.v
+	var all runtimetest.Chronicle
 	for _, id := range slices.Sorted(maps.Keys(p.entries)) {
-		var before event
-		last := map[string]uint64{}  // of a run's entries
-		ended := map[string]uint64{} // a run's record
 		for _, e := range p.entries[id] {
-			last[e.Run] = e.Seq
-			if e.Err != "" {
-				v.say("%s: entry %d: %s", e.Run, e.Seq, e.Err)
+			run, err := schemas.ParseRef(e.Run)
+			if e.Err != "" || err != nil {
+				v.say("%s: entry %d: %s", e.Run, e.Seq, cmp.Or(e.Err, fmt.Sprint(err)))
+				continue
 			}
-			if e.Epoch < before.Epoch {
-				v.say("%s: entry %d of epoch %d follows entry %d of epoch %d", e.Run, e.Seq, e.Epoch, before.Seq, before.Epoch)
-			}
-			if e.Epoch == before.Epoch && e.Nonce != before.Nonce {
-				v.say("%s: entries %d and %d of epoch %d are of two processes", e.Run, before.Seq, e.Seq, e.Epoch)
-			}
+			all = append(all, runtimetest.Chronicled{Seq: e.Seq, Time: time.Unix(0, e.At), Run: run, Epoch: e.Epoch, Nonce: e.Nonce, What: e.What})
 			for _, w := range e.What {
 				if strings.HasPrefix(w, "parked") {
 					v.say("%s is parked: %s", e.Run, w)
 				}
-				if !strings.HasPrefix(w, "record") {
-					continue
-				}
-				if ended[e.Run] != 0 {
-					v.say("%s has two records, entries %d and %d", e.Run, ended[e.Run], e.Seq)
-				}
-				ended[e.Run] = e.Seq
-			}
-			before = e
-		}
-		var open event // first entry of the run that is open
-		for _, e := range p.entries[id] {
-			if open.Run != e.Run {
-				if open.Run != "" && last[open.Run] > e.Seq {
-					v.say("%s begins in entry %d while %s is open, whose last entry is %d", e.Run, e.Seq, open.Run, last[open.Run])
-				}
-				open = e
 			}
 		}
 	}
+	v.violations = append(v.violations, all.Check()...)
 }
 
 // ledgers: each message of each order arrives once, in order.

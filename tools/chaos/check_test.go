@@ -92,10 +92,17 @@ func TestJudge_NoticesWhatIsWrong(t *testing.T) {
 		{"a lost message", change(evList, 1, func(e *event) { e.What = e.What[:2] }), "lacks its messages"},
 		{"a message twice", change(evList, 1, func(e *event) { e.What = append(e.What, "7.1") }), "has 7.1 twice"},
 		{"messages out of order", change(evList, 1, func(e *event) { e.What[0], e.What[1] = e.What[1], e.What[0] }), "its second message came before its first"},
-		{"an old owner", change(evEntry, 1, func(e *event) { e.Epoch = 2 }), "of epoch 1 follows entry 1 of epoch 2"},
-		{"two owners", change(evEntry, 1, func(e *event) { e.Nonce = "b" }), "are of two processes"},
-		{"two runs at once", change(evEntry, 2, func(e *event) { e.Run, e.What = "order/7/8", nil }), "while order/7/7 is open"},
-		{"two records", change(evEntry, 2, func(e *event) { e.What = []string{"record COMPLETED"} }), "has two records"},
+		{"an old owner", change(evEntry, 1, func(e *event) { e.Epoch = 2 }), "entry 2 of order/7/7: epoch 1 comes behind epoch 2"},
+		{"two owners", change(evEntry, 1, func(e *event) { e.Nonce = "b" }), "is not who claimed the run"},
+		{"two runs at once", change(evEntry, 2, func(e *event) { e.Run, e.What = "order/7/8", nil }), "entry 2 of order/7/8: order/7/7 is open"},
+		{"two records", change(evEntry, 2, func(e *event) { e.What = []string{"record COMPLETED"} }), "the run has its record already"},
+		{"a signal twice", func(all []event) []event {
+			return change(evEntry, 4, func(e *event) { e.What = []string{"signal approve yes"} })(change(evEntry, 3, func(e *event) { e.What = append(e.What, "signal approve yes") })(all))
+		}, "signal approve yes is recorded twice"},
+		{"an early timer of a journal", func(all []event) []event {
+			return change(evEntry, 3, func(e *event) { e.What = append(e.What, "fired 2") })(change(evEntry, 2, func(e *event) { e.What = append(e.What, fmt.Sprint("timer 2 ", at(30))) })(all))
+		}, "timer 2 fired 4ms early"},
+		{"a run that begins again", change(evEntry, 5, func(e *event) { e.What = []string{"claimed node2", "started"} }), "started is recorded twice"},
 		{"a run that stands still", change(evEntry, 2, func(e *event) { e.What = []string{"parked because"} }), "is parked"},
 		{"a lost update", change(evReturn, 1, func(e *event) { e.Out = 5 }), "not linearizable"},
 		{"a stale answer", func(all []event) []event {

@@ -32,7 +32,9 @@ type cluster struct {
 	servers []*process
 	nodes   []*process
 	links   []*link
-	disk    bool // the last server has a disk of its own
+	disk    bool      // the last server has a disk of its own
+	weak    *weakDisk // of the first server; nil: it has none
+	health  []string  // where the servers say how they are
 }
 
 // newCluster describes all processes, and opens the ways between them.
@@ -46,7 +48,7 @@ func newCluster(dir, nodeBin, serverBin string, h *history) (_ *cluster, err err
 	if c.far, err = newFarSide(h); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2 * size)
+	ports, err := freePorts(3 * size)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +65,9 @@ func newCluster(dir, nodeBin, serverBin string, h *history) (_ *cluster, err err
 			}
 			routes = append(routes, "nats-route://"+l.addr())
 		}
+		c.health = append(c.health, fmt.Sprintf("http://127.0.0.1:%d/healthz", ports[2*size+i]))
 		config, err := json.Marshal(map[string]any{
-			"Name": server(i), "Dir": filepath.Join(dir, server(i)), "Port": ports[i], "ClusterPort": ports[size+i], "Routes": routes,
+			"Name": server(i), "Dir": filepath.Join(dir, server(i)), "Port": ports[i], "ClusterPort": ports[size+i], "HealthPort": ports[2*size+i], "Routes": routes,
 		})
 		if err != nil {
 			return nil, err
@@ -192,6 +195,9 @@ func (c *cluster) heal() error {
 		l.there.set(false, 0)
 		l.back.set(false, 0)
 	}
+	if c.weak != nil {
+		c.weak.disk.Slow(0)
+	}
 	for _, p := range append(append([]*process{}, c.servers...), c.nodes...) {
 		p.proceed()
 		if err := p.start(); err != nil {
@@ -207,6 +213,7 @@ func (c *cluster) close() {
 		p.kill()
 	}
 	c.unmountDisk()
+	c.unmountWeak()
 	for _, l := range c.links {
 		l.close()
 	}

@@ -121,11 +121,6 @@ func run(ctx context.Context, c config) (*verdict, error) {
 	}
 	path := filepath.Join(c.dir, "history.jsonl")
 	fmt.Printf("chaos: seed %d, %s of faults, history in %s\n", c.seed, c.lasts, path)
-	if c.faults == "" {
-		for _, k := range notAvailable {
-			fmt.Println("fault not available:", k)
-		}
-	}
 	h, err := newHistory(path)
 	if err != nil {
 		return nil, err
@@ -155,9 +150,17 @@ func drive(ctx context.Context, c config, kinds []string, h *history) (caught *v
 	defer cl.close()
 	starting, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
-	if slices.Contains(kinds, fullDisk) && !cl.mountDisk() {
-		fmt.Println("fault not available:", fullDisk)
-		kinds = slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == fullDisk })
+	for _, d := range []struct {
+		kinds []string
+		mount func() bool
+	}{{[]string{fullDisk}, cl.mountDisk}, {[]string{slowDisk, power}, cl.mountWeak}} {
+		on := func(k string) bool { return slices.Contains(d.kinds, k) }
+		if slices.ContainsFunc(kinds, on) && !d.mount() {
+			for _, k := range d.kinds {
+				fmt.Println("fault not available:", k)
+			}
+			kinds = slices.DeleteFunc(slices.Clone(kinds), on)
+		}
 	}
 	h.add(event{Ev: evRun, Name: fmt.Sprintf("seed %d, %s", c.seed, c.lasts), What: kinds})
 	if err := cl.start(starting); err != nil {

@@ -20,7 +20,8 @@ type nemesis struct {
 	kinds []string
 	deck  []string // the kinds that have not come in this round
 	hit   map[string]bool
-	at    string // the moment at which a node is to be killed; empty: any
+	ctx   context.Context // of all that it does
+	at    string          // the moment at which a node is to be killed; empty: any
 }
 
 // A harm is a fault that is there.
@@ -49,10 +50,9 @@ var faultKinds = []struct {
 	{"pause-all", (*nemesis).pauseAll},
 	{fullDisk, (*nemesis).fullDisk},
 	{clockJump, (*nemesis).clockJump},
+	{slowDisk, (*nemesis).slowDisk},
+	{power, (*nemesis).power},
 }
-
-// notAvailable are the kinds that this program does not have.
-var notAvailable = []string{"slow-disk", "power"}
 
 // fullDisk is a kind that not every machine has.
 const fullDisk = "full-disk"
@@ -71,7 +71,7 @@ func kindsOf(list string) (kinds []string, err error) {
 	}
 	for k := range strings.SplitSeq(list, ",") {
 		name, _, _ := strings.Cut(k, killNodeAt+"-")
-		if !slices.Contains(known, k) && !slices.Contains(notAvailable, k) && name != "" {
+		if !slices.Contains(known, k) && name != "" {
 			return nil, fmt.Errorf("there is no fault %q; there are %s", k, strings.Join(known, ", "))
 		}
 		kinds = append(kinds, k)
@@ -83,13 +83,15 @@ func kindsOf(list string) (kinds []string, err error) {
 // each kind has hit a run in flight. It ends with ctx, and undoes all that it did.
 func (n *nemesis) run(ctx context.Context, lasts time.Duration) {
 	began := time.Now()
+	n.ctx = ctx
 	for {
 		wait(ctx, n.between(300*time.Millisecond, 2500*time.Millisecond))
 		if t := time.Since(began); ctx.Err() != nil || t > 3*lasts || t > lasts && len(n.hit) == len(n.kinds) {
 			return
 		}
-		ends := []func(){n.one(ctx, n.draw())}
-		if n.r.IntN(4) == 0 {
+		kind := n.draw()
+		ends := []func(){n.one(ctx, kind)}
+		if n.r.IntN(4) == 0 && kind != power && !n.next(power) {
 			wait(ctx, n.between(0, time.Second))
 			ends = append(ends, n.one(ctx, n.draw()))
 		}
@@ -99,12 +101,19 @@ func (n *nemesis) run(ctx context.Context, lasts time.Duration) {
 	}
 }
 
-// draw returns the next kind: each comes once before any comes again.
-func (n *nemesis) draw() string {
+// next reports whether a kind is the one that is drawn next: each comes once before any
+// comes again.
+func (n *nemesis) next(kind string) bool {
 	if len(n.deck) == 0 {
 		n.deck = slices.Clone(n.kinds)
 		n.r.Shuffle(len(n.deck), func(i, k int) { n.deck[i], n.deck[k] = n.deck[k], n.deck[i] })
 	}
+	return n.deck[0] == kind
+}
+
+// draw returns the next kind.
+func (n *nemesis) draw() string {
+	n.next("")
 	k := n.deck[0]
 	n.deck = n.deck[1:]
 	return k

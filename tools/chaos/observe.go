@@ -5,12 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime/runtimetest"
 	"github.com/perdure/perdure/schemas"
 	"google.golang.org/protobuf/proto"
 )
@@ -104,41 +106,12 @@ func (o *observer) entry(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 		return
 	}
 	e = e.Normal()
-	if e.GetRecord().GetOpen() != "" {
-		return
-	}
 	ev := event{Ev: evEntry, Run: ref.String(), Seq: meta.Sequence.Stream, At: meta.Timestamp.UnixNano(), Epoch: e.GetEpoch(), Nonce: hex.EncodeToString(e.GetNonce())}
-	for _, x := range e.GetEvents() {
-		switch {
-		case x.GetClaimed() != nil:
-			ev.What = append(ev.What, "claimed "+x.GetClaimed().GetNode())
-			o.t.claimed(ev.Run, x.GetClaimed().GetNode())
-		case x.GetStarted() != nil:
-			ev.What = append(ev.What, "started")
-		case x.GetStepCompleted() != nil:
-			ev.What = append(ev.What, "step "+x.GetStepCompleted().GetPath())
-		case x.GetTimerCreated() != nil:
-			ev.What = append(ev.What, fmt.Sprintf("timer %s %d", x.GetTimerCreated().GetPath(), x.GetTimerCreated().GetDue()))
-		case x.GetTimerFired() != nil:
-			ev.What = append(ev.What, "fired "+x.GetTimerFired().GetPath())
-		case x.GetSuspended() != nil:
-			ev.What = append(ev.What, "suspended")
-		case x.GetSignalReceived() != nil:
-			ev.What = append(ev.What, "signal")
-		case x.GetCalled() != nil:
-			ev.What = append(ev.What, "called "+x.GetCalled().GetPath())
-		case x.GetCallReturned() != nil:
-			ev.What = append(ev.What, "returned "+x.GetCallReturned().GetPath())
-		case x.GetSent() != nil:
-			ev.What = append(ev.What, "sent "+x.GetSent().GetPath())
-		case x.GetParked() != nil:
-			ev.What = append(ev.What, "parked "+x.GetParked().GetReason())
-		default:
-			ev.What = append(ev.What, "other")
+	ev.What = runtimetest.Happenings(e)
+	for _, w := range ev.What {
+		if node, ok := strings.CutPrefix(w, "claimed "); ok {
+			o.t.claimed(ev.Run, node)
 		}
-	}
-	if rec := e.GetRecord(); rec != nil {
-		ev.What = append(ev.What, "record "+rec.GetStatus().String())
 	}
 	o.h.add(ev)
 }

@@ -94,17 +94,24 @@ func (p *process) start() error {
 // kill ends the process by SIGKILL, and returns when it is gone. It reports whether
 // there was one.
 func (p *process) kill() bool {
-	p.mu.Lock()
-	cmd, exited := p.cmd, p.exited
-	p.meant = true
-	if cmd == nil {
-		p.mu.Unlock()
-		return false
+	gone := p.condemn()
+	if gone != nil {
+		<-gone
 	}
-	_ = cmd.Process.Kill()
-	p.mu.Unlock()
-	<-exited
-	return true
+	return gone != nil
+}
+
+// condemn sends the process SIGKILL, and returns what is closed when it is gone; nil if
+// there is none.
+func (p *process) condemn() (gone <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.meant = true
+	if p.cmd == nil {
+		return nil
+	}
+	_ = p.cmd.Process.Kill()
+	return p.exited
 }
 
 // setClock sets by how much the wall clock of the process is ahead, also when it is

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,9 @@ type Disk struct {
 	// Trip is asked before and after each operation on a path whether power goes at
 	// this moment. It may be nil.
 	Trip func(op, path string, after bool) bool
+
+	slow    atomic.Int64 // how long each write takes, and each sync longer, nanoseconds
+	delayed atomic.Int64 // how many took so long
 
 	dark chan struct{} // closed when there is no power
 	dead chan struct{} // closed when nobody is left who could see what comes
@@ -125,6 +129,26 @@ func (d *Disk) Cut() {
 	defer d.mu.Unlock()
 	if !closed(d.dark) {
 		close(d.dark)
+	}
+}
+
+// Slow has each write take a time from now on, and each sync longer by it.
+func (d *Disk) Slow(by time.Duration) { d.slow.Store(int64(by)) }
+
+// Delayed returns how many writes and syncs were slow.
+func (d *Disk) Delayed() int { return int(d.delayed.Load()) }
+
+// wait lets the time of a write or a sync pass.
+func (d *Disk) wait(least time.Duration) {
+	slow := time.Duration(d.slow.Load())
+	if slow > 0 {
+		d.delayed.Add(1)
+	}
+	if least += slow; least > 0 {
+		select {
+		case <-time.After(least):
+		case <-d.dark:
+		}
 	}
 }
 
@@ -240,10 +264,7 @@ func (d *Disk) sync(n *node) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	select {
-	case <-time.After(d.Delay):
-	case <-d.dark:
-	}
+	d.wait(d.Delay)
 	return d.do("synced", n.path, func() syscall.Errno {
 		if n.isDir() {
 			if len(log) > 0 {

@@ -251,6 +251,7 @@ func (m *mount) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadR
 
 func (m *mount) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
 	h := m.at(in.Fh)
+	m.disk.wait(0)
 	errno := m.disk.do("write", h.node.path, func() syscall.Errno {
 		h.node.write(data, int(in.Offset))
 		return 0

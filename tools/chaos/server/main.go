@@ -16,6 +16,7 @@ import (
 type config struct {
 	Name, Dir         string
 	Port, ClusterPort int
+	HealthPort        int
 	Routes            []string
 	MaxStore          int64
 }
@@ -34,7 +35,7 @@ func run() error {
 		return fmt.Errorf("read configuration: %w", err)
 	}
 	o := &server.Options{
-		ServerName: c.Name, Host: "127.0.0.1", Port: c.Port, NoSigs: true,
+		ServerName: c.Name, Host: "127.0.0.1", Port: c.Port, HTTPHost: "127.0.0.1", HTTPPort: c.HealthPort, NoSigs: true,
 		JetStream: true, StoreDir: c.Dir, JetStreamMaxMemory: 1 << 40, JetStreamMaxStore: 1 << 60,
 		// Whom others tell of this server is told an address at which nobody is: all
 		// connections are those through the proxies.
