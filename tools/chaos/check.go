@@ -74,6 +74,7 @@ type past struct {
 	again   []event
 	lists   []event
 	paused  []interval
+	faults  []fault
 	kinds   []string // of faults, that were asked for
 }
 
@@ -81,6 +82,12 @@ type past struct {
 type interval struct {
 	node     string // "all": every one
 	from, to int64
+}
+
+// A fault is one that has ended.
+type fault struct {
+	kind, target string
+	from, to     int64
 }
 
 // judge says what is wrong with a history.
@@ -93,6 +100,7 @@ func judge(all []event) *verdict {
 	p.executions()
 	p.timers()
 	p.chronicle()
+	p.clocks()
 	p.ledgers()
 	p.cells()
 	if v.checked*100 < v.ops*95 {
@@ -126,6 +134,7 @@ func (p *past) read(all []event) {
 	hit, came := map[string]int{}, map[string]bool{}
 	var returns []int64
 	pauses := map[string]int64{}
+	faults := map[string]int64{} // that have begun
 	seen := map[uint64]bool{}
 	for _, e := range all {
 		switch e.Ev {
@@ -177,9 +186,13 @@ func (p *past) read(all []event) {
 					p.paused = append(p.paused, interval{e.Target, pauses[e.Target], e.T})
 				}
 			}
+			if e.Phase == "begin" {
+				faults[e.Fault+e.Target] = e.T
+			}
 			if e.Phase != "end" {
 				continue
 			}
+			p.faults = append(p.faults, fault{e.Fault, e.Target, faults[e.Fault+e.Target], e.T})
 			v.faults++
 			came[e.Fault] = true
 			if e.Hit && e.Flight > 0 {

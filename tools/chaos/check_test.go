@@ -103,6 +103,10 @@ func TestJudge_NoticesWhatIsWrong(t *testing.T) {
 			return change(evEntry, 3, func(e *event) { e.What = append(e.What, "fired 2") })(change(evEntry, 2, func(e *event) { e.What = append(e.What, fmt.Sprint("timer 2 ", at(30))) })(all))
 		}, "timer 2 fired 4ms early"},
 		{"a run that begins again", change(evEntry, 5, func(e *event) { e.What = []string{"claimed node2", "started"} }), "started is recorded twice"},
+		{"a node whose clock is wrong", func(all []event) []event {
+			return append(all, event{T: at(5), Ev: evFault, Fault: clockJump, Target: "node1 by -1m0s, and it is started anew", Phase: "begin"},
+				event{T: at(50), Ev: evFault, Fault: clockJump, Target: "node1 by -1m0s, and it is started anew", Phase: "end"})
+		}, "node1 claimed it in entry 1, 7ms after its clock had jumped by -1m0s"},
 		{"a run that stands still", change(evEntry, 2, func(e *event) { e.What = []string{"parked because"} }), "is parked"},
 		{"a lost update", change(evReturn, 1, func(e *event) { e.Out = 5 }), "not linearizable"},
 		{"a stale answer", func(all []event) []event {

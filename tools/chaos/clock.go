@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -67,9 +70,46 @@ func (n *nemesis) clockJump() harm {
 	if err := p.start(); err != nil {
 		n.h.add(event{Ev: evEnded, Node: p.name, Err: err.Error()})
 	}
-	return harm{target, p.name, n.between(time.Second, 18*time.Second), func() bool {
+	return harm{target, p.name, n.between(time.Second, 22*time.Second), func() bool {
 		hit := p.jumps.Load() > before
 		p.setClock(0)
 		return hit
 	}}
+}
+
+// What a node is given to notice that its clock is wrong, and to leave its partitions: it
+// looks every ten seconds. A clock that differs by more than wrongClock does so whatever
+// else is late.
+const (
+	notices    = 15 * time.Second
+	wrongClock = 3 * time.Second
+)
+
+// clocks: a node whose clock is wrong does not join, and does not stay (P25).
+func (p *past) clocks() {
+	for _, f := range p.faults {
+		if f.kind != clockJump {
+			continue
+		}
+		node, by, _ := strings.Cut(f.target, " by ")
+		by, _, anew := strings.Cut(by, ",")
+		d, err := time.ParseDuration(by)
+		if err != nil || d.Abs() < wrongClock {
+			continue
+		}
+		from := f.from
+		if !anew {
+			from += int64(notices)
+			if slices.ContainsFunc(p.faults, func(o fault) bool { return o != f && o.from < f.to && o.to > f.from }) {
+				continue // it may not have been able to look
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(p.entries)) {
+			for _, e := range p.entries[id] {
+				if e.At > from && e.At < f.to && slices.Contains(e.What, "claimed "+node) {
+					p.v.say("%s: %s claimed it in entry %d, %s after its clock had jumped by %s", e.Run, node, e.Seq, time.Duration(e.At-f.from), d)
+				}
+			}
+		}
+	}
 }

@@ -38,6 +38,9 @@ func newProcess(dir, name string, ended func(*process, error), args ...string) *
 	return &process{name: name, args: args, log: filepath.Join(dir, name+".log"), ended: ended}
 }
 
+// clockEnv says by how much the wall clock of a node is ahead as it begins.
+const clockEnv = "PERDURE_CHAOS_CLOCK"
+
 // start starts the process, and does not wait until it is ready.
 func (p *process) start() error {
 	p.mu.Lock()
@@ -50,7 +53,7 @@ func (p *process) start() error {
 		return err
 	}
 	cmd := exec.Command(p.args[0], p.args[1:]...)
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 halt_on_error=1")
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 halt_on_error=1", clockEnv+"="+p.ahead.String())
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -62,9 +65,6 @@ func (p *process) start() error {
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
-	}
-	if p.ahead != 0 {
-		fmt.Fprintln(stdin, "clock", p.ahead)
 	}
 	ready, exited := make(chan struct{}), make(chan struct{})
 	p.cmd, p.stdin, p.ready, p.exited, p.meant, p.stopped = cmd, stdin, ready, exited, false, false

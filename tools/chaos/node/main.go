@@ -41,6 +41,9 @@ func run() error {
 	}
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
+	if d, err := time.ParseDuration(os.Getenv("PERDURE_CHAOS_CLOCK")); err == nil && d != 0 {
+		setClock(d)
+	}
 	go func() {
 		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
 			if ahead, ok := strings.CutPrefix(s.Text(), "clock "); ok {
