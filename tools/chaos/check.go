@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/runtime/runtimetest"
 	"github.com/perdure/perdure/schemas"
 	"github.com/perdure/perdure/tools/chaos/load"
@@ -124,6 +125,13 @@ func soFar(all []event) *verdict {
 	return p.v
 }
 
+// wrong is what an audit must not find when nothing happens any more. What crashes leave,
+// as entries below a record, does no harm.
+var wrong = []string{
+	actors.FoundLostRun, actors.FoundOverdueSchedule, actors.FoundStateBehind, actors.FoundStateAhead,
+	actors.FoundUnsentMessage, actors.FoundUnreadable, actors.FoundDeadOwner,
+}
+
 func newPast() *past {
 	return &past{v: &verdict{}, byRun: map[string]*operation{}, steps: map[string][]event{}, entries: map[string][]event{}}
 }
@@ -163,6 +171,10 @@ func (p *past) read(all []event) {
 			}
 		case evAgain:
 			p.again = append(p.again, e)
+		case evFound:
+			if slices.Contains(wrong, e.Name) {
+				v.say("an audit finds %s at %s: %s", e.Name, e.Run, e.Result)
+			}
 		case evList:
 			p.lists = append(p.lists, e)
 		case evBare:

@@ -112,6 +112,8 @@ func TestJudge_NoticesWhatIsWrong(t *testing.T) {
 		{"a stale answer", func(all []event) []event {
 			return append(all, event{T: at(55), Ev: evInvoke, Op: 5, Verb: "ask", Cell: "c"}, event{T: at(56), Ev: evReturn, Op: 5, Out: 7})
 		}, "not linearizable"},
+		{"a run that nothing carries", more(event{Ev: evFound, Name: "lost_run", Run: "order/7/7"}), "an audit finds lost_run at order/7/7"},
+		{"what a crash left", more(event{Ev: evFound, Name: "left_entries", Run: "order/7/7"}), ""},
 		{"a process that ends", more(event{Ev: evEnded, Node: "node1", Err: "exit status 66"}), "node1 ended by itself"},
 		{"a fault that hits nothing", change(evFault, 2, func(e *event) { e.Flight = 0 }), "kill-node hit no run in flight"},
 		{"nobody read the ledgers", drop(func(e event) bool { return e.Ev == evList }), "the ledgers were not read"},

@@ -287,6 +287,18 @@ func (c *clients) lists(ctx context.Context, patience time.Duration) {
 	}
 }
 
+// audit notes what an audit finds in the end, which repairs nothing.
+func (c *clients) audit(ctx context.Context) {
+	report, err := c.c.Audit(ctx, perdure.Audit{})
+	if err != nil {
+		c.h.add(event{Ev: evPhase, Phase: "unread", Err: "look through the namespace: " + err.Error()})
+		return
+	}
+	for _, f := range report.Findings {
+		c.h.add(event{Ev: evFound, Name: f.Kind, Run: f.Subject, Result: f.Found})
+	}
+}
+
 // wait waits for a while.
 func wait(ctx context.Context, d time.Duration) {
 	select {

@@ -56,6 +56,7 @@ const (
 	evEntry  = "entry"  // an entry of a journal was stored
 	evList   = "list"   // what a ledger has in the end
 	evAgain  = "again"  // a result was asked for once more
+	evFound  = "found"  // by an audit in the end: name is what, run where
 	evFault  = "fault"
 	evPhase  = "phase" // load, faults, quiet, over
 	evEnded  = "ended" // a process ended by itself

@@ -221,6 +221,7 @@ func drive(ctx context.Context, c config, kinds []string, h *history) (caught *v
 		if err := o.caughtUp(ctx); err != nil {
 			h.add(event{Ev: evPhase, Phase: "unread", Err: err.Error()})
 		}
+		cs.audit(ctx)
 	}
 	if n := cs.retried.Load(); n > 0 {
 		fmt.Printf("%d questions were asked again because nobody answered them\n", n)
