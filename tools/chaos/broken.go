@@ -236,7 +236,11 @@ func (c *config) buildNode(ctx context.Context, dir string, edits []edit) error 
 	}
 	var args []string
 	if slices.Contains(kinds, clockJump) {
-		edits = append(slices.Clone(edits), clockEdits()...)
+		clock, err := clockEdits(ctx)
+		if err != nil {
+			return err
+		}
+		edits = slices.Concat(edits, clock)
 		args = append(args, "-tags", clockTag)
 	}
 	if len(edits) > 0 {

@@ -36,8 +36,12 @@ func TestChaos_Short(t *testing.T) {
 
 // Each broken build can still be made of what the code is now.
 func TestBreakages_Apply(t *testing.T) {
+	clock, err := clockEdits(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, b := range breakages {
-		if _, err := overlay(t.TempDir(), append(slices.Clone(b.edits), clockEdits()...)); err != nil {
+		if _, err := overlay(t.TempDir(), slices.Concat(b.edits, clock)); err != nil {
 			t.Errorf("%s: %v", b.name, err)
 		}
 	}

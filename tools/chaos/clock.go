@@ -1,10 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +19,12 @@ const clockTag = "chaosclock"
 
 // clockEdits give a program a wall clock that can be set, and that is its own: time.Now
 // is ahead by time.WallAhead, and the monotonic part of what it returns is not.
-func clockEdits() []edit {
-	now := filepath.Join(runtime.GOROOT(), "src", "time", "time.go")
+func clockEdits(ctx context.Context) ([]edit, error) {
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask for the folder of Go: %w", err)
+	}
+	now := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	return []edit{
 		{now, "\t\"math/bits\"\n", "\t\"math/bits\"\n\t\"sync/atomic\"\n"},
 		{
@@ -38,7 +43,7 @@ func Now() Time {
 	}
 `,
 		},
-	}
+	}, nil
 }
 
 // jump draws by how much a clock jumps: by as much as is allowed, by seconds, or by more.
