@@ -77,8 +77,13 @@ var table = []mutant{
 	},
 	{
 		name: "timers early", breaks: "a timer fires when it is due, and not before", file: "runtime/dispatch.go",
-		old: "Due: now.Add(f.wait).UnixNano()", new: "Due: now.Add(f.wait / 2).UnixNano()",
+		old: "Due: now.Add(f.wait + within).UnixNano()", new: "Due: now.Add(f.wait/2 + within).UnixNano()",
 		by: []tests{memory("sleep_lasts|sleeps_together|delayed")},
+	},
+	{
+		name: "timers by the machine's clock", breaks: "P25: due times are the broker's", file: "runtime/clock.go",
+		old: "return c.Clock()", new: "return time.Now(), 0",
+		by: []tests{engine("TestP25_TimersAreDueByTheStoresClock")},
 	},
 	{
 		name: "signals unbuffered", breaks: "P15: a signal is kept until it is awaited", file: "runtime/signal.go",
