@@ -116,7 +116,7 @@ func (n *nemesis) power() harm {
 }
 
 // whole is how long servers have to catch up.
-const whole = time.Minute
+const whole = 90 * time.Second
 
 // current waits until each server has all that the others have, and reports whether it
 // has come to that.
