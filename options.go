@@ -103,7 +103,9 @@ func Pool(name string) Option {
 	return func(o *options) error { o.broker.Pool = name; return nil }
 }
 
-// Name is what people call the node. The default is random.
+// Name is what people call the node. The default is random; in a [Cluster] it is where
+// the others reach its server. There the name is that of the server, too: keep it for as
+// long as the node is one of them, also on a new machine or with a new directory.
 func Name(name string) Option {
 	return func(o *options) error { o.host.Node = name; return nil }
 }
@@ -334,6 +336,10 @@ func apply(opts []Option) (*options, error) {
 	for _, k := range actors.LedgerKinds(o.broker.Pool, o.host.Kinds) {
 		o.host.Kinds = append(o.host.Kinds, k)
 		o.broker.Kinds = append(o.broker.Kinds, k.Name)
+	}
+	if c := o.broker.Cluster; c != nil { // a node and its server go by one name
+		c.Server = cmp.Or(c.Server, o.host.Node)
+		o.host.Node = cmp.Or(c.Server, c.Advertise, c.Listen)
 	}
 	if len(o.host.Kinds) > 0 { // a client has none
 		errs = append(errs, o.addEveryNode()...)

@@ -75,8 +75,16 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 		return err
 	}
 	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
+	if b.cfg.Cluster != nil {
+		p.server = b.embedded
+	}
 	if b.names, err = p.provision(ctx); err != nil {
 		return err
+	}
+	if p.server != nil {
+		if err := p.server.catchUp(ctx, b.cfg.Logger, catchUpPatience); err != nil {
+			return err
+		}
 	}
 	for r, stream := range map[**reader]string{
 		&b.inbox: b.names.InboxStream(), &b.timers: b.names.TimersStream(),

@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"crypto/rand"
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -25,6 +25,11 @@ type Cluster struct {
 	// Name is that of the cluster, the same for all its servers. Empty means
 	// the namespace.
 	Name string
+	// Server is who this server is to the others, for good: one that lost its
+	// directory comes back under the same name and gets what it had from them. No
+	// two have the same one. Empty means where the others reach it: Advertise, or
+	// Listen. [perdure.Open] gives it the node's name.
+	Server string
 	// Listen is where the other servers reach this one, HOST:PORT.
 	Listen string
 	// Routes are where all servers of the cluster listen for each other,
@@ -57,6 +62,12 @@ func (c *Cluster) validate() error {
 			return fmt.Errorf("cluster: what it advertises: %w", err)
 		}
 	}
+	if strings.ContainsFunc(c.Server, func(r rune) bool { return r <= ' ' }) {
+		return fmt.Errorf("cluster: the server's name %q has blanks", c.Server)
+	}
+	if c.Server == "" && !distinct(c.Advertise, c.Listen) {
+		return fmt.Errorf("cluster: the node has no name, and where it listens (%s) is no name either, as others could have the same: name the node (perdure.Name, --name), the same at each start and on each machine another one", c.Listen)
+	}
 	for i, r := range c.Routes {
 		if _, port, err := hostPort(r); err != nil {
 			return fmt.Errorf("cluster: route %d: %w", i+1, err)
@@ -74,6 +85,13 @@ func (c *Cluster) validate() error {
 		return errors.New("cluster: a user and a password go together; one of them is empty")
 	}
 	return nil
+}
+
+// distinct reports whether the first of the addresses that is given is of one server
+// only: it has a host and a port.
+func distinct(addresses ...string) bool {
+	host, port, err := hostPort(cmp.Or(addresses...))
+	return err == nil && port != 0 && host != "" && !net.ParseIP(host).IsUnspecified()
 }
 
 // hostPort reads HOST:PORT.
@@ -121,7 +139,8 @@ func (c *Cluster) apply(o *server.Options, name string) error {
 
 // clusterFile is the file in a data directory that says which server of which cluster
 // it belongs to. Servers know each other by name: with another one this would be a new
-// server, and what it has stored nobody's.
+// server, and what it has stored nobody's. So a directory keeps the name that it was
+// given first, and a new directory is given the one of its node.
 const clusterFile = "perdure.cluster"
 
 type clusterRecord struct {
@@ -160,7 +179,7 @@ func newServerName(dir, path string, c *Cluster) (string, error) {
 	if streams, err := os.ReadDir(streamsRoot(dir)); err == nil && len(streams) > 0 {
 		return "", fmt.Errorf("open data directory %s: %w: it is of a server that was alone, whose streams a cluster does not take over; use a new directory, or run this one as it is, without a cluster: what is in it cannot be restored onto embedded servers that form one, only onto a NATS cluster that nodes connect to", dir, ErrDirForeign)
 	}
-	r := clusterRecord{Cluster: c.Name, Server: serverPrefix + rand.Text()}
+	r := clusterRecord{Cluster: c.Name, Server: serverPrefix + cmp.Or(c.Server, c.Advertise, c.Listen)}
 	data, err := json.Marshal(r)
 	if err == nil {
 		err = writeDurably(path, data)

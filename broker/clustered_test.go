@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -67,7 +68,7 @@ func (g *trio) open(which ...int) {
 func (g *trio) config(i int) broker.Config {
 	return broker.Config{
 		Dir: g.dirs[i], Durability: broker.Quorum, Kinds: []schemas.Kind{"wf"}, Partitions: 4,
-		Cluster: &broker.Cluster{Listen: g.routes[i], Routes: g.routes}, Logger: slog.New(slog.DiscardHandler),
+		Cluster: &broker.Cluster{Server: fmt.Sprint("node", i+1), Listen: g.routes[i], Routes: g.routes}, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -126,7 +127,7 @@ func TestCluster_BadConfigurations(t *testing.T) {
 	t.Parallel()
 	good := func() broker.Config {
 		return broker.Config{Dir: filepath.Join(t.TempDir(), "d"), Cluster: &broker.Cluster{
-			Listen: "127.0.0.1:0", Routes: []string{"a:6222", "b:6222", "c:6222"},
+			Server: "a", Listen: "127.0.0.1:0", Routes: []string{"a:6222", "b:6222", "c:6222"},
 		}}
 	}
 	for _, c := range []struct {
@@ -139,6 +140,9 @@ func TestCluster_BadConfigurations(t *testing.T) {
 		{"a route with port 0", "route 2, b:0, has no port", func(c *broker.Config) { c.Cluster.Routes[1] = "b:0" }},
 		{"nowhere to listen", `where it listens: "" is not HOST:PORT`, func(c *broker.Config) { c.Cluster.Listen = "" }},
 		{"a password without a user", "a user and a password go together", func(c *broker.Config) { c.Cluster.Password = "p" }},
+		{"a name with blanks", `the server's name "a b" has blanks`, func(c *broker.Config) { c.Cluster.Server = "a b" }},
+		{"no name, and any address", "name the node (perdure.Name, --name)", func(c *broker.Config) { c.Cluster.Server, c.Cluster.Listen = "", "0.0.0.0:6222" }},
+		{"no name, and any port", "name the node (perdure.Name, --name)", func(c *broker.Config) { c.Cluster.Server = "" }},
 		{"durability process", "durability process is of one server", func(c *broker.Config) { c.Durability = broker.Process }},
 		{"an external server", "together with an external NATS", func(c *broker.Config) { c.Dir, c.URL = "", "nats://127.0.0.1:1" }},
 		{"five replicas of three servers", "5 replicas are asked for, of 3 servers", func(c *broker.Config) { c.Replicas = 5 }},
@@ -178,14 +182,14 @@ func TestCluster_ADirectoryBelongsToOne(t *testing.T) {
 			_ = b.Close()
 		}
 	}
-	refused("of a server that was alone", broker.Config{Dir: alone, Cluster: &broker.Cluster{Listen: "127.0.0.1:0", Routes: routes}})
+	refused("of a server that was alone", broker.Config{Dir: alone, Cluster: &broker.Cluster{Server: "a", Listen: "127.0.0.1:0", Routes: routes}})
 
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := broker.Open(ctx, broker.Config{Dir: dir, Cluster: &broker.Cluster{Listen: "127.0.0.1:0", Routes: routes}}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "majority") {
+	if _, err := broker.Open(ctx, broker.Config{Dir: dir, Cluster: &broker.Cluster{Server: "a", Listen: "127.0.0.1:0", Routes: routes}}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "majority") {
 		t.Errorf("without the other servers: %v, want that it waited for a majority until its time was over", err)
 	}
 	refused("of a cluster", broker.Config{Dir: dir})
-	refused("of another cluster", broker.Config{Dir: dir, Cluster: &broker.Cluster{Name: "other", Listen: "127.0.0.1:0", Routes: routes}})
+	refused("of another cluster", broker.Config{Dir: dir, Cluster: &broker.Cluster{Name: "other", Server: "a", Listen: "127.0.0.1:0", Routes: routes}})
 }

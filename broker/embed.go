@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +20,7 @@ const readyWait = 10 * time.Millisecond
 type embedded struct {
 	srv  *server.Server
 	lock *dirLock
+	log  *serverLog
 	disk *disk // nil if the server fsyncs its files itself
 	// clientAuth is who may connect to a server of a cluster; nil for one that is alone.
 	clientAuth *clientAuth
@@ -39,6 +38,9 @@ func startEmbedded(ctx context.Context, cfg *Config, grouped bool) (*embedded, e
 	}
 	e := &embedded{lock: lock}
 	name, err := serverName(cfg.Dir, cfg.Cluster)
+	if err == nil && cfg.Cluster != nil {
+		err = cfg.Cluster.unlikeOthers(ctx, name)
+	}
 	if err == nil {
 		err = restoreHeld(cfg.Dir, cfg.Logger)
 	}
@@ -126,7 +128,8 @@ func (e *embedded) start(ctx context.Context, cfg *Config, name string, grouped 
 		e.clientAuth.srv = srv
 	}
 	e.srv = srv
-	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+	e.log = newServerLog(cfg.Logger)
+	srv.SetLoggerV2(e.log, false, false, false)
 	srv.Start()
 	for !srv.ReadyForConnections(readyWait) {
 		if !srv.Running() {
@@ -184,6 +187,7 @@ func (e *embedded) shutdown() error {
 		e.srv.Shutdown()
 		e.srv.WaitForShutdown()
 		e.srv = nil
+		e.log.close()
 	}
 	if e.disk == nil {
 		return nil
@@ -208,40 +212,3 @@ func (e *embedded) stop() error {
 	}
 	return down
 }
-
-// serverLog hands the server's warnings and errors to slog, and drops the
-// rest.
-type serverLog struct{ log *slog.Logger }
-
-// Warnf is quiet about what every server says that was killed before. It keeps
-// an index of each stream, which it writes every few minutes and when it stops,
-// beside the files of messages. After a kill the index is older than these: the
-// server says so ("outdated"; "prior state", also where a file has gone since,
-// because all its messages had), and makes it anew from the files of messages,
-// which are what was acknowledged.
-func (l serverLog) Warnf(format string, v ...any) {
-	level, text := slog.LevelWarn, fmt.Sprintf(format, v...)
-	switch {
-	case strings.Contains(text, "could not locate msg block"):
-		// a file that was lost would be told in the same words
-		level, text = slog.LevelInfo, text+" (after a kill this is ordinary: the stream's index is older than its files of messages, and is made anew from them)"
-	case strings.Contains(text, "outdated"), strings.Contains(text, "prior state"):
-		level = slog.LevelDebug
-	}
-	l.log.Log(context.Background(), level, "nats: "+text)
-}
-
-// Errorf is less loud about a server of the cluster that is not there: that is what a
-// cluster is for, and all of them are not there before the first has started.
-func (l serverLog) Errorf(format string, v ...any) {
-	level, text := slog.LevelError, fmt.Sprintf(format, v...)
-	if strings.HasPrefix(text, "Error trying to connect to route") {
-		level = slog.LevelInfo
-	}
-	l.log.Log(context.Background(), level, "nats: "+text)
-}
-
-func (l serverLog) Fatalf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
-func (l serverLog) Noticef(string, ...any)         {}
-func (l serverLog) Debugf(string, ...any)          {}
-func (l serverLog) Tracef(string, ...any)          {}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -157,9 +158,14 @@ func (r *reader) consumers(ctx context.Context) ([]string, error) {
 	}
 }
 
+// removeWait is how long one try to delete a consumer waits. In a cluster the one that
+// answers is the server that led the consumer: if none did, as after that one has gone,
+// the consumer is deleted and nobody says so. Whoever asks again learns it.
+const removeWait = time.Second
+
 // removeConsumer deletes a consumer of a stream; one that is gone is not an error.
 func (r *reader) removeConsumer(ctx context.Context, name string) error {
-	err := r.request(ctx, "$JS.API.CONSUMER.DELETE."+r.stream+"."+name, struct{}{}, nil)
+	err := r.requestEach(ctx, removeWait, "$JS.API.CONSUMER.DELETE."+r.stream+"."+name, struct{}{}, nil)
 	if err != nil && !errors.Is(err, ErrConsumerGone) {
 		return fmt.Errorf("delete consumer %s: %w", name, err)
 	}
@@ -259,7 +265,12 @@ func (f *Feed) Stop() {
 // everything that is not acknowledged. A consumer that is gone is no error.
 func (f *Feed) Release(ctx context.Context) error {
 	f.Stop()
-	return errors.Join(f.b.inbox.removeConsumer(ctx, f.consumer), f.b.timers.removeConsumer(ctx, f.consumer))
+	var timers error
+	var wg sync.WaitGroup
+	wg.Go(func() { timers = f.b.timers.removeConsumer(ctx, f.consumer) })
+	inbox := f.b.inbox.removeConsumer(ctx, f.consumer)
+	wg.Wait()
+	return errors.Join(inbox, timers)
 }
 
 // Ack acknowledges a message, and returns when the server has confirmed that

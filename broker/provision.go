@@ -116,7 +116,8 @@ func (n Names) streams(cfg *Config) []jetstream.StreamConfig {
 // does may be repeated, and done by two nodes at once.
 type provisioner struct {
 	*publisher
-	cfg *Config
+	cfg    *Config
+	server *embedded // that of a cluster; otherwise nil
 
 	mu    sync.Mutex
 	found map[string]streamFound // by stream, as it was last seen
@@ -225,18 +226,28 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil && p.cfg.Cluster != nil:
-			return fmt.Errorf("wait for the other servers of cluster %s, at %s: it takes a majority of them: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), err)
+		case ctx.Err() != nil && p.server != nil:
+			connected, missing := p.server.peers()
+			return fmt.Errorf("wait for the other servers of cluster %s, at %s: %s; connected: %s; not reached: %s: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), p.server.takes(), orNone(connected), orNone(missing), err)
 		case errors.Is(err, ErrClosed) || ctx.Err() != nil || !over && !errors.Is(err, ErrNoJetStream):
 			return err
-		case over && p.cfg.Cluster != nil:
-			p.cfg.Logger.Warn("waits for the other servers of the cluster: it takes a majority of them", "cluster", p.cfg.Cluster.Name, "routes", strings.Join(p.cfg.Cluster.Routes, ","), "since", time.Since(began).Round(time.Second))
+		case over && p.server != nil:
+			connected, missing := p.server.peers()
+			p.cfg.Logger.Warn("waits for the other servers of the cluster: "+p.server.takes(), "cluster", p.cfg.Cluster.Name, "connected", orNone(connected), "not_reached", orNone(missing), "routes", strings.Join(p.cfg.Cluster.Routes, ","), "since", time.Since(began).Round(time.Second))
 			continue
 		case over && !errors.Is(err, errNoResponders) && time.Since(began) < electionPatience:
 			continue
 		}
 		return fmt.Errorf("open namespace %s: %w at %s: enable it in the server's configuration and for the account: %w", p.cfg.Namespace, ErrNoJetStream, p.link.nc.ConnectedUrlRedacted(), err)
 	}
+}
+
+// orNone lists names for people.
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ",")
 }
 
 // stream creates a stream or verifies the one that is there.

@@ -23,6 +23,11 @@ var errNotNow = errors.New("the servers say that they cannot answer at the momen
 // the answer into out. It is for requests that may be repeated. The error is
 // a *refusal, [ErrClosed], or says that ctx ended.
 func (p *publisher) request(ctx context.Context, subject string, in, out any) error {
+	return p.requestEach(ctx, requestWait, subject, in, out)
+}
+
+// requestEach is a request each try of which waits for so long.
+func (p *publisher) requestEach(ctx context.Context, wait time.Duration, subject string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encode request %s: %w", subject, err)
@@ -33,7 +38,7 @@ func (p *publisher) request(ctx context.Context, subject string, in, out any) er
 		}
 		defer p.gate.leave()
 	}
-	msg, err := p.ask(ctx, subject, body)
+	msg, err := p.ask(ctx, wait, subject, body)
 	if err != nil {
 		return err
 	}
@@ -56,13 +61,13 @@ func (p *publisher) request(ctx context.Context, subject string, in, out any) er
 }
 
 // ask sends body until one answer comes that is not a temporary refusal.
-func (p *publisher) ask(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string, body []byte) (*nats.Msg, error) {
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	msg := &nats.Msg{Subject: subject, Reply: w.reply, Data: body}
 	pause := retryWait
 	for {
-		answer, err := p.try(ctx, w, msg, requestWait)
+		answer, err := p.try(ctx, w, msg, wait)
 		if err == nil {
 			// a stored message says what its sender wrote
 			if serverSays(answer.Header, hdrSequence) != "" || !temporaryAnswer(answer.Data) {
@@ -237,7 +242,7 @@ func (r *reader) getDirect(ctx context.Context, q query) (message, bool, error) 
 	if err := r.enter(ctx); err != nil {
 		return message{}, false, err
 	}
-	answer, err := r.ask(ctx, "$JS.API.DIRECT.GET."+r.stream, body)
+	answer, err := r.ask(ctx, requestWait, "$JS.API.DIRECT.GET."+r.stream, body)
 	r.leave()
 	if err != nil {
 		return message{}, false, err

@@ -21,12 +21,12 @@ func TestServerLog_RecoveryAfterAKillIsNoWarning(t *testing.T) {
 		{"Filestore [perdure_RUNS] Stream state checksum did not match", nil, "level=WARN msg=\"nats: Filestore [perdure_RUNS] Stream state checksum did not match\"\n"},
 	} {
 		var out bytes.Buffer
-		serverLog{slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		newServerLog(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
 			}
 			return a
-		}}))}.Warnf(tt.format, tt.v...)
+		}}))).Warnf(tt.format, tt.v...)
 		if out.String() != tt.want {
 			t.Errorf("it is logged as %swant %s", out.String(), tt.want)
 		}

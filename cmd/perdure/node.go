@@ -47,7 +47,7 @@ it at once, and nothing is lost by that either.`,
 				return err
 			}
 			opts := []perdure.Option{perdure.Host(kinds...)}
-			if cfg.Name == "" {
+			if cfg.Name == "" && !cfg.Clustered() { // a server of a cluster has the same one at each start
 				opts = append(opts, perdure.Name(hostName()))
 			}
 			node, err := perdure.OpenConfig(cmd.Context(), cfg, opts...)
