@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/config"
 	"github.com/perdure/perdure/durable"
@@ -164,5 +166,61 @@ func TestCluster_AServerThatWasRemovedDoesNotVote(t *testing.T) {
 	nodes[2].kill()
 	if _, err := perdure.Call(ctx, c, shopCount.At("corner"), "hand"); err != nil {
 		t.Errorf("with two of three: %v", err)
+	}
+}
+
+// TestCluster_AMachineThatLostItsDisk kills, of three nodes whose servers are one
+// cluster, the one that executes a run, and takes its directory away. One of the same name, with
+// an empty directory, is the same server to the others: once it is ready it has what they
+// have, and another one may go.
+func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
+	t.Parallel()
+	sc := shopScenario(nodeConfig{Durability: perdure.Quorum}, 200*time.Millisecond)
+	calm := undisturbed(t, scenario{node: nodeConfig{Durability: perdure.Process}, tasks: sc.tasks, start: sc.start})
+	far := newFarSide(t)
+	sc.node.Far = far.URL
+	configs := threeNodes(t, sc.node)
+	nodes := startTogether(t, configs)
+	var urls []string
+	for _, n := range nodes {
+		urls = append(urls, n.url)
+	}
+	s := openStore(t, strings.Join(urls, ","))
+	if err := sc.start(soon(t, patience), s.client); err != nil {
+		t.Fatal(err)
+	}
+	far.wait(t, 1)
+	lost := slices.IndexFunc(nodes, func(n *nodeProc) bool { return len(far.by(n.config.Name)) > 0 })
+	nodes[lost].kill()
+	if err := os.RemoveAll(nodes[lost].config.Dir); err != nil {
+		t.Fatal(err)
+	}
+	next := nodes[(lost+1)%len(nodes)]
+	clustered := func(want string) func() bool {
+		return func() bool {
+			all, _ := broker.Examine(soon(t, patience), broker.Config{URL: next.url, Durability: broker.Quorum})
+			for _, f := range all {
+				if f.Check == "cluster" && strings.Contains(f.Found, want) {
+					return true
+				}
+			}
+			t.Log(all)
+			return false
+		}
+	}
+	eventually(t, "it is said which node is away", clustered(nodes[lost].config.Name+" is away, which holds"))
+	nodes[lost] = spawnNode(t, nodes[lost].config).opened().run()
+	nodes[lost].await(lineReady)
+	if !clustered("streams are on node1 (")() {
+		t.Error("a node is ready, and its server is behind")
+	}
+	next.kill() // of what it and the first one had, only the one with the new disk has a copy, too
+	eventually(t, "the runs end", func() bool { return s.over(len(calm.outcome.Results)) })
+	s.settled()
+	if diff := cmp.Diff(calm.outcome, s.outcome()); diff != "" {
+		t.Errorf("results and states (-undisturbed +disturbed):\n%s", diff)
+	}
+	if _, err := perdure.Start(soon(t, patience), s.client, shopCount.At("corner"), "hand", perdure.MessageID("after")); err != nil {
+		t.Errorf("start a run on two of three: %v", err)
 	}
 }

@@ -162,6 +162,8 @@ type Host struct {
 	work    context.Context // of everything that runs; set by Run
 
 	brings                    chan struct{} // a token for each partition that brings in tasks
+	handedOver atomic.Uint64 // partitions, of those that the host gave up in good order
+
 	audits                    chan struct{} // a token for each partition that is looked at
 	auditFound, auditRepaired atomic.Uint64
 
@@ -335,6 +337,8 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 	// bound: until then nobody else is to begin what still ends here.
 	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Grace+windUp+handOver)
 	defer cancel()
+	began, before := time.Now(), h.handedOver.Load()
+	h.cfg.Log.Info("leaving: nothing new is taken, what is under way may end, and partitions are handed over", "node", h.cfg.Node, "grace", h.cfg.Grace)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -347,6 +351,7 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 		}
 	}()
 	err := h.member.Leave(ctx)
+	h.cfg.Log.Info("left", "node", h.cfg.Node, "handed_over", h.handedOver.Load()-before, "took", time.Since(began).Round(time.Millisecond))
 	stop(errStopped)
 	h.loans.close()
 	h.wg.Wait()

@@ -123,6 +123,8 @@ func (u *pump) giveUp(err error, draining bool) {
 		}
 		if err := u.lease.handOver(ctx); err != nil {
 			log.Warn("a partition could not be handed over; its next owner waits for the lease", "error", err)
+		} else if u.borrowed == nil {
+			u.host.handedOver.Add(1)
 		}
 	default:
 		if u.feed != nil {

@@ -20,13 +20,9 @@ type examined struct {
 	Config  jetstream.StreamConfig `json:"config"`
 	Now     time.Time              `json:"ts"`
 	Cluster *struct {
-		Name     string `json:"name"`
-		Leader   string `json:"leader"`
-		Replicas []struct {
-			Name    string `json:"name"`
-			Current bool   `json:"current"`
-			Offline bool   `json:"offline"`
-		} `json:"replicas"`
+		Name     string    `json:"name"`
+		Leader   string    `json:"leader"`
+		Replicas []replica `json:"replicas"`
 	} `json:"cluster"`
 	State struct {
 		Messages int64 `json:"messages"`
@@ -39,9 +35,19 @@ type examined struct {
 // server is who answered, for people.
 func (s *examined) server(other string) string {
 	if s.Cluster != nil && s.Cluster.Leader != "" {
-		return s.Cluster.Leader
+		return nodeOf(s.Cluster.Leader)
 	}
-	return other
+	return nodeOf(other)
+}
+
+// behind is how many replicas are behind, or away.
+func (s *examined) behind() (n int) {
+	for _, r := range s.Cluster.Replicas {
+		if r.silent() || !r.Current {
+			n++
+		}
+	}
+	return n
 }
 
 // namespace looks at what a namespace has. It is false if a client cannot open it.
@@ -183,22 +189,15 @@ func (e *examiner) stream(ctx context.Context, want jetstream.StreamConfig) (*ex
 		return have, nil
 	}
 	if c := have.Cluster; c != nil {
-		var away []string
-		for _, r := range c.Replicas {
-			if r.Offline || !r.Current {
-				away = append(away, r.Name)
-			}
-		}
-		switch {
-		case c.Leader == "":
+		if c.Leader == "" {
 			e.say(check, Fail, found+", and no leader", "start the servers that hold it: it takes a majority")
-			return have, nil
-		case len(away) > 0:
-			e.say(check, Warn, fmt.Sprintf("%s, led by %s; behind, or away: %s", found, c.Leader, strings.Join(away, ", ")), "start these servers, or wait until they have caught up: until then one more must not fail")
 			return have, nil
 		}
 		if len(c.Replicas) > 0 {
-			found += ", led by " + c.Leader
+			found += ", led by " + nodeOf(c.Leader)
+		}
+		if n := have.behind(); n > 0 {
+			found += fmt.Sprintf(", %d of them without what came last: see 'cluster'", n)
 		}
 	}
 	if have.Config.Replicas < e.cfg.Replicas {
@@ -207,38 +206,6 @@ func (e *examiner) stream(ctx context.Context, want jetstream.StreamConfig) (*ex
 	}
 	e.say(check, OK, found, "")
 	return have, nil
-}
-
-// servers says which servers hold the streams, as far as this account may see.
-func (e *examiner) servers(all map[string]*examined) {
-	name, leads, holds := "", map[string]int{}, map[string]bool{}
-	replicas := 0
-	for _, have := range all {
-		replicas = max(replicas, have.Config.Replicas)
-		if have.Cluster == nil || have.Cluster.Leader == "" {
-			continue
-		}
-		name = have.Cluster.Name
-		leads[have.Cluster.Leader]++
-		holds[have.Cluster.Leader] = true
-		for _, r := range have.Cluster.Replicas {
-			holds[r.Name] = true
-		}
-	}
-	if name == "" {
-		e.say("cluster", OK, fmt.Sprintf("one server, %s, and no cluster: while it is away nothing goes on", e.nc.ConnectedServerName()), "")
-		return
-	}
-	var who []string
-	for _, s := range slices.Sorted(maps.Keys(holds)) {
-		who = append(who, fmt.Sprintf("%s (leads %d)", s, leads[s]))
-	}
-	found := fmt.Sprintf("cluster %s: streams are on %s", name, strings.Join(who, ", "))
-	if replicas < 3 {
-		e.say("cluster", Warn, fmt.Sprintf("%s, each stream on %d", found, replicas), "set replicas to 3, so that the loss of a server stops nothing")
-		return
-	}
-	e.say("cluster", OK, found, "")
 }
 
 // durability says what an acknowledged write survives.

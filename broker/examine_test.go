@@ -290,14 +290,24 @@ func TestExamine_AClusterThatMissesAServer(t *testing.T) {
 		t.Error("it is not whole")
 	}
 	g.Servers[0].Kill()
-	for end := time.Now().Add(time.Minute); ; { // until the others have noticed
-		all, _ := broker.Examine(t.Context(), cfg)
-		text := fmt.Sprint(all)
-		if strings.Contains(text, "stream perdure_BLOBS warn") && strings.Contains(text, "behind, or away: server1") {
+	var missed []broker.CheckResult
+	for end := time.Now().Add(time.Minute / 2); ; { // until the others have noticed
+		missed, _ = broker.Examine(t.Context(), cfg)
+		if strings.Contains(fmt.Sprint(missed), "server1 is away, which holds 8 streams") {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("nobody says that a server is away: %s", text)
+			t.Fatalf("nobody says that a server is away: %v", missed)
 		}
 	}
+	var warned []string
+	for _, f := range missed {
+		if f.Status != broker.OK {
+			warned = append(warned, f.Check)
+		}
+	}
+	if diff := cmp.Diff([]string{"cluster"}, warned); diff != "" {
+		t.Errorf("it is said once (-want +got):\n%s\n%v", diff, missed)
+	}
+	want(t, byCheck(t, missed), "cluster", broker.Warn, "start server server1 again", "until then stop no other one")
 }
