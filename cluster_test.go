@@ -204,7 +204,6 @@ func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
 					return true
 				}
 			}
-			t.Log(all)
 			return false
 		}
 	}
