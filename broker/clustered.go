@@ -117,6 +117,7 @@ func (c *Cluster) apply(o *server.Options, name string) error {
 		return fmt.Errorf("listen for other servers on %s: %w", c.Listen, err)
 	}
 	o.ServerName = name
+	o.ConnectErrorReports = 1 // of 3600: who waits says whom it does not reach
 	o.Cluster = server.ClusterOpts{
 		Name: c.Name, Host: host, Port: port, Advertise: c.Advertise,
 		Username: c.User, Password: c.Password,

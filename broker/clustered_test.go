@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,4 +193,84 @@ func TestCluster_ADirectoryBelongsToOne(t *testing.T) {
 	}
 	refused("of a cluster", broker.Config{Dir: dir})
 	refused("of another cluster", broker.Config{Dir: dir, Cluster: &broker.Cluster{Name: "other", Server: "a", Listen: "127.0.0.1:0", Routes: routes}})
+}
+
+// TestCluster_AServerIsWhoItsDirectorySays: the first name that a directory was given
+// stays, and no two servers have the same one.
+func TestCluster_AServerIsWhoItsDirectorySays(t *testing.T) {
+	t.Parallel()
+	g := newTrio(t)
+	g.open(0, 1, 2)
+	second := g.config(0)
+	second.Dir, second.Cluster.Listen = t.TempDir(), "127.0.0.1:0"
+	b, err := broker.Open(t.Context(), second)
+	if !errors.Is(err, broker.ErrServerTaken) || !strings.Contains(err.Error(), g.routes[0]) {
+		t.Errorf("a second server of a name: %v, want that the one at %s has it", err, g.routes[0])
+	}
+	if err == nil {
+		_ = b.Close()
+	}
+	g.close(0)
+	renamed := g.config(0)
+	renamed.Cluster.Server = "another"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if g.opened[0], err = broker.Open(ctx, renamed); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.opened[0].Conn().ConnectedServerName(); got != "perdure-node1" {
+		t.Errorf("it is %s now, and was perdure-node1", got)
+	}
+}
+
+// TestCluster_WhoWaitsSaysForWhom: two of three that are new wait for the third, and name it.
+func TestCluster_WhoWaitsSaysForWhom(t *testing.T) {
+	t.Parallel()
+	g := newTrio(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	said := make(chan string, 1000)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range 2 {
+		cfg := g.config(i)
+		if i == 0 {
+			cfg.Logger = slog.New(slog.NewTextHandler(lines(said), nil))
+		}
+		wg.Go(func() {
+			b, err := broker.Open(ctx, cfg)
+			if err == nil {
+				t.Errorf("server %d is open without the third", i)
+				_ = b.Close()
+			}
+		})
+	}
+	want := []string{"the first start takes all of them", "connected=node2 ", "not_reached=" + g.routes[2] + " "}
+	var last string
+	for {
+		select {
+		case line := <-said:
+			if strings.Contains(line, "waits for") {
+				last = line
+			}
+			if !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(line, w) }) {
+				cancel()
+				return
+			}
+		case <-ctx.Done():
+			t.Errorf("it does not say %q, but %s", want, last)
+			return
+		}
+	}
+}
+
+// lines hands on what is written, as far as somebody takes it.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default:
+	}
+	return len(p), nil
 }

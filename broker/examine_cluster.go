@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,30 @@ func (r replica) silent() bool {
 
 // away reports whether nobody hears from it.
 func (s *standing) away() bool { return s.silent == s.holds }
+
+// A replica that others hear of is looked at again before it counts as behind: while a
+// stream is written to, one or the other is a moment late.
+const (
+	lagLooks = 5
+	lagLook  = 200 * time.Millisecond
+)
+
+// lags reports whether a replica is late that is not away.
+func (s *examined) lags() bool {
+	return s.Cluster != nil && slices.ContainsFunc(s.Cluster.Replicas, func(r replica) bool { return !r.Current && !r.Offline && r.Active <= silentFrom })
+}
+
+// pause waits; false if ctx has ended.
+func (e *examiner) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // servers says which servers hold the streams, as far as this account may see, and in
 // one finding which of them are away or behind, whatever the number of streams.

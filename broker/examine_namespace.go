@@ -170,6 +170,15 @@ func (e *examiner) stream(ctx context.Context, want jetstream.StreamConfig) (*ex
 	began, sent := time.Now(), e.now()
 	err := e.ask(ctx, "$JS.API.STREAM.INFO."+want.Name, struct{}{}, have)
 	took := time.Since(began)
+	for range lagLooks {
+		if err != nil || !have.lags() || !e.pause(ctx, lagLook) {
+			break
+		}
+		*have = examined{}
+		began, sent = time.Now(), e.now()
+		err = e.ask(ctx, "$JS.API.STREAM.INFO."+want.Name, struct{}{}, have)
+		took = time.Since(began)
+	}
 	switch {
 	case errors.Is(err, ErrNoNamespace):
 		e.say(check, Fail, "it is not there", "start a node of this version: it makes what is missing; if the stream was removed, its messages are lost: restore a backup")

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,7 +59,9 @@ func (l *serverLog) say(level slog.Level, key, text string) {
 // flush says how often things were said that were said first at or before a time. Those that go on
 // count anew from now.
 func (l *serverLog) flush(until time.Time) {
-	for key, t := range l.told {
+	byAge := slices.SortedFunc(maps.Keys(l.told), func(a, b string) int { return l.told[a].at.Compare(l.told[b].at) })
+	for _, key := range byAge {
+		t := l.told[key]
 		switch {
 		case t.at.After(until):
 		case t.more == 0:
@@ -145,14 +150,11 @@ func addressOf(v []any) string {
 	return ""
 }
 
-// alike is what messages have in common that say the same: their format. One that is of a
-// connection begins with the connection.
-func alike(format string) string {
-	if _, rest, ok := strings.Cut(format, " - "); ok {
-		return rest
-	}
-	return format
-}
+// ofConnection begins what is said of a connection: its address and number.
+var ofConnection = regexp.MustCompile(`^\S+ - \w+:\d+ - `)
+
+// alike is what messages have in common that say the same: their format.
+func alike(format string) string { return ofConnection.ReplaceAllString(format, "") }
 
 // Fatalf is never left out.
 func (l *serverLog) Fatalf(format string, v ...any) {
