@@ -77,31 +77,52 @@ func peerName(ctx context.Context, route string) string {
 // nodeOf returns the node that an embedded server of a cluster is in, for people.
 func nodeOf(serverName string) string { return strings.TrimPrefix(serverName, serverPrefix) }
 
-// peers says to whom of its cluster the server is connected, and whom it does not
-// reach.
-func (e *embedded) peers() (connected, missing []string) {
-	if routes, err := e.srv.Routez(nil); err == nil {
-		for _, r := range routes.Routes {
-			connected = append(connected, nodeOf(r.RemoteName))
-		}
-	}
-	missing = e.log.unreached()
-	slices.Sort(connected)
-	slices.Sort(missing)
-	return slices.Compact(connected), missing
+// A lookout is what a server sees of the others of its cluster.
+type lookout struct {
+	connected []string // nodes
+	missing   []string // addresses that it does not reach
+	why       string   // it waits
 }
 
-// takes says how many servers it takes until the cluster works. One whose log is empty
-// does not know whether it has ever had anything, so where all are new, all are waited for.
-func (e *embedded) takes() string {
-	if groups := e.srv.Raftz(&server.RaftzOptions{GroupFilter: "_meta_"}); groups != nil {
+// look looks out for the others. It takes a majority of them; but a server whose log is
+// empty does not know whether it has ever had anything, so where all are new, all are
+// waited for.
+func (e *embedded) look(servers int) lookout {
+	var l lookout
+	if routes, err := e.srv.Routez(nil); err == nil {
+		for _, r := range routes.Routes {
+			l.connected = append(l.connected, nodeOf(r.RemoteName))
+		}
+	}
+	slices.Sort(l.connected)
+	l.connected = slices.Compact(l.connected)
+	there := len(l.connected) + 1
+	if there < servers {
+		l.missing = e.log.unreached()
+		slices.Sort(l.missing)
+	}
+	switch {
+	case there >= servers, there > servers/2 && !e.isNew():
+		l.why = "a majority is connected, and chooses a leader, which takes seconds"
+	case e.isNew():
+		l.why = "this one is new: the first start takes all of them, and later ones a majority"
+	default:
+		l.why = "it takes a majority of them"
+	}
+	return l
+}
+
+// isNew reports whether the server has nothing of its cluster's log.
+func (e *embedded) isNew() bool {
+	const group = "_meta_"
+	if groups := e.srv.Raftz(&server.RaftzOptions{GroupFilter: group}); groups != nil {
 		for _, account := range *groups {
-			if g, ok := account["_meta_"]; ok && g.PIndex > 0 {
-				return "it takes a majority of them"
+			if account[group].PIndex > 0 {
+				return false
 			}
 		}
 	}
-	return "this one is new: the first start takes all of them, and later ones a majority"
+	return true
 }
 
 // behindLook is how often a server that has started is asked whether it is behind.

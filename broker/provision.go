@@ -227,13 +227,13 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil && p.server != nil:
-			connected, missing := p.server.peers()
-			return fmt.Errorf("wait for the other servers of cluster %s, at %s: %s; connected: %s; not reached: %s: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), p.server.takes(), orNone(connected), orNone(missing), err)
+			l := p.server.look(len(p.cfg.Cluster.Routes))
+			return fmt.Errorf("wait for the other servers of cluster %s, at %s: %s; connected: %s; not reached: %s: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), l.why, orNone(l.connected), orNone(l.missing), err)
 		case errors.Is(err, ErrClosed) || ctx.Err() != nil || !over && !errors.Is(err, ErrNoJetStream):
 			return err
 		case over && p.server != nil:
-			connected, missing := p.server.peers()
-			p.cfg.Logger.Warn("waits for the other servers of the cluster: "+p.server.takes(), "cluster", p.cfg.Cluster.Name, "connected", orNone(connected), "not_reached", orNone(missing), "routes", strings.Join(p.cfg.Cluster.Routes, ","), "since", time.Since(began).Round(time.Second))
+			l := p.server.look(len(p.cfg.Cluster.Routes))
+			p.cfg.Logger.Warn("waits for the other servers of the cluster: "+l.why, "cluster", p.cfg.Cluster.Name, "connected", orNone(l.connected), "not_reached", orNone(l.missing), "routes", strings.Join(p.cfg.Cluster.Routes, ","), "since", time.Since(began).Round(time.Second))
 			continue
 		case over && !errors.Is(err, errNoResponders) && time.Since(began) < electionPatience:
 			continue
