@@ -196,9 +196,9 @@ func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := nodes[(lost+1)%len(nodes)]
-	clustered := func(want string) func() bool {
+	clustered := func(n *nodeProc, want string) func() bool {
 		return func() bool {
-			all, _ := broker.Examine(soon(t, patience), broker.Config{URL: next.url, Durability: broker.Quorum})
+			all, _ := broker.Examine(soon(t, patience), broker.Config{URL: n.url, Durability: broker.Quorum})
 			for _, f := range all {
 				if f.Check == "cluster" && strings.Contains(f.Found, want) {
 					return true
@@ -207,13 +207,14 @@ func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
 			return false
 		}
 	}
-	eventually(t, "it is said which node is away", clustered(nodes[lost].config.Name+" is away, which holds"))
+	eventually(t, "it is said which node is away", clustered(next, nodes[lost].config.Name+" is away, which holds"))
 	nodes[lost] = spawnNode(t, nodes[lost].config).opened().run()
 	nodes[lost].await(lineReady)
-	if !clustered("streams are on node1 (")() {
+	if !clustered(next, "streams are on node1 (")() {
 		t.Error("a node is ready, and its server is behind")
 	}
 	next.kill() // of what it and the first one had, only the one with the new disk has a copy, too
+	eventually(t, "each stream has a leader again", clustered(nodes[lost], next.config.Name+" is away, which holds 8 streams"))
 	eventually(t, "the runs end", func() bool { return s.over(len(calm.outcome.Results)) })
 	s.settled()
 	if diff := cmp.Diff(calm.outcome, s.outcome()); diff != "" {
