@@ -161,7 +161,7 @@ type Host struct {
 	spawned atomic.Uint64   // how many activations there were: no two share a name
 	work    context.Context // of everything that runs; set by Run
 
-	brings                    chan struct{} // a token for each partition that brings in tasks
+	brings     chan struct{} // a token for each partition that brings in tasks
 	handedOver atomic.Uint64 // partitions, of those that the host gave up in good order
 
 	audits                    chan struct{} // a token for each partition that is looked at
