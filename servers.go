@@ -30,16 +30,16 @@ func (c *Client) Servers(ctx context.Context) ([]ServerInfo, error) {
 }
 
 // RemoveServer removes a server that will not come back from the NATS cluster that the
-// embedded servers of nodes form. The error matches [durable.ErrNotFound] if there is
-// none of that name, [durable.ErrConflict] if it is not away, and
+// embedded servers of nodes form, by its node. The error matches [durable.ErrNotFound] if
+// there is none, [durable.ErrConflict] if it is not away, and
 // [durable.ErrUnavailable] where no node has such a server, or the servers have no
 // majority.
-func (c *Client) RemoveServer(ctx context.Context, name string) error {
-	return c.read(ctx, "servers.remove", removeServer{name}, &struct{}{})
+func (c *Client) RemoveServer(ctx context.Context, node string) error {
+	return c.read(ctx, "servers.remove", removeServer{node}, &struct{}{})
 }
 
 type removeServer struct {
-	Server string `json:"server"`
+	Node string `json:"node"`
 }
 
 // servers lists those of the cluster.
@@ -52,7 +52,7 @@ func (a *api) servers(context.Context, struct{}) (any, error) {
 }
 
 func (a *api) removeServer(ctx context.Context, in removeServer) (any, error) {
-	err := a.node.b.RemoveServer(ctx, in.Server)
+	err := a.node.b.RemoveServer(ctx, in.Node)
 	switch {
 	case errors.Is(err, broker.ErrNoServer):
 		return nil, durable.Fail(durable.ErrNotFound.Code, "%v", err)
@@ -61,7 +61,7 @@ func (a *api) removeServer(ctx context.Context, in removeServer) (any, error) {
 	case err != nil:
 		return nil, durable.Fail(durable.ErrUnavailable.Code, "%v", err)
 	}
-	a.node.log.Info("a server was removed from the cluster", "server", in.Server)
+	a.node.log.Info("a server was removed from the cluster", "node", in.Node)
 	return struct{}{}, nil
 }
 
@@ -89,9 +89,9 @@ func examineServers(ctx context.Context, b *broker.Broker) []CheckResult {
 	var there, away []string
 	for _, s := range found.Servers {
 		if s.Away {
-			away = append(away, s.Name)
+			away = append(away, s.Node)
 		} else {
-			there = append(there, s.Name)
+			there = append(there, s.Node)
 		}
 	}
 	r := CheckResult{Check: "servers", Status: CheckOK, Found: fmt.Sprintf("%d vote: %s", len(there), strings.Join(there, ", "))}

@@ -19,19 +19,21 @@ import (
 // form, as one of them knows it. All of them vote on where streams are, those that are
 // away included: it takes more than half of them.
 type ClusterServer struct {
-	// Name of the server.
-	Name string `json:"server"`
+	// Node that the server is in, or was: what its name is made of.
+	Node string `json:"node"`
 	// Leader says that it decides where streams are.
 	Leader bool `json:"leader,omitempty"`
 	// Away says that it is not connected.
 	Away bool `json:"away,omitempty"`
 	// Heard is when the leader heard of it last, where that is known.
 	Heard time.Time `json:"heard,omitzero"`
+
+	name string
 }
 
 // Errors of [Broker.RemoveServer].
 var (
-	// ErrNoServer is matched where no server of the cluster has that name.
+	// ErrNoServer is matched where no server of the cluster is, or was, in that node.
 	ErrNoServer = errors.New("no such server in the cluster")
 	// ErrServerThere is matched where the server that is to be removed is not away.
 	ErrServerThere = errors.New("the server is connected")
@@ -41,7 +43,7 @@ var (
 func (b *Broker) Clustered() bool { return b.embedded != nil && b.cfg.Cluster != nil }
 
 // Servers returns the servers of the cluster that this process' embedded server is one
-// of, sorted by name.
+// of, sorted by node.
 func (b *Broker) Servers() ([]ClusterServer, error) {
 	if !b.Clustered() {
 		return nil, fmt.Errorf("servers of the cluster: %w: the server of this process is not one of a cluster", ErrNoServer)
@@ -53,35 +55,35 @@ func (b *Broker) Servers() ([]ClusterServer, error) {
 	if info.Meta == nil {
 		return nil, errors.New("servers of the cluster: this server does not know them yet; ask again")
 	}
-	now, leads := info.Now, info.Meta.Leader
-	all := []ClusterServer{{Name: b.embedded.srv.Name(), Leader: leads == b.embedded.srv.Name()}}
+	own, leads := b.embedded.srv.Name(), info.Meta.Leader
+	all := []ClusterServer{{Node: nodeOf(own), Leader: leads == own, name: own}}
 	for _, p := range info.Meta.Replicas {
-		s := ClusterServer{Name: p.Name, Leader: p.Name == leads, Away: p.Offline}
-		if leads == b.embedded.srv.Name() && p.Active > 0 { // others do not hear of it
-			s.Heard = now.Add(-p.Active)
+		s := ClusterServer{Node: nodeOf(p.Name), Leader: p.Name == leads, Away: p.Offline, name: p.Name}
+		if leads == own && p.Active > 0 { // the others do not hear of it
+			s.Heard = info.Now.Add(-p.Active)
 		}
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b ClusterServer) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b ClusterServer) int { return strings.Compare(a.Node, b.Node) })
 	return all, nil
 }
 
 // RemoveServer removes a server that will not come back from the cluster that this
-// process' embedded server is one of: it votes no more, and what it had is put on
+// process' embedded server is one of, by its node: it votes no more, and what it had is put on
 // another one, where there is one. The error matches [ErrNoServer], or [ErrServerThere]
 // if it is not away. A majority of the servers, that one included, has to be there.
-func (b *Broker) RemoveServer(ctx context.Context, name string) error {
-	wrap := func(err error) error { return fmt.Errorf("remove server %q: %w", name, err) }
+func (b *Broker) RemoveServer(ctx context.Context, node string) error {
+	wrap := func(err error) error { return fmt.Errorf("remove the server of node %q: %w", node, err) }
 	all, err := b.Servers()
 	if err != nil {
 		return wrap(err)
 	}
-	i := slices.IndexFunc(all, func(s ClusterServer) bool { return s.Name == name })
+	i := slices.IndexFunc(all, func(s ClusterServer) bool { return s.Node == node })
 	switch {
 	case i < 0:
 		var names []string
 		for _, s := range all {
-			names = append(names, s.Name)
+			names = append(names, s.Node)
 		}
 		return wrap(fmt.Errorf("%w: it has %s", ErrNoServer, strings.Join(names, ", ")))
 	case !all[i].Away:
@@ -92,7 +94,7 @@ func (b *Broker) RemoveServer(ctx context.Context, name string) error {
 		return wrap(err)
 	}
 	defer nc.Close()
-	body, err := json.Marshal(server.JSApiMetaServerRemoveRequest{Server: name})
+	body, err := json.Marshal(server.JSApiMetaServerRemoveRequest{Server: all[i].name})
 	if err != nil {
 		return wrap(err)
 	}

@@ -20,7 +20,7 @@ nodes knows them. They vote, those that are away included: with half of them awa
 more, nothing goes on. What will never come back is to be removed.`,
 		Example: `  perdure servers
   perdure servers remove node-3`,
-		Args: exactly(0, "no arguments; 'perdure servers remove NAME' removes one"),
+		Args: exactly(0, "no arguments; 'perdure servers remove NODE' removes one"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				servers, err := client.Servers(ctx)
@@ -31,7 +31,7 @@ more, nothing goes on. What will never come back is to be removed.`,
 					return printJSON(cmd.OutOrStdout(), map[string]any{"servers": servers})
 				}
 				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "SERVER\tSTATE\tHEARD")
+				fmt.Fprintln(w, "NODE\tSTATE\tHEARD")
 				for _, s := range servers {
 					state, heard := "there", "-"
 					switch {
@@ -43,7 +43,7 @@ more, nothing goes on. What will never come back is to be removed.`,
 					if !s.Heard.IsZero() {
 						heard = s.Heard.Local().Format(time.DateTime)
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, state, heard)
+					fmt.Fprintf(w, "%s\t%s\t%s\n", s.Node, state, heard)
 				}
 				return w.Flush()
 			})
@@ -57,14 +57,14 @@ more, nothing goes on. What will never come back is to be removed.`,
 func serversRemoveCommand() *cobra.Command {
 	var c connection
 	cmd := &cobra.Command{
-		Use:   "remove NAME",
+		Use:   "remove NODE",
 		Short: "Remove a server that will not come back",
 		Long: `Remove a server that is away, and will not come back, from the cluster that the
 servers inside of nodes form. It takes a majority of the servers, this one among them. One
 that is only to be replaced need not be removed: start a node of the same name, with an
 empty directory.`,
 		Example: `  perdure servers remove node-4`,
-		Args:    exactly(1, "the server's name, as 'perdure servers' shows it"),
+		Args:    exactly(1, "the name of its node, as 'perdure servers' shows it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				if err := client.RemoveServer(ctx, args[0]); err != nil {
