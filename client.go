@@ -54,6 +54,26 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	return &Client{b: b, from: schemas.LocalDomain, propagate: true, owned: true}, nil
 }
 
+// DialConfig is [Dial] by a configuration, as a node has it: with its URL, or where its
+// embedded server listens, its namespace, payload cap, credentials and certificates. What
+// else is in it does not matter. The options are stronger. An error about cfg is [config.Faults]:
+// everything that is wrong with it.
+//
+//	source := config.ClientFlags(flag.CommandLine)
+//	flag.Parse()
+//	cfg, err := source.Load()
+//	client, err := perdure.DialConfig(ctx, cfg)
+func DialConfig(ctx context.Context, cfg *config.Config, opts ...Option) (*Client, error) {
+	if err := cfg.ValidateClient(); err != nil {
+		return nil, err
+	}
+	url := cfg.ClientURL()
+	if url == "" {
+		return nil, fmt.Errorf("dial: %w", durable.Fail(durable.ErrInvalid.Code, "the configuration says no address of NATS servers: set url, or $PERDURE_URL; of a node with NATS inside, listen to HOST:PORT"))
+	}
+	return Dial(ctx, url, append([]Option{WithConfig(cfg)}, opts...)...)
+}
+
 // Close ends a client made by [Dial].
 func (c *Client) Close() error {
 	if !c.owned {

@@ -29,6 +29,20 @@ func OpenConfig(ctx context.Context, cfg *config.Config, opts ...Option) (*Node,
 	return Open(ctx, all...)
 }
 
+// WithConfig is how a client of cfg is connected: its namespace, payload cap, credentials
+// and certificates. It is for [Dial], [Restore] and the like, which are told the address;
+// [DialConfig] takes it from cfg, too.
+func WithConfig(cfg *config.Config) Option {
+	return func(o *options) error {
+		own, err := secured(cfg)
+		if err != nil {
+			return err
+		}
+		o.broker.Namespace, o.broker.PayloadCap = cfg.Namespace, cfg.PayloadCap
+		return NATSOptions(own...)(o)
+	}
+}
+
 // configured returns the options that a configuration stands for.
 func configured(cfg *config.Config) ([]Option, error) {
 	opts := []Option{

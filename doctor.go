@@ -3,7 +3,6 @@ package perdure
 import (
 	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/perdure/perdure/actors"
@@ -41,11 +40,9 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 	if err != nil {
 		return wrong(err.Error(), "correct it; 'perdure config check' says more")
 	}
-	url := cfg.URL
+	url := cfg.ClientURL()
 	if url == "" {
-		if url = listens(cfg.Listen); url == "" {
-			return wrong("the embedded NATS server of the node takes no clients at an address that is known", "set listen to HOST:PORT, or name the servers by url")
-		}
+		return wrong("the embedded NATS server of the node takes no clients at an address that is known", "set listen to HOST:PORT, or name the servers by url")
 	}
 	b := &o.broker
 	if cfg.Clustered() && b.Replicas == 0 {
@@ -69,16 +66,4 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 		findings = append(findings, CheckResult{Check: "connection", Status: CheckWarn, Found: err.Error()})
 	}
 	return findings
-}
-
-// listens is the URL of a server that listens at an address; empty for one that is not known.
-func listens(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port == "0" {
-		return ""
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "nats://" + net.JoinHostPort(host, port)
 }

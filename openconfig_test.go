@@ -51,6 +51,16 @@ func works(t *testing.T, cfg *config.Config) {
 	if err != nil || got != "Hello, w!" {
 		t.Errorf("it says %q (%v)", got, err)
 	}
+	client, err := perdure.DialConfig(ctx, cfg, perdure.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := perdure.Call(ctx, client, greet.At("c"), "c"); err != nil || got != "Hello, c!" {
+		t.Errorf("to a client of the same configuration it says %q (%v)", got, err)
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
 	findings := perdure.Doctor(ctx, cfg)
 	for _, f := range findings {
 		if f.Status == perdure.CheckFail {
@@ -221,6 +231,36 @@ func TestOpenConfig_RefusesWhatIsWrong(t *testing.T) {
 	}
 	if _, err := perdure.Dial(testContext(t), node.URL(), perdure.Namespace("strong"), perdure.Logger(silent)); err != nil {
 		t.Error(err)
+	}
+}
+
+// A client is configured by what a node has, or by less.
+func TestDialConfig_TakesWhatANodeHas(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	node, err := perdure.OpenConfig(ctx, &config.Config{Dir: filepath.Join(t.TempDir(), "data"), Durability: perdure.Process, Listen: "127.0.0.1:0"}, perdure.Host(greetKind()), perdure.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	at := strings.TrimPrefix(node.URL(), "nats://")
+	// that another process has the directory, and that it takes no credentials, does not matter
+	c, err := perdure.DialConfig(ctx, &config.Config{Dir: "elsewhere", Listen: at, SyncAlways: true, MaxRuns: 3}, perdure.Logger(silent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, cfg := range []*config.Config{{}, {Dir: "data"}, {Listen: "127.0.0.1:0"}} {
+		if _, err := perdure.DialConfig(ctx, cfg); !errors.Is(err, durable.ErrInvalid) || !strings.Contains(err.Error(), "set url") {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+	var faults config.Faults
+	_, err = perdure.DialConfig(ctx, &config.Config{URL: node.URL(), TLS: config.TLS{CA: "none.pem"}, Credentials: config.Credentials{User: "ann"}})
+	if !errors.As(err, &faults) || len(faults) != 2 {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +12,34 @@ import (
 // schemes are those that the NATS client knows; it takes any other one, and an
 // address without a host, for a server on this machine.
 var schemes = []string{"nats", "tls", "ws", "wss"}
+
+// ClientURL is where programs reach the NATS servers of the node that c describes: its
+// URL, or the address at which its embedded server listens. It is empty if that takes no
+// clients, or at a port that is not known before it runs.
+func (c *Config) ClientURL() string {
+	if c.URL != "" {
+		return c.URL
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, port)
+}
+
+// unreached is a note of a node that no command will reach.
+func (c *Config) unreached() []string {
+	switch {
+	case c.ClientURL() != "":
+		return nil
+	case c.Listen != "" || c.Clustered():
+		return []string{"the embedded NATS server takes clients at a port that is not known before it runs (the line 'ready' says it): set listen to HOST:PORT, or commands as 'perdure runs' are told the server each time"}
+	}
+	return []string{"listen is not set, so no command as 'perdure runs', and no other program, reaches this node: set it to HOST:PORT, e.g. 127.0.0.1:4222"}
+}
 
 // CheckAddress refuses an address list, separated by commas, that names no NATS server.
 // The error matches [durable.ErrInvalid]; what it says

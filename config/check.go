@@ -16,6 +16,18 @@ import (
 // name, as [Faults].
 func (c *Config) Validate() error { return c.check().err() }
 
+// ValidateClient returns what is wrong with how a client is connected, as [Faults]: with
+// the namespace, credentials and certificates, whatever is said of a node beside them.
+func (c *Config) ValidateClient() error { return c.checkClient().err() }
+
+// checkClient is check, of a client.
+func (c *Config) checkClient() Faults {
+	k := checker{c: c}
+	k.credentials()
+	k.tls("tls", c.TLS)
+	return k.faults
+}
+
 // minServers is how many servers a cluster has at least: of two, neither goes on alone.
 const minServers = 3
 

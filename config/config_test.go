@@ -67,7 +67,12 @@ keep: {failed: 30d, cancelled: 48h}
 	if diff := cmp.Diff(want, got, own); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"$PERDURE_POOLS is no setting; is $PERDURE_POOL meant?"}, got.Notes()); diff != "" {
+	notes := []string{
+		`$PERDURE_NAMESPACE is "env", and stronger than --namespace, which is "flag"`,
+		"$PERDURE_POOLS is no setting; is $PERDURE_POOL meant?",
+		"listen is not set, so no command as 'perdure runs', and no other program, reaches this node: set it to HOST:PORT, e.g. 127.0.0.1:4222",
+	}
+	if diff := cmp.Diff(notes, got.Notes()); diff != "" {
 		t.Errorf("the notes (-want +got)\n%s", diff)
 	}
 	from := map[string]string{}

@@ -11,17 +11,23 @@ import (
 // fileFlag is the flag that names the file.
 const fileFlag = "config"
 
-// A Source is where a configuration comes from: the file that --config names, flags,
-// and the environment, the weakest first.
+// fileVariable is the variable that names it, and is stronger.
+const fileVariable = envPrefix + "CONFIG"
+
+// A Source is where a configuration comes from: the file that --config or
+// $PERDURE_CONFIG names, flags, and the environment, the weakest first.
 type Source struct {
-	// File is a YAML file, empty for none. The flag --config sets it.
+	// File is a YAML file, empty for none. The flag --config sets it, and [Source.Load]
+	// where $PERDURE_CONFIG names another.
 	File string
 	// Environ is the environment; nil means that of the process.
 	Environ []string
-	// Defaults are values of settings, by key, that are weaker than the file.
-	Defaults map[string]string
+	// Server is the URL of NATS servers to connect to, whatever is configured: for who
+	// looks at what a configuration describes, from elsewhere.
+	Server string
 
-	flags map[string]string // what the flags of settings say, by key
+	flags  map[string]string // what the flags of settings say, by key
+	client bool              // it is of a client
 }
 
 // Flags adds the flag --config, and a flag for each setting that is no secret, to a
@@ -30,8 +36,27 @@ type Source struct {
 func Flags(fs *flag.FlagSet) *Source {
 	s := &Source{flags: map[string]string{}}
 	fs.StringVar(&s.File, fileFlag, "", "YAML `FILE` with settings; flags are stronger, and $"+envPrefix+"... are stronger than these")
+	s.add(fs, func(*setting) bool { return true })
+	return s
+}
+
+// ClientFlags adds the flag --config, and flags of how a client is connected
+// (--namespace, --credentials-..., --tls-...), to a set: that of a program that is to be
+// told where its nodes are by the file and the variables of these. Where to connect to is
+// said by the file or by $PERDURE_URL; the program may have a flag of its own for it.
+func ClientFlags(fs *flag.FlagSet) *Source {
+	s := &Source{flags: map[string]string{}, client: true}
+	fs.StringVar(&s.File, fileFlag, "", "YAML `FILE` of a node, or of a client: where NATS is, and as whom to connect; flags are stronger, and $"+envPrefix+"... are stronger than these")
+	s.add(fs, func(set *setting) bool {
+		return set.client && set.key != "url" && set.key != "listen" && set.key != "payload_cap"
+	})
+	return s
+}
+
+// add adds flags of settings to a set.
+func (s *Source) add(fs *flag.FlagSet, has func(*setting) bool) {
 	for i := range settings {
-		if set := &settings[i]; set.flagName() != "" {
+		if set := &settings[i]; set.flagName() != "" && has(set) {
 			help := set.help
 			if set.byDef != "" {
 				help += " (default " + set.byDef + ")"
@@ -39,7 +64,6 @@ func Flags(fs *flag.FlagSet) *Source {
 			fs.Var(&flagValue{set, s}, set.flagName(), help)
 		}
 	}
-	return s
 }
 
 // A flagValue keeps what a flag says until all are known.
@@ -73,16 +97,6 @@ func (v *flagValue) IsBoolFlag() bool { return v.setting.form == truth }
 func (s *Source) Load() (*Config, error) {
 	c := &Config{origins: map[string]string{}}
 	var faults Faults
-	for i := range settings {
-		if text, ok := s.Defaults[settings[i].key]; ok {
-			if f := c.set(&settings[i], text, byDefault); f != nil {
-				faults = append(faults, *f)
-			}
-		}
-	}
-	if s.File != "" {
-		faults = append(faults, c.readFile(s.File)...)
-	}
 	environ := s.Environ
 	if environ == nil {
 		environ = os.Environ()
@@ -93,24 +107,57 @@ func (s *Source) Load() (*Config, error) {
 			env[name] = text
 		}
 	}
+	if path := env[fileVariable]; path != "" {
+		faults = faults.with(s.overruled(c, "--"+fileFlag, s.File, fileVariable, path))
+		s.File = path
+	}
+	delete(env, fileVariable)
+	if s.File != "" {
+		faults = append(faults, c.readFile(s.File)...)
+	}
 	for i := range settings {
 		set := &settings[i]
 		if text, ok := s.flags[set.key]; ok {
 			faults = faults.with(c.set(set, text, "--"+set.flagName()))
 		}
-		if text, ok := env[set.envName()]; ok && text != "" { // an empty one sets nothing
+		if text, ok := env[set.envName()]; ok && text != "" && (set.client || !s.client) { // an empty one sets nothing
+			faults = faults.with(s.overruled(c, "--"+set.flagName(), s.flags[set.key], set.envName(), text))
 			faults = faults.with(c.set(set, text, "$"+set.envName()))
 		}
 		delete(env, set.envName())
 	}
-	c.notes = mistyped(env)
-	if c.Dir == "" && c.URL == "" {
-		c.Dir = DefaultDir
+	c.notes = append(c.notes, mistyped(env)...)
+	check := c.checkClient
+	switch {
+	case s.Server != "":
+		c.URL = s.Server
+	case !s.client:
+		check = c.check
+		if c.Dir == "" && c.URL == "" {
+			c.Dir = DefaultDir
+		}
+		c.notes = append(c.notes, c.unreached()...)
 	}
-	if faults = append(faults, c.check()...); len(faults) > 0 {
+	if faults = append(faults, check()...); len(faults) > 0 {
 		return c, faults
 	}
 	return c, nil
+}
+
+// overruled says that a flag says one thing and a variable, which is stronger, another. Of a
+// node it is a note; a command that is done once must not be done elsewhere than was typed.
+func (s *Source) overruled(c *Config, flag, typed, variable, text string) *Fault {
+	if typed == "" || typed == text {
+		return nil
+	}
+	if variable == settingOf("url").envName() { // which may hold a secret
+		typed, text = publicURL(typed), publicURL(text)
+	}
+	if s.client {
+		return &Fault{Where: flag, Key: strings.TrimPrefix(flag, "--"), Found: typed, Wrong: fmt.Sprintf("$%s is %q, and a variable is stronger than a flag; leave one of them out, or empty: %[1]s= perdure ...", variable, text)}
+	}
+	c.notes = append(c.notes, fmt.Sprintf("$%s is %q, and stronger than %s, which is %q", variable, text, flag, typed))
+	return nil
 }
 
 func (f Faults) with(more *Fault) Faults {
@@ -143,6 +190,7 @@ func mistyped(env map[string]string) (notes []string) {
 	for i := range settings {
 		known = append(known, settings[i].envName())
 	}
+	known = append(known, fileVariable)
 	for name := range env {
 		for _, k := range known {
 			if distance(name, k) == 1 {

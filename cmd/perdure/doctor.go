@@ -23,21 +23,23 @@ or would, and say what to do about each thing that is not as it should be: the
 connection, versions and limits of NATS, JetStream, what this user may do (each
 thing is tried so that nothing comes of it), the streams with their replicas and
 leaders, clocks, durability in force, inboxes, and the nodes. It changes nothing.
-Without --url, --listen or a file that has them it looks where 'perdure runs' looks.
+With --server or --context it looks there, at the same deployment from elsewhere; without
+them, --url, --listen or a file that has them it looks where 'perdure runs' looks.
 A thing is ok, warn or fail; if one fails the exit code is 1.`,
 		Example: `  perdure doctor
   perdure doctor --config node.yaml
+  perdure doctor --config node.yaml -s nats://10.0.0.2:4222
   perdure doctor --url nats://127.0.0.1:4222 --durability quorum -o json`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := source.Load()
 			opts := []perdure.Option{perdure.Logger(slog.New(slog.DiscardHandler))} // what it would say is found, too
-			if cfg.URL == "" && cfg.Listen == "" && cfg.Dir == config.DefaultDir {
+			if c.server != "" || c.context != "" || cfg.ClientURL() == "" && cfg.Listen == "" && cfg.Dir == config.DefaultDir {
 				url, more, rerr := c.resolve()
 				if rerr != nil {
 					return rerr
 				}
-				source.Defaults, opts = map[string]string{"url": url}, append(opts, more...)
+				source.Server, opts = url, append(opts, more...)
 				cfg, err = source.Load()
 			}
 			if output == "text" {
@@ -63,7 +65,7 @@ A thing is ok, warn or fail; if one fails the exit code is 1.`,
 		},
 	}
 	source = configFlags(cmd)
-	cmd.Flags().StringVar(&c.context, "context", "", "context of the nats CLI that names the server (default $NATS_CONTEXT, or the selected one)")
+	c.serverFlags(cmd)
 	outputFlag(cmd, &output)
 	return cmd
 }

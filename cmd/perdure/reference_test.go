@@ -53,7 +53,7 @@ func reference(root *cobra.Command) string {
 	for code, means := range exits {
 		fmt.Fprintf(&b, "| %d | %s |\n", code, means)
 	}
-	fmt.Fprintf(&b, "\nThe server is the one of `--server`, or of `--context`; without them of `$NATS_URL`, of `$NATS_CONTEXT`, of the context that is selected in the `nats` CLI, or `%s`.\n", defaultServer)
+	fmt.Fprintf(&b, "\nThe server is the one of `--server`, or of `--context`; without them of `$PERDURE_URL` or the file that `--config`, or `$PERDURE_CONFIG`, names: its `url`, or where the node `listen`s. Then of `$NATS_URL`, of `$NATS_CONTEXT`, of the context that is selected in the `nats` CLI, or `%s`. Each command that connects takes the `namespace`, credentials and TLS that a [node](#perdure-node) takes: by that file, by flags (`--credentials-...` and `--tls-...` are not repeated below), and by variables, the weakest first.\n", defaultServer)
 	fmt.Fprintf(&b, "\nWith `--output json` a result is JSON on standard output, in the form of the [wire contract](wire.md); a failure is `{\"error\":{\"code\",\"message\",\"hint\"}}` on standard error, with the codes of [errors](errors.md).\n\n`perdure --version` prints the version of the program, `perdure completion SHELL` completions for a shell.\n")
 	for _, cmd := range commands(root) {
 		text := cmd.Long

@@ -51,18 +51,19 @@ again by the same command.`,
 			}
 			defer func() { _ = in.Close() }() // it was only read
 			opts := []perdure.Option{perdure.WithDurability(level), perdure.Logger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError})))}
-			if cmd.Flags().Changed("namespace") {
-				opts = append(opts, perdure.Namespace(c.namespace))
-			}
 			url := ""
 			if dir != "" {
-				opts = append(opts, perdure.Dir(dir))
-			} else {
-				at, how, err := c.resolve()
+				cfg, err := c.source.Load()
 				if err != nil {
 					return err
 				}
-				url, opts = at, append(opts, how...)
+				opts = append(opts, perdure.Dir(dir), perdure.Namespace(cfg.Namespace))
+			} else {
+				cfg, how, err := c.configured()
+				if err != nil {
+					return err
+				}
+				url, opts = cfg.URL, append(append(opts, perdure.WithConfig(cfg)), how...)
 			}
 			err = perdure.Restore(cmd.Context(), url, bufio.NewReaderSize(in, 1<<20), opts...)
 			if errors.Is(err, perdure.ErrBackup) && args[0] != "-" { // it is whole, and of another namespace
@@ -82,7 +83,7 @@ again by the same command.`,
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", "", "data directory of a node with NATS inside, in place of a server")
 	f.StringVar(&durability, "durability", "disk", "what an acknowledged write is to survive: disk, process, or quorum for three replicas on a cluster")
-	f.Lookup("namespace").Usage, f.Lookup("namespace").DefValue = "namespace that the backup must be of (default the one that it is of)", ""
+	f.Lookup("namespace").Usage = "`NAME` of the namespace that the backup must be of (default the one that it is of)"
 	return cmd
 }
 

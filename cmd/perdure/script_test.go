@@ -111,7 +111,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE", "GORACE", "PERDURE_URL", "PERDURE_NAMESPACE", "PERDURE_CREDENTIALS_PASSWORD"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "NATS_URL", "NATS_CONTEXT", "WEATHER_URL", "GOCACHE", "GOMODCACHE", "GORACE", "PERDURE_URL", "PERDURE_CONFIG", "PERDURE_NAMESPACE", "PERDURE_CREDENTIALS_PASSWORD"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd
