@@ -95,6 +95,11 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	}
 	b.created = began(p.found[b.inbox.stream])
 	b.runs.places = make(chan struct{}, readsAtOnce)
+	if b.embedded == nil && len(b.cfg.Kinds) > 0 {
+		if err := b.allowed(ctx); err != nil {
+			return fmt.Errorf("open namespace %s: %w", b.names.ns, err)
+		}
+	}
 	if !grouped {
 		return nil
 	}
@@ -118,6 +123,12 @@ func (b *Broker) dial(ctx context.Context, grouped bool) (err error) {
 	b.link = newLink(nc)
 	if b.mux, err = newMux(b.link); err != nil {
 		return err
+	}
+	if b.embedded == nil {
+		b.mux.listen(&b.cfg)
+		if err := subscribed(ctx, b.link, b.mux.sub.Subject); err != nil {
+			return err
+		}
 	}
 	b.pub = &publisher{link: b.link, mux: b.mux, gate: &gate{spared: "$KV." + b.cfg.Namespace + "_cluster.", closed: b.link.closed}}
 	if b.embedded != nil {

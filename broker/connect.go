@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,10 @@ func connectOptions(cfg *Config) []nats.Option {
 			log.Info("connection to NATS is back", "server", nc.ConnectedUrlRedacted())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if d := deniedBy(err); d != nil { // and nobody waits for it
+				log.Warn(d.Error())
+				return
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
@@ -73,6 +78,12 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 		if e != nil {
 			return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 		}
+		switch {
+		case untrusted(err):
+			return nil, fmt.Errorf("connect to %s: %w: %w; look at tls.ca, tls.cert and tls.key, at the server's certificate, and whether the server wants TLS (tls://)", publicURL(cfg.URL), ErrUntrusted, err)
+		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+			return nil, fmt.Errorf("connect to NATS at %s: %w: %w; correct credentials.*, or the server's users", publicURL(cfg.URL), ErrCredentials, err)
+		}
 		if unreachable(err) {
 			return nil, fmt.Errorf("connect to %s: %w: %w; check the URL and that the server runs", publicURL(cfg.URL), ErrUnreachable, err)
 		}
@@ -93,6 +104,19 @@ func checkConn(nc *nats.Conn) error {
 		return fmt.Errorf("%w: the connection is closed", ErrIncompatible)
 	}
 	return nil
+}
+
+// untrusted reports whether a server was there, and TLS with it failed.
+func untrusted(err error) bool {
+	var (
+		verify *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		alert  tls.AlertError
+		op     *net.OpError
+	)
+	return errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) ||
+		errors.As(err, &op) && op.Op == "remote error" || // an alert of the server's
+		errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
 }
 
 // unreachable reports whether no server took the connection, as opposed to one

@@ -52,7 +52,7 @@ func (d *Done) Watch(ctx context.Context, ref schemas.Ref) (*Watch, error) {
 	shared, err := d.b.notices.join(ctx, d, w)
 	if !shared {
 		if w.sub, err = d.b.link.nc.ChanSubscribe(w.subject, w.msgs); err == nil {
-			err = flush(ctx, d.b.link)
+			err = subscribed(ctx, d.b.link, w.subject)
 		}
 	}
 	if err != nil {

@@ -62,6 +62,18 @@ var (
 	// ErrUnreachable is returned by [Open] when no NATS server takes connections
 	// at the address. Start one, or correct the address; it may be tried again.
 	ErrUnreachable = errors.New("NATS is unreachable")
+	// ErrUntrusted is returned by [Open] when the server and this program do not agree on
+	// TLS: a certificate is not trusted, of another name or over, or one of them wants
+	// none. Correct the authority's file, the certificates or the address.
+	ErrUntrusted = errors.New("the TLS connection to NATS failed")
+	// ErrCredentials is returned by [Open] when the server does not take who this is.
+	ErrCredentials = errors.New("NATS does not take the credentials")
+	// ErrDenied is returned by [Open], and by whatever is asked of NATS, when the user may
+	// not publish on or subscribe to a subject; the error is a [*Denied].
+	ErrDenied = errors.New("this user of NATS is not allowed")
+	// ErrNoLeader is returned by [Open] when ctx ended while the servers said that they
+	// cannot answer: a majority of them is away, or a leader is being chosen.
+	ErrNoLeader = errors.New("the NATS servers cannot do it at the moment: JetStream has no leader")
 	// ErrUnanswered is returned by [Broker.Request] when no node has the
 	// endpoint.
 	ErrUnanswered = errors.New("no node answers")
@@ -99,6 +111,7 @@ const (
 	codeStreamNotFound     = 10059
 	codeStreamNameInUse    = 10058
 	codeSubjectOverlap     = 10065
+	codeReplicasOfOne      = 10074 // replicas where the server is no cluster
 	codeNoPeers            = 10005 // too few servers for the replicas, now
 	codeMessageNotFound    = 10037
 	codeSequenceNotFound   = 10043

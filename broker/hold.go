@@ -80,7 +80,7 @@ func (b *Broker) ServeHolds(ctx context.Context, node string) (stop func(), err 
 		running.Wait()
 		b.letGo("")
 	}
-	if err := flush(ctx, b.link); err != nil {
+	if err := subscribed(ctx, b.link, sub.Subject); err != nil {
 		stop()
 		return nil, fmt.Errorf("serve backups at node %s: %w", node, err)
 	}

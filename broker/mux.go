@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,10 +27,11 @@ type mux struct {
 
 // A waiter waits for the answers to one request.
 type waiter struct {
-	token uint64
-	reply string
-	ch    chan *nats.Msg
-	timer *time.Timer
+	token   uint64
+	reply   string
+	subject atomic.Pointer[string] // on which it was asked last; nil before
+	ch      chan *nats.Msg
+	timer   *time.Timer
 }
 
 func newMux(l *link) (*mux, error) {
@@ -99,6 +101,7 @@ func (m *mux) forget(w *waiter) {
 	m.mu.Lock()
 	delete(m.waiting, w.token)
 	m.mu.Unlock()
+	w.subject.Store(nil)
 	w.timer.Stop()
 	if cap(w.ch) != 1 {
 		return
@@ -115,6 +118,9 @@ func (m *mux) receive(ctx context.Context, w *waiter, lost <-chan struct{}, d ti
 	w.timer.Reset(d)
 	select {
 	case msg := <-w.ch:
+		if msg.Sub == nil {
+			return nil, &Denied{Subject: msg.Subject}
+		}
 		if len(msg.Data) == 0 && msg.Header != nil && statusOf(msg) == "503" {
 			return nil, errNoResponders
 		}

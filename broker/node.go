@@ -24,7 +24,7 @@ func (b *Broker) Answer(ctx context.Context, node string, reply func() []byte) (
 		return nil, fmt.Errorf("answer probes of node %s: %w", node, err)
 	}
 	stop = func() { _ = sub.Unsubscribe() }
-	if err := flush(ctx, b.link); err != nil {
+	if err := subscribed(ctx, b.link, sub.Subject); err != nil {
 		stop()
 		return nil, fmt.Errorf("answer probes of node %s: %w", node, err)
 	}
@@ -76,7 +76,7 @@ func (b *Broker) Serve(ctx context.Context, node string, handle func(request []b
 		mu.Unlock()
 		running.Wait()
 	}
-	if err := flush(ctx, b.link); err != nil {
+	if err := subscribed(ctx, b.link, sub.Subject); err != nil {
 		stop()
 		return nil, fmt.Errorf("serve node %s: %w", node, err)
 	}

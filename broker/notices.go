@@ -95,7 +95,7 @@ func (n *notices) subscribe(d *Done, k *kindNotices, kind schemas.Kind) {
 	nc, s := d.b.link.nc, k.sub
 	s.sub, s.err = nc.Subscribe(d.b.names.doneFilter(kind), func(m *nats.Msg) { n.deliver(k, m) })
 	if s.err == nil {
-		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), flush(d.b.link.life, d.b.link))
+		s.err = errors.Join(s.sub.SetPendingLimits(-1, -1), subscribed(d.b.link.life, d.b.link, s.sub.Subject))
 	}
 	close(s.ready)
 	n.mu.Lock()

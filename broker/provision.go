@@ -224,8 +224,8 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 		over := short.Err() != nil
 		cancel()
 		switch {
-		case err == nil:
-			return nil
+		case err == nil, errors.Is(err, ErrDenied):
+			return err
 		case ctx.Err() != nil && p.server != nil:
 			l := p.server.look(len(p.cfg.Cluster.Routes))
 			return fmt.Errorf("wait for the other servers of cluster %s, at %s: %s; connected: %s; not reached: %s: %w", p.cfg.Cluster.Name, strings.Join(p.cfg.Cluster.Routes, ", "), l.why, orNone(l.connected), orNone(l.missing), err)
@@ -237,6 +237,8 @@ func (p *provisioner) jetstream(ctx context.Context) error {
 			continue
 		case over && !errors.Is(err, errNoResponders) && time.Since(began) < electionPatience:
 			continue
+		case errors.Is(err, ErrNoLeader):
+			return fmt.Errorf("open namespace %s at %s: %w", p.cfg.Namespace, p.link.nc.ConnectedUrlRedacted(), err)
 		}
 		return fmt.Errorf("open namespace %s: %w at %s: enable it in the server's configuration and for the account: %w", p.cfg.Namespace, ErrNoJetStream, p.link.nc.ConnectedUrlRedacted(), err)
 	}
@@ -258,6 +260,9 @@ func (p *provisioner) stream(ctx context.Context, want jetstream.StreamConfig) e
 		// The answer describes the stream, also where there is one like it.
 		err := p.create(ctx, want, &have)
 		e := refused(err)
+		if e != nil && (e.Code == codeReplicasOfOne || e.Code == codeNoPeers) {
+			return fmt.Errorf("create stream %s with %d replicas: %w; it takes as many servers, in one cluster, with JetStream: add servers, or ask for replicas 1 and durability disk or process", want.Name, want.Replicas, err)
+		}
 		if look = e != nil && e.Code == codeStreamNameInUse; err != nil && !look {
 			return fmt.Errorf("create stream %s: %w", want.Name, err)
 		}

@@ -169,6 +169,9 @@ func (s *sending) send(ctx context.Context, wait time.Duration) (answer []byte, 
 	}
 	lost = p.link.session()
 	m, err := p.tryOn(ctx, s.w, s.msg, wait, lost)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrDenied) {
+		err = unknown(s.msg.Subject, ctx.Err())
+	}
 	if err != nil {
 		return nil, lost, err
 	}
@@ -190,12 +193,18 @@ func (p *publisher) durable(ctx context.Context, stream string) error {
 	return nil
 }
 
-// try sends msg once and waits for one answer.
+// try asks once and waits for one answer.
 func (p *publisher) try(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration) (*nats.Msg, error) {
-	return p.tryOn(ctx, w, msg, wait, p.link.session())
+	answer, err := p.tryOn(ctx, w, msg, wait, p.link.session())
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ErrDenied) {
+		return nil, fmt.Errorf("request %s: no answer: %w", msg.Subject, ctx.Err())
+	}
+	return answer, err
 }
 
+// tryOn sends msg once, in a session of the connection, and waits for one answer.
 func (p *publisher) tryOn(ctx context.Context, w *waiter, msg *nats.Msg, wait time.Duration, lost <-chan struct{}) (*nats.Msg, error) {
+	w.subject.Store(&msg.Subject)
 	if err := p.link.nc.PublishMsg(msg); err != nil {
 		switch {
 		case errors.Is(err, nats.ErrMaxPayload):
@@ -210,8 +219,10 @@ func (p *publisher) tryOn(ctx context.Context, w *waiter, msg *nats.Msg, wait ti
 		return nil, fmt.Errorf("publish on %s: %w", msg.Subject, err)
 	}
 	answer, err := p.mux.receive(ctx, w, lost, wait)
-	if err != nil && ctx.Err() != nil {
-		return nil, unknown(msg.Subject, ctx.Err())
+	if err == errNoAnswer || err != nil && ctx.Err() != nil {
+		if d := deniedBy(p.link.nc.LastError()); d != nil && !d.Subscribe && d.Subject == msg.Subject {
+			return nil, d
+		}
 	}
 	return answer, err
 }

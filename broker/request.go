@@ -15,10 +15,6 @@ import (
 // requestWait is how long one try of a JetStream request waits.
 const requestWait = 5 * time.Second
 
-// errNotNow is an answer of a server that cannot do it at the moment: its cluster has
-// no leader, say.
-var errNotNow = errors.New("the servers say that they cannot answer at the moment")
-
 // request asks a JetStream API subject until something answers, and decodes
 // the answer into out. It is for requests that may be repeated. The error is
 // a *refusal, [ErrClosed], or says that ctx ended.
@@ -66,6 +62,7 @@ func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string,
 	defer p.mux.forget(w)
 	msg := &nats.Msg{Subject: subject, Reply: w.reply, Data: body}
 	pause := retryWait
+	var last error // what an attempt ended with, for people
 	for {
 		answer, err := p.try(ctx, w, msg, wait)
 		if err == nil {
@@ -73,19 +70,25 @@ func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string,
 			if serverSays(answer.Header, hdrSequence) != "" || !temporaryAnswer(answer.Data) {
 				return answer, nil
 			}
-			err = errNotNow
+			err = ErrNoLeader
 		}
 		switch {
 		case errors.Is(err, errLost):
 			if err := p.link.connected(ctx); err != nil {
 				return nil, fmt.Errorf("request %s: %w", subject, err)
 			}
-		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), err == errNotNow:
+		case errors.Is(err, errNoAnswer), errors.Is(err, errNoResponders), err == ErrNoLeader:
 		default:
+			if last != nil && ctx.Err() != nil { // it ended while an answer was waited for
+				err = fmt.Errorf("%w (last: %w)", err, last)
+			}
 			return nil, err
 		}
+		if last == nil || !errors.Is(err, errNoAnswer) { // silence says less than what was said before
+			last = err
+		}
 		if perr := p.link.pause(ctx, jitter(pause)); perr != nil {
-			return nil, fmt.Errorf("request %s: %w (last: %w)", subject, perr, err)
+			return nil, fmt.Errorf("request %s: %w (last: %w)", subject, perr, last)
 		}
 		pause = min(2*pause, retryWaitMax)
 	}

@@ -106,6 +106,7 @@ func (r *reader) batch(ctx context.Context, filter string, next *uint64, yield f
 	defer r.mux.forget(w)
 	lost := r.link.session()
 	subject := "$JS.API.DIRECT.GET." + r.stream
+	w.subject.Store(&subject)
 	if err := r.link.nc.PublishRequest(subject, w.reply, body); err != nil {
 		return some, r.again(ctx, err)
 	}

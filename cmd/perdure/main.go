@@ -94,6 +94,8 @@ func exitCode(err error) int {
 	var connect connectError
 	var failed runFailed
 	switch {
+	case errors.Is(err, broker.ErrDenied):
+		return exitFailed
 	case errors.As(err, &failed): // whatever its code
 		return exitFailed
 	case errors.As(err, &usage), errors.Is(err, durable.ErrInvalid):
@@ -144,16 +146,30 @@ func failureOf(err error, exit int) failure {
 	default:
 		f.Code = "error"
 	}
-	switch {
-	case exit != exitUnavailable || f.Hint != "":
-	case errors.As(err, &e) && e.Final: // said by a node
-		f.Hint = "a node answers, and cannot do it now: send it again later"
-	case errors.Is(err, broker.ErrNoNamespace):
-		f.Hint = "a node that is starting may be making it: wait until it says 'ready'; --namespace names another one"
-	default:
-		f.Hint = "'perdure dev' starts a node, and says 'ready' once it can be asked; --server, $NATS_URL or --context say where one is"
+	if exit == exitUnavailable && f.Hint == "" {
+		f.Hint = unavailableHint(err)
 	}
 	return f
+}
+
+// unavailableHint says what to do where no NATS, or no node, has answered.
+func unavailableHint(err error) string {
+	var e *durable.Error
+	switch {
+	case errors.As(err, &e) && e.Final: // said by a node
+		return "a node answers, and cannot do it now: send it again later"
+	case errors.Is(err, broker.ErrNoNamespace):
+		return "a node that is starting may be making it: wait until it says 'ready'; --namespace names another one"
+	case errors.Is(err, broker.ErrUntrusted):
+		return "a server is there: --tls-ca names who signed its certificate, and tls:// in its address is for one that wants TLS; 'perdure doctor' looks at it"
+	case errors.Is(err, broker.ErrCredentials):
+		return "a server is there: --config, --credentials-..., $PERDURE_CREDENTIALS_... or a context of the nats CLI say who you are"
+	case errors.Is(err, broker.ErrNoLeader), errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, broker.ErrUnreachable):
+		return "the servers are there, and JetStream does not answer: where a server has just died that is over within seconds; otherwise a majority of them is away: 'perdure doctor' says which are there, start the others"
+	case errors.Is(err, durable.ErrUnavailable) && !errors.Is(err, broker.ErrUnreachable):
+		return "NATS answers: 'perdure nodes' lists the nodes, 'perdure doctor' what is wrong with them; start one of this namespace"
+	}
+	return "nothing listens there: --server, --config, $PERDURE_URL, $NATS_URL or --context say where a node or NATS is; 'perdure dev' starts one of each for a try"
 }
 
 func rootCommand() *cobra.Command {
