@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 //	nodes NAME...       starts 'perdure node --config NAME.yaml' for each, at once
 //	envsubst FILE...    replaces $NAME in files by what the script has set
 //	nats [FILE]         starts a NATS server, configured by a file, and sets EXTERNAL
-//	                    to its URL
+//	                    to its URL, and SECURED to that of one that has TLS
 //	end NAME KILL|TERM  ends it by a signal; by TERM it must leave in good order
 //	insist NAME         sends it SIGTERM again and again, until it ends by that
 //	exit CODE ARGS...   runs perdure, which must exit with CODE
@@ -221,6 +221,7 @@ func scriptNATS(t *testing.T) func(*testscript.TestScript, bool, []string) {
 			}
 		})
 		ts.Setenv("EXTERNAL", srv.URL())
+		ts.Setenv("SECURED", "tls"+strings.TrimPrefix(srv.URL(), "nats"))
 	}
 }
 
