@@ -54,6 +54,7 @@ func configured(cfg *config.Config) ([]Option, error) {
 			opts = append(opts, o)
 		}
 	}
+	add(cfg.ProgramVersion != "", ProgramVersion(cfg.ProgramVersion))
 	add(cfg.SyncAlways, SyncAlways())
 	add(cfg.Retention != 0, Retention(cfg.Retention))
 	add(cfg.MaxRuns != 0, MaxRuns(cfg.MaxRuns))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -84,7 +83,10 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if n.b, err = broker.Open(ctx, o.broker); err != nil {
 		return nil, fmt.Errorf("open node: %w", opened(err))
 	}
-	o.host.Broker, o.host.Version = n.b, buildVersion()
+	o.host.Broker = n.b
+	if o.host.Version == "" {
+		o.host.Version = programVersion()
+	}
 	if n.host, err = actors.NewHost(o.host); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
@@ -95,20 +97,6 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	}
 	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", meaning, "sync_always", o.broker.SyncAlways)
 	return n, nil
-}
-
-// buildVersion is the module version or revision of this build, for people.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
 }
 
 // Run takes work until ctx ends, and answers the node's API. Then it leaves: it

@@ -110,6 +110,14 @@ func Name(name string) Option {
 	return func(o *options) error { o.host.Node = name; return nil }
 }
 
+// ProgramVersion is what `perdure nodes`, [Client.Nodes] and doctor call the program that
+// the node is of, so that a deployment can be watched. Without it that is the revision
+// that the program was built of, the version of its main module or, where neither is
+// known, a hash of the executable.
+func ProgramVersion(v string) Option {
+	return func(o *options) error { o.host.Version = v; return nil }
+}
+
 // WithDurability sets what an acknowledged write survives.
 func WithDurability(d Durability) Option {
 	return func(o *options) error { o.broker.Durability = d; return nil }

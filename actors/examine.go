@@ -27,6 +27,9 @@ func Examine(ctx context.Context, b *broker.Broker) []broker.CheckResult {
 		return []broker.CheckResult{{Check: "nodes", Status: broker.Fail, Found: "no node is alive: nothing runs", Do: "start one; what was accepted waits"}}
 	}
 	findings := []broker.CheckResult{alive(members)}
+	if f, ok := survives(members); ok {
+		findings = append(findings, f)
+	}
 	for _, pool := range pools {
 		findings = append(findings, examinePool(ctx, b, members, pool)...)
 	}
@@ -61,6 +64,35 @@ func alive(members []cluster.PoolMember) broker.CheckResult {
 		f.Do = "go on with the upgrade, if there is one: while it lasts this is as it should be"
 	}
 	return f
+}
+
+// survives says what an acknowledged write survives where the NATS servers are inside the
+// nodes, which alone know it; ok is false where none has one.
+func survives(members []cluster.PoolMember) (f broker.CheckResult, ok bool) {
+	by := map[string][]string{}
+	for _, m := range members {
+		if level := m.Member.GetDurability(); level != "" {
+			by[level] = append(by[level], m.Member.GetId())
+		}
+	}
+	if len(by) == 0 {
+		return f, false
+	}
+	f = broker.CheckResult{Check: "durability of the nodes", Status: broker.OK}
+	var found []string
+	for _, level := range slices.Sorted(maps.Keys(by)) {
+		slices.Sort(by[level])
+		text := fmt.Sprintf("%s on %s", level, strings.Join(by[level], ", "))
+		if d, err := broker.ParseDurability(level); err == nil {
+			text += " (" + d.Meaning() + ")"
+		}
+		found = append(found, text)
+	}
+	f.Found = strings.Join(found, "; ")
+	if len(by) > 1 {
+		f.Status, f.Do = broker.Warn, "give the nodes the same durability: a write is as durable as the servers that acknowledge it, and these may be any majority"
+	}
+	return f, true
 }
 
 // examinePool looks at the nodes of a pool.

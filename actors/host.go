@@ -84,7 +84,8 @@ type Config struct {
 	Capacity uint32
 	// LeaseTTL is after what silence a node counts as dead; default 3 s.
 	LeaseTTL time.Duration
-	Version  string
+	// Version is of the program, for people.
+	Version string
 
 	stillness time.Duration  // tests change it
 	alarms    int            // how many are kept; likewise
@@ -245,9 +246,13 @@ func (h *Host) Join(ctx context.Context) error {
 		}
 	}
 	slices.Sort(names)
+	durability := ""
+	if b.Embedded() {
+		durability = b.Durability().String()
+	}
 	m, err := cluster.Join(ctx, cluster.Config{
 		Pool: b.Pool(), Node: h.cfg.Node, Nonce: h.engine.Nonce, Partitions: b.Partitions(), Kinds: names, Builds: h.builds(),
-		Embedded: b.Alone(), Version: h.cfg.Version, LeaseTTL: h.cfg.LeaseTTL, Capacity: h.cfg.Capacity, Log: h.cfg.Log, Store: cluster.NewStore(b),
+		Embedded: b.Alone(), Version: h.cfg.Version, Durability: durability, LeaseTTL: h.cfg.LeaseTTL, Capacity: h.cfg.Capacity, Log: h.cfg.Log, Store: cluster.NewStore(b),
 	})
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)

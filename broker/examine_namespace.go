@@ -226,15 +226,17 @@ func (e *examiner) durability(all map[string]*examined) {
 		}
 	}
 	server := e.nc.ConnectedServerName()
-	switch asked := e.cfg.Durability; {
+	switch asked, inside := e.cfg.Durability, strings.HasPrefix(server, serverPrefix); {
+	case inside && least >= 3:
+		e.say("durability", OK, fmt.Sprintf("on a majority of %d servers, inside nodes, before it counts; whether each has fsynced it by then the nodes say", least), "")
 	case least >= 3 && asked != Process:
 		e.say("durability", OK, fmt.Sprintf("quorum: on a majority of %d servers before it counts", least), "")
 	case asked == Quorum:
 		e.say("durability", Fail, fmt.Sprintf("quorum is configured, and a stream is on %d", least), "see the streams above: each needs 3 replicas or more")
 	case strings.HasSuffix(server, groupedMark):
 		e.say("durability", OK, "disk: the server is inside a node, which fsyncs before a write counts", "")
-	case strings.HasPrefix(server, serverPrefix):
-		e.say("durability", OK, "as the node says that has the server inside: see its line 'ready', or its log", "")
+	case inside:
+		e.say("durability", OK, "what the node says that has the server inside", "")
 	default:
 		e.say("durability", Warn, fmt.Sprintf("%s, by one server, whose sync_interval cannot be seen from here", asked), "for disk set 'sync_interval: always' in the jetstream block of the servers' configuration: the default of NATS is two minutes, which a loss of power may cost")
 	}

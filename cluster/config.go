@@ -46,6 +46,9 @@ type Config struct {
 	Capacity uint32
 	// Version of the build, for people.
 	Version string
+	// Durability is what the NATS server inside the node makes an acknowledged write
+	// survive, for people; empty where none is.
+	Durability string
 	// LeaseTTL is how long a member that is not heard of is taken for alive;
 	// whole seconds, 0 means 3 s. It renews its lease three times as often.
 	// It is the same for all members of a pool.

@@ -29,7 +29,7 @@ func (m *Member) record() *schemas.Member {
 	r := &schemas.Member{
 		Id: m.cfg.Node, Nonce: m.cfg.Nonce, Embedded: m.cfg.Embedded, Started: m.started,
 		Kinds: m.cfg.Kinds, Version: m.cfg.Version, Builds: m.cfg.Builds, Layout: broker.Layout,
-		Capacity: m.cfg.Capacity,
+		Capacity: m.cfg.Capacity, Durability: m.cfg.Durability,
 	}
 	if m.leaving || m.refusing {
 		r.Kinds, r.Builds = nil, nil // alive, and takes nothing more

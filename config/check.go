@@ -1,16 +1,40 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/broker"
 )
+
+// unlisted reports whether the routes cannot have this server: all are addresses, and none is
+// its own. A name may stand for it, and so may any address where it listens on all.
+func (c *Cluster) unlisted() bool {
+	own := cmp.Or(c.Advertise, c.Listen)
+	for _, r := range append([]string{own}, c.Routes...) {
+		host, _, err := net.SplitHostPort(r)
+		if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
+			return false
+		}
+	}
+	return !slices.Contains(c.Routes, own)
+}
+
+// even is a note of replicas that cost more and survive no more.
+func (c *Config) even() []string {
+	if c.Replicas == 0 || c.Replicas%2 == 1 {
+		return nil
+	}
+	return []string{fmt.Sprintf("replicas is %d: a majority of them is needed, so they go on without as many servers as %d do: use 3 or 5", c.Replicas, c.Replicas-1)}
+}
 
 // Validate returns what is wrong with how settings go together, and with the files that they
 // name, as [Faults].
@@ -182,6 +206,9 @@ func (k *checker) cluster() {
 				k.say("cluster.routes", "%s is there twice; each server is listed once", r)
 			}
 		}
+	}
+	if len(own.Routes) >= minServers && own.unlisted() {
+		k.say("cluster.listen", "%s does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)", k.also("cluster.routes"))
 	}
 	if k.c.Durability == broker.Process {
 		k.say("durability", "it is of one server; a cluster has quorum: on a majority of servers before it counts, or disk: and fsynced there")

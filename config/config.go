@@ -17,6 +17,10 @@ type Config struct {
 	// Pool is the group of nodes with the same kinds. Empty means "default".
 	Pool string
 
+	// ProgramVersion is what 'perdure nodes' calls the program. Empty means what it was
+	// built of.
+	ProgramVersion string
+
 	// Durability is what an acknowledged write survives; the zero value is
 	// broker.Disk.
 	Durability broker.Durability

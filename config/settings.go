@@ -31,6 +31,7 @@ var settings = []setting{
 	{key: "namespace", client: true, help: "`NAME` that isolates streams and subjects", byDef: broker.DefaultNamespace, value: word(func(c *Config) *string { return &c.Namespace }, token)},
 	{key: "name", help: "the node's `NAME`, for people (default a random one)", value: word(func(c *Config) *string { return &c.Name }, nil)},
 	{key: "pool", help: "`NAME` of the group of nodes that host the same kinds", byDef: broker.DefaultPool, value: word(func(c *Config) *string { return &c.Pool }, token)},
+	{key: "program_version", help: "`VERSION` of the program, which 'perdure nodes' shows (default what it was built of: a revision, a version of the module, or a hash)", value: word(func(c *Config) *string { return &c.ProgramVersion }, nil)},
 	{key: "durability", help: "what an acknowledged write survives, a `LEVEL`: disk, process or quorum", byDef: broker.Disk.String(), value: durability(func(c *Config) *broker.Durability { return &c.Durability })},
 	{key: "sync_always", help: "at durability disk, fsync each message by itself before the embedded server acknowledges it", value: boolean(func(c *Config) *bool { return &c.SyncAlways })},
 	{key: "dir", help: "data `DIRECTORY` of the embedded NATS server (default " + DefaultDir + ", without --url)", value: word(func(c *Config) *string { return &c.Dir }, nil)},

@@ -136,7 +136,7 @@ func (s *Source) Load() (*Config, error) {
 		if c.Dir == "" && c.URL == "" {
 			c.Dir = DefaultDir
 		}
-		c.notes = append(c.notes, c.unreached()...)
+		c.notes = append(append(c.notes, c.unreached()...), c.even()...)
 	}
 	if faults = append(faults, check()...); len(faults) > 0 {
 		return c, faults

@@ -4606,9 +4606,10 @@ type Member struct {
 	Started       int64                  `protobuf:"varint,4,opt,name=started,proto3" json:"started,omitempty"`   // Unix nanoseconds
 	Kinds         []string               `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"`      // of kinds that name them
-	Layout        uint32                 `protobuf:"varint,8,opt,name=layout,proto3" json:"layout,omitempty"`     // of streams and subjects, the newest that it knows; 0: 2
-	Capacity      uint32                 `protobuf:"varint,9,opt,name=capacity,proto3" json:"capacity,omitempty"` // how much it takes beside the others; 0: its build does not say, and nobody's counts
+	Builds        []*Build               `protobuf:"bytes,7,rep,name=builds,proto3" json:"builds,omitempty"`          // of kinds that name them
+	Layout        uint32                 `protobuf:"varint,8,opt,name=layout,proto3" json:"layout,omitempty"`         // of streams and subjects, the newest that it knows; 0: 2
+	Capacity      uint32                 `protobuf:"varint,9,opt,name=capacity,proto3" json:"capacity,omitempty"`     // how much it takes beside the others; 0: its build does not say, and nobody's counts
+	Durability    string                 `protobuf:"bytes,10,opt,name=durability,proto3" json:"durability,omitempty"` // what the NATS server inside it makes an acknowledged write survive; empty: none is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4704,6 +4705,13 @@ func (x *Member) GetCapacity() uint32 {
 		return x.Capacity
 	}
 	return 0
+}
+
+func (x *Member) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
 }
 
 // Build is a name for the code of a kind that a node has.
@@ -5856,7 +5864,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05State\x12)\n" +
 	"\x05value\x18\x01 \x01(\v2\x13.perdure.v1.PayloadR\x05value\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\xf3\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x93\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x1a\n" +
@@ -5866,7 +5874,11 @@ const file_perdure_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12)\n" +
 	"\x06builds\x18\a \x03(\v2\x11.perdure.v1.BuildR\x06builds\x12\x16\n" +
 	"\x06layout\x18\b \x01(\rR\x06layout\x12\x1a\n" +
-	"\bcapacity\x18\t \x01(\rR\bcapacity\"[\n" +
+	"\bcapacity\x18\t \x01(\rR\bcapacity\x12\x1e\n" +
+	"\n" +
+	"durability\x18\n" +
+	" \x01(\tR\n" +
+	"durability\"[\n" +
 	"\x05Build\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +

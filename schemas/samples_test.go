@@ -25,9 +25,10 @@ func samples() map[string]proto.Message {
 		"member": &schemas.Member{
 			Id: "node-1", Nonce: nonce(), Embedded: true, Started: noon, Kinds: []string{"stock", "weather"}, Version: "v0.1.0",
 		},
-		"member_capacity": &schemas.Member{Id: "node-1", Nonce: nonce(), Capacity: 200},
-		"member_layout":   &schemas.Member{Id: "node-1", Nonce: nonce(), Layout: 3},
-		"entry_crowded":   &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 900, At: noon, Runs: 257, Moved: true, Record: &schemas.Record{Status: schemas.Status_COMPLETED}},
+		"member_capacity":   &schemas.Member{Id: "node-1", Nonce: nonce(), Capacity: 200},
+		"member_durability": &schemas.Member{Id: "node-1", Nonce: nonce(), Durability: "disk"},
+		"member_layout":     &schemas.Member{Id: "node-1", Nonce: nonce(), Layout: 3},
+		"entry_crowded":     &schemas.Entry{Epoch: 12, Nonce: nonce(), Counter: 900, At: noon, Runs: 257, Moved: true, Record: &schemas.Record{Status: schemas.Status_COMPLETED}},
 
 		"owner":             &schemas.Owner{Node: "node-1", Nonce: nonce(), Epoch: 12},
 		"attribute_text":    &schemas.Attribute{Value: &schemas.Attribute_Text{Text: "c-17"}},
