@@ -259,6 +259,16 @@ type startAnswer struct {
 	InputHash []byte `json:"input_sha256"`
 }
 
+// AskJSON is [Ask] by names, for callers without types: input and answer are JSON.
+func (c *Client) AskJSON(ctx context.Context, actor, query string, input json.RawMessage) (json.RawMessage, error) {
+	if _, err := schemas.ParseIdentity(actor); err != nil {
+		return nil, durable.Fail(durable.ErrInvalid.Code, "ask: %v", err)
+	}
+	var answer queryAnswer
+	err := c.read(ctx, "actors.query", queryRequest{Actor: actor, Query: query, Input: input}, &answer)
+	return answer.Result, err
+}
+
 type queryRequest struct {
 	Actor string          `json:"actor"` // kind/key
 	Query string          `json:"query"`

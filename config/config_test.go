@@ -91,6 +91,7 @@ var all = []struct{ key, value, flag string }{
 	{"namespace", "shop", "namespace"},
 	{"name", "alder", "name"},
 	{"pool", "birch", "pool"},
+	{"program_version", "v7", "program-version"},
 	{"durability", "process", "durability"},
 	{"sync_always", "true", "sync-always"},
 	{"dir", "data", "dir"},
@@ -237,7 +238,7 @@ func TestLoad_SaysEverythingThatIsWrong(t *testing.T) {
 			file: "namspace: a\nmax_run: 1\nwhatever: 1\ncluster:\n  rotes: [a:1]\n  max_runs: 5\n  tls:\n    cart: x\nroutes: [a:1]\n",
 			want: `node.yaml:1: namspace: there is no such key; is "namespace" meant?
 node.yaml:2: max_run: there is no such key; is "max_runs" meant?
-node.yaml:3: whatever: there is no such key; the keys here are capacity, cluster, credentials, dir, durability, grace, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, replicas, retention, suspend_after, sync_always, tls, url
+node.yaml:3: whatever: there is no such key; the keys here are capacity, cluster, credentials, dir, durability, grace, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, program_version, replicas, retention, suspend_after, sync_always, tls, url
 node.yaml:5: cluster.rotes: there is no such key; is "cluster.routes" meant?
 node.yaml:6: cluster.max_runs: there is no such key here; is "max_runs" meant?
 node.yaml:8: cluster.tls.cart: there is no such key; is "cluster.tls.cert" meant?
@@ -297,6 +298,7 @@ node.yaml:2: replicas is "5": the cluster has 3 servers: cluster.routes (node.ya
 		"replicas":  {args: []string{"--replicas", "3"}, want: `--replicas: replicas is "3": one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)`},
 		"kept":      {file: "retention: 48h\nkeep: {failed: 36h}\n", want: `node.yaml:2: keep is "failed=36h": failed runs are kept for the retention time at least, which is 48h`},
 		"tls":       {file: "url: tls://h\ntls: {ca: node.yaml, cert: none.pem}\n", want: "node.yaml:2: tls.ca is \"node.yaml\": node.yaml holds no certificate; use PEM, which begins with -----BEGIN CERTIFICATE-----\nnode.yaml:2: tls.cert is \"none.pem\": the key that goes with it is missing; set tls.key"},
+		"unlisted":  {args: []string{"--cluster", "10.0.0.1:6222", "--routes", "10.0.0.1:6223,10.0.0.2:6222,10.0.0.3:6222"}, want: `--cluster: cluster.listen is "10.0.0.1:6222": cluster.routes (--routes) does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)`},
 		"a literal": {file: "", args: []string{"--routes", "a:1", "--routes", "b"}, want: `--routes: cluster.routes is "a:1,b": "b": use HOST:PORT, e.g. 127.0.0.1:4222, or [::1]:4222`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,6 +318,19 @@ node.yaml:2: replicas is "5": the cluster has 3 servers: cluster.routes (node.ya
 				t.Errorf("a secret is printed: %v", err)
 			}
 		})
+	}
+}
+
+// Names may stand for the server that routes do not list, and so may any address.
+func TestLoad_NotesWhatIsNotWrong(t *testing.T) {
+	for want, args := range map[string][]string{
+		"": {"--listen", "127.0.0.1:4222", "--cluster", "10.0.0.1:6222", "--routes", "a:6222,b:6222,c:6222"},
+		"replicas is 4: a majority of them is needed, so they go on without as many servers as 3 do: use 3 or 5": {"--url", "nats://h", "--replicas", "4"},
+	} {
+		got, err := load(t, "", args, nil)
+		if err != nil || strings.Join(got.Notes(), "\n") != want {
+			t.Errorf("%v: %q (%v), want %q", args, got.Notes(), err, want)
+		}
 	}
 }
 

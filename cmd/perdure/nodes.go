@@ -56,7 +56,7 @@ func nodesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "nodes",
 		Short:   "List the nodes that are alive",
-		Long:    "List the nodes that are alive, of all pools, with the kinds that they host;\n'perdure kinds' has the builds of these.",
+		Long:    "List the nodes that are alive, of all pools, with the kinds that they host;\n'perdure kinds' has the builds of these. VERSION is of the node's program: what\nprogram_version says, or what it was built of.",
 		Example: `  perdure nodes`,
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
