@@ -82,7 +82,7 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 		case untrusted(err):
 			return nil, fmt.Errorf("connect to %s: %w: %w; look at tls.ca, tls.cert and tls.key, at the server's certificate, and whether the server wants TLS (tls://)", publicURL(cfg.URL), ErrUntrusted, err)
 		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
-			return nil, fmt.Errorf("connect to NATS at %s: %w: %w; correct credentials.*, or the server's users", publicURL(cfg.URL), ErrCredentials, err)
+			return nil, fmt.Errorf("connect to NATS at %s: %w: %w; check the URL and the credentials", publicURL(cfg.URL), ErrCredentials, err)
 		}
 		if unreachable(err) {
 			return nil, fmt.Errorf("connect to %s: %w: %w; check the URL and that the server runs", publicURL(cfg.URL), ErrUnreachable, err)
