@@ -103,10 +103,46 @@ func (a *auditor) lookAtMembers(ctx context.Context) (all []suspect, err error) 
 	if err != nil {
 		return nil, err
 	}
-	all = append(a.deadOwners(owners, members, consumers), a.strayConsumers(consumers, owners)...)
+	all = append(a.unreadableOwners(owners, consumers), a.deadOwners(owners, members, consumers)...)
+	all = append(all, a.strayConsumers(consumers, owners)...)
 	all = append(all, a.kindsTwice(kinds)...)
 	unhosted, err := a.unhosted(ctx, kinds, members)
 	return append(all, unhosted...), err
+}
+
+// unreadableOwners looks for owner keys that something else has written. Who owns such a
+// partition is not known, and its consumers may be a live owner's.
+func (a *auditor) unreadableOwners(owners []cluster.PoolOwner, consumers []broker.Consumer) (all []suspect) {
+	for _, o := range owners {
+		if o.Unreadable == nil {
+			continue
+		}
+		all = append(all, suspect{
+			Finding: Finding{
+				Kind: FoundUnreadable, Subject: fmt.Sprintf("pool %s, owner of partition %s", o.Pool, o.Partition),
+				Found:  fmt.Sprintf("something else has written the key, and no node of this version has seen that: %v", o.Unreadable),
+				Repair: "make it a key that names nobody: whoever owns the partition, or is to own it, takes it in a new epoch",
+			},
+			mend: func(ctx context.Context) error {
+				released, err := cluster.Release(ctx, a.b, o)
+				if err != nil || !released {
+					return err
+				}
+				// The epoch that it names is no lower than any before: the next owner's is
+				// above, and removes these, too (P08).
+				for _, c := range consumers {
+					if c.Pool != o.Pool || c.Partition != o.Partition || c.Epoch > o.Owner.GetEpoch() {
+						continue
+					}
+					if err := a.all.RemoveConsumer(ctx, c); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		})
+	}
+	return all
 }
 
 // deadOwners looks for partitions whose owner is dead.
@@ -148,7 +184,7 @@ func (a *auditor) deadOwners(owners []cluster.PoolOwner, members []cluster.PoolM
 							return err
 						}
 					}
-					if err := cluster.Release(ctx, a.b, o); err != nil {
+					if _, err := cluster.Release(ctx, a.b, o); err != nil {
 						return err
 					}
 				}
@@ -165,12 +201,17 @@ func (a *auditor) strayConsumers(consumers []broker.Consumer, owners []cluster.P
 		pool string
 		p    schemas.Partition
 	}
-	of := map[place]*schemas.Owner{}
+	of, unknown := map[place]*schemas.Owner{}, map[place]bool{}
 	for _, o := range owners {
-		of[place{o.Pool, o.Partition}] = o.Owner
+		at := place{o.Pool, o.Partition}
+		of[at], unknown[at] = o.Owner, o.Unreadable != nil
 	}
 	for _, c := range consumers {
-		o := of[place{c.Pool, c.Partition}]
+		at := place{c.Pool, c.Partition}
+		if unknown[at] {
+			continue
+		}
+		o := of[at]
 		found := ""
 		switch {
 		case c.Epoch < o.GetEpoch():

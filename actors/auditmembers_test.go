@@ -69,6 +69,55 @@ func TestP08_AuditFindsConsumersOfNoOwner(t *testing.T) {
 	s.clean()
 }
 
+// TestP08_AuditSparesThePartitionOfAnUnreadableOwner has something else write owner
+// keys: while no node is alive, and the key of a live one.
+func TestP08_AuditSparesThePartitionOfAnUnreadableOwner(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	stop := s.start()
+	r := ref("account", "a", "1")
+	p := schemas.PartitionOf(r.Identity, s.b.Partitions())
+	s.send(r, "write", "one")
+	s.end(r)
+	s.idle(r.Identity)
+	spoil := func() {
+		t.Helper()
+		subject := "$KV." + s.b.Names().ClusterBucket() + ".owner.default." + p.String()
+		if answer, err := s.b.Conn().RequestWithContext(s.ctx, subject, []byte("\xff\xffgarbage")); err != nil || strings.Contains(string(answer.Data), "error") {
+			t.Fatalf("%v, %+v", err, answer)
+		}
+	}
+	spoil()
+	two := ref("account", "a", "2")
+	s.send(two, "write", "two")
+	s.end(two) // its owner takes it anew
+	s.idle(r.Identity)
+	s.clean()
+	stop()
+
+	spoil()
+	f, err := s.b.Inbox().Take(s.ctx, p, 2) // of an owner of before, which may live
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Stop()
+	subject := fmt.Sprintf("pool default, owner of partition %s", p)
+	if report := s.audit(false); len(report.Findings) != 1 {
+		t.Fatalf("found %+v, want the key, and not the consumers", report.Findings)
+	}
+	if f := s.found(actors.FoundUnreadable, subject); !f.Repaired {
+		t.Errorf("found %+v, want that it is repaired", f)
+	}
+	s.clean()
+	s.start()
+	three := ref("account", "a", "3")
+	s.send(three, "write", "three")
+	s.end(three)
+	s.idle(r.Identity)
+	s.clean()
+}
+
 // TestAudit_AKindThatNobodyOrTwoPoolsHave has messages that nobody takes, too.
 func TestAudit_AKindThatNobodyOrTwoPoolsHave(t *testing.T) {
 	t.Parallel()

@@ -238,11 +238,7 @@ func (m *Member) observe(c broker.LeaseChange) {
 	} else if p, ok := m.keys.parseOwner(c.Key); ok && uint32(p) < m.cfg.Partitions {
 		var owner *schemas.Owner
 		if !c.Gone {
-			owner = &schemas.Owner{}
-			if err := unmarshal(c.Value, owner); err != nil {
-				m.cfg.Log.Error("an owner key cannot be read", "key", c.Key, "revision", c.Rev, "error", err)
-				return
-			}
+			owner = m.readable(p, c.Value, c.Rev)
 		}
 		m.noteOwner(p, owner, c.Rev)
 	}

@@ -39,14 +39,11 @@ func Members(ctx context.Context, b *broker.Broker) ([]PoolMember, error) {
 // OwnerOf returns the live member that owns a partition of a pool, empty for none,
 // among members that [Members] returned. It needs no membership.
 func OwnerOf(ctx context.Context, b *broker.Broker, members []PoolMember, pool string, p schemas.Partition) (string, error) {
-	value, _, _, err := b.Leases().Get(ctx, keysOf(pool).owner(p))
+	value, rev, _, err := b.Leases().Get(ctx, keysOf(pool).owner(p))
 	if err != nil {
 		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
 	}
-	owner := &schemas.Owner{}
-	if err := unmarshal(value, owner); err != nil {
-		return "", fmt.Errorf("read who owns partition %s of pool %s: %w", p, pool, err)
-	}
+	owner, _ := readableOwner(value, rev) // nobody, where it cannot be read
 	return alive(owner, members, pool), nil
 }
 

@@ -193,21 +193,28 @@ func (m *Member) readOwner(ctx context.Context, p schemas.Partition) error {
 	if err != nil {
 		return err
 	}
-	owner := &schemas.Owner{}
-	if err := unmarshal(value, owner); err != nil {
-		return fmt.Errorf("read the owner of partition %v: %w", p, err)
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.roster.slots[p]
 	s.stale = false
 	switch {
 	case ok:
-		m.noteOwner(p, owner, rev)
+		m.noteOwner(p, m.readable(p, value, rev), rev)
 	case s.rev != 0:
 		m.noteOwner(p, nil, s.seen+1)
 	}
 	return nil
+}
+
+// readable reads an owner key. One that cannot be read names nobody, so that whoever
+// held the partition stops, and whoever is to own it writes the key (P08). m.mu is held.
+func (m *Member) readable(p schemas.Partition, value []byte, rev uint64) *schemas.Owner {
+	owner, err := readableOwner(value, rev)
+	if err != nil && rev > m.roster.slots[p].seen {
+		m.cfg.Log.Error("an owner key cannot be read: something else has written it; the partition is taken anew",
+			"key", m.keys.owner(p), "revision", rev, "error", err)
+	}
+	return owner
 }
 
 // noteOwner applies what an owner key says. A lease that it contradicts is

@@ -376,6 +376,49 @@ func TestEpochsOutliveTheOwnerKey(t *testing.T) {
 	})
 }
 
+// TestP08_AnOwnerKeyThatCannotBeReadIsTakenAnew has something else write owner keys:
+// while their owner lives, and before a node starts that has never seen what they were.
+func TestP08_AnOwnerKeyThatCannotBeReadIsTakenAnew(t *testing.T) {
+	for name, garbage := range map[string]string{"no owner": "\xff\xff", "empty": "", "of nobody": "\x0a\x02n1"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, led := newMemory(), &ledger{}
+				key := keysOf(DefaultPool).owner(5)
+				spoil := func() (rev uint64) {
+					t.Helper()
+					out := s.store(key, []byte(garbage), s.live(key), 0)
+					if out.Fenced {
+						t.Fatalf("the key has changed: %+v", out)
+					}
+					return out.Seq
+				}
+				h := join(t, led, s.connect(), "n1")
+				awaitSettled(t, time.Second, h)
+				old := h.lease(5)
+				rev := spoil()
+				synctest.Wait()
+				if old.Valid() {
+					t.Error("a lease is valid that no key names")
+				}
+				awaitSettled(t, time.Second, h)
+				e := h.lease(5).Epoch()
+				if e <= rev {
+					t.Errorf("epoch %d, want one above the revision %d: whoever sees only the key knows no other bound", e, rev)
+				}
+				if err := h.Leave(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				spoil()
+				next := join(t, led, s.connect(), "n2")
+				awaitSettled(t, time.Second, next)
+				if later := next.lease(5).Epoch(); later <= e {
+					t.Errorf("epoch %d after %d", later, e)
+				}
+			})
+		})
+	}
+}
+
 func TestLostAnswersAreResolved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemory().connect()
