@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perdure/perdure/cluster"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -134,7 +135,10 @@ func (u *pump) giveUp(err error, draining bool) {
 			return
 		}
 		log.Debug("a partition is begun again", "why", err)
-		if err := u.lease.drop(ctx); err != nil {
+		switch err := u.lease.drop(ctx); {
+		case errors.Is(err, cluster.ErrNotOwner):
+			log.Debug("a partition was lost", "error", err) // of which the member says why, once for all
+		case err != nil:
 			log.Warn("a partition was lost", "error", err)
 		}
 	}

@@ -39,7 +39,7 @@ func connectOptions(cfg *Config) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("connection to NATS is back", "server", nc.ConnectedUrlRedacted())
+			log.Info("connection to NATS is back", "server", serverOf(nc))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if d := deniedBy(err); d != nil { // and nobody waits for it
@@ -90,6 +90,15 @@ func connect(ctx context.Context, cfg *Config, e *embedded) (*nats.Conn, error) 
 		return nil, fmt.Errorf("connect to NATS at %s: %w; check the URL and the credentials", publicURL(cfg.URL), err)
 	}
 	return nc, nil
+}
+
+// serverOf says where a connection ends. To a server inside of the process it has an
+// address that means nothing.
+func serverOf(nc *nats.Conn) string {
+	if nc.Opts.InProcessServer != nil {
+		return "inside this process"
+	}
+	return nc.ConnectedUrlRedacted()
 }
 
 // checkConn refuses a caller's connection that would break a guarantee.

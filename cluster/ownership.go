@@ -249,13 +249,18 @@ func (m *Member) lose(p schemas.Partition) {
 	m.changes.push(Change{Partition: p, Lost: true})
 }
 
-func (m *Member) loseAll() {
+// loseAll ends all leases, and returns how many there were. m.mu is held.
+func (m *Member) loseAll() (held int) {
 	for p := range m.roster.slots {
+		if m.roster.slots[p].lease != nil {
+			held++
+		}
 		m.lose(schemas.Partition(p))
 	}
 	for _, g := range m.guestList() {
 		g.end()
 	}
+	return held
 }
 
 // release is [Lease.Release].
@@ -326,6 +331,10 @@ func (m *Member) Again(ctx context.Context, p schemas.Partition, epoch uint64) e
 
 func (m *Member) notOwner(p schemas.Partition, epoch uint64) error {
 	o := m.roster.slots[p].owner
+	if bytes.Equal(o.GetNonce(), m.cfg.Nonce) {
+		return fmt.Errorf("%w: partition %v, epoch %d: this node holds it in that epoch no more, and takes it in a new one if it is still to own it; stop what runs for it",
+			ErrNotOwner, p, epoch)
+	}
 	return fmt.Errorf("%w: partition %v, epoch %d: it is owned by node %q in epoch %d; stop what runs for it",
 		ErrNotOwner, p, epoch, o.GetNode(), o.GetEpoch())
 }

@@ -164,10 +164,10 @@ func (m *Member) expelled(why string) {
 	m.own.expelled = true
 	m.standing.until.Store(0)
 	m.setPeer(m.cfg.Node, nil, 0)
+	held := m.loseAll()
 	if !m.leaving {
-		m.cfg.Log.Warn("this node was taken for dead; it drops its partitions and joins again", "node", m.cfg.Node, "why", why)
+		m.cfg.Log.Warn("this node was taken for dead; it drops its partitions and joins again", "node", m.cfg.Node, "why", why, "partitions", held)
 	}
-	m.loseAll()
 	poke(m.renew)
 }
 

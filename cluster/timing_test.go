@@ -251,7 +251,7 @@ func TestP08_AgainWinsANewEpoch(t *testing.T) {
 			t.Errorf("epoch %d, want 2", e)
 		}
 		err := h.Again(t.Context(), 7, 1)
-		if want := `partition is not owned in this epoch: partition 7, epoch 1: it is owned by node "n1" in epoch 2; stop what runs for it`; !errors.Is(err, ErrNotOwner) || err.Error() != want {
+		if want := `partition is not owned in this epoch: partition 7, epoch 1: this node holds it in that epoch no more, and takes it in a new one if it is still to own it; stop what runs for it`; !errors.Is(err, ErrNotOwner) || err.Error() != want {
 			t.Errorf("Again of an epoch that is over: %v\nwant %s", err, want)
 		}
 		began := time.Now()
