@@ -28,8 +28,10 @@ func wroteState(s schemas.Stored) wrote {
 // stateBehind compares a state with the last record that changed it (P17).
 func (a *auditor) stateBehind(ctx context.Context, id schemas.Identity, w wrote) error {
 	var why string
+	var foreign bool // whoever is to settle the record cannot: its owner writes over nothing that it does not know
 	behind := func(ctx context.Context) (bool, error) {
 		v, rev, err := a.b.State().Get(ctx, id)
+		foreign = rev != w.rev && (err != nil || v.GetRun() != "")
 		switch {
 		case errors.Is(err, broker.ErrIncompatible):
 			why = fmt.Sprintf("is none of ours, at revision %d", rev)
@@ -47,8 +49,8 @@ func (a *auditor) stateBehind(ctx context.Context, id schemas.Identity, w wrote)
 		if _, ok, err := a.b.Journal().Last(ctx, w.ref); err != nil || !ok {
 			return false, err // its record was removed meanwhile, and all of it was settled
 		}
-		if rev != w.rev && v.GetRun() != "" {
-			return true, nil // whoever is to settle it cannot
+		if foreign {
+			return true, nil
 		}
 		carried, err := a.carried(ctx, w.ref)
 		return !carried, err
@@ -66,7 +68,10 @@ func (a *auditor) stateBehind(ctx context.Context, id schemas.Identity, w wrote)
 		Found:  fmt.Sprintf("its state %s; %s left another one with its record, %d", why, w.ref, w.seq),
 		Repair: fmt.Sprintf("runs went on without it: read the state in the record of %s (perdure export), and bring it back by a run", w.ref),
 	}}
-	if head.Seq == w.seq {
+	switch {
+	case head.Seq == w.seq && foreign:
+		s.Repair = fmt.Sprintf("something else wrote it, and nothing of the identity goes on: delete that value, and resume a run of the identity: the state that %s left is written then", w.ref)
+	case head.Seq == w.seq:
 		s.Repair = "send the run a wake-up: the owner of the identity writes the state, once nothing of it is in memory"
 		s.mend = func(ctx context.Context) error { return a.wake(ctx, w.ref, w.seq) }
 	}

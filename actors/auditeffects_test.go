@@ -7,6 +7,7 @@ import (
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -76,6 +77,47 @@ func TestAudit_AStateFromElsewhere(t *testing.T) {
 	if f := s.found(actors.FoundStateAhead, "account/none"); !strings.Contains(f.Found, "entry 1000000, and the journals have had") {
 		t.Errorf("it says %q", f.Found)
 	}
+}
+
+// TestAudit_AStateThatSomethingElseWroteIsNotRepaired spoils the state that the last
+// record of an identity has left: no owner writes over it, so no wake-up repairs it.
+func TestAudit_AStateThatSomethingElseWroteIsNotRepaired(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	stop := s.start()
+	id := ref("account", "a", "").Identity
+	s.send(id.Run("1"), "write", "one")
+	s.end(id.Run("1"))
+	s.idle(id)
+	subject := "$KV." + s.b.Names().StateBucket() + ".account.a"
+	put := func(value []byte, kind string) {
+		t.Helper()
+		h := map[string]string{}
+		if kind != "" {
+			h["KV-Operation"] = kind
+		}
+		if err := brokertest.Put(s.ctx, s.b, subject, h, string(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put([]byte{0xff, 0xff}, "")
+	for range 2 {
+		report := s.audit(true)
+		if f := s.finds(actors.FoundStateBehind, id.String(), report); f.Mends || f.Repaired || !strings.Contains(f.Repair, "delete that value, and resume a run of the identity") {
+			t.Errorf("it says %+v", f)
+		}
+		s.finds(actors.FoundUnreadable, "state on "+subject, report)
+	}
+	stop()
+	put(nil, "DEL")
+	s.found(actors.FoundStateBehind, id.String())
+	s.start()
+	s.idle(id)
+	if got := state[ledger](s, id).Lines; len(got) != 1 || got[0] != "one" {
+		t.Errorf("the state is %q, want what the run left", got)
+	}
+	s.clean()
 }
 
 // TestAudit_ATaskThatWasNotSent has a record whose process died before it had sent its
