@@ -75,6 +75,9 @@ type Finding struct {
 	Subject string `json:"subject"` // a run's reference, or the name of what it is about
 	Found   string `json:"found"`   // for people
 	Repair  string `json:"repair"`  // what would repair it, for people
+	// Note says that it is harmless, that nothing reads it, and that the nodes remove it
+	// by themselves: it is not counted by [AuditReport.Left].
+	Note bool `json:"note,omitempty"`
 	// Mends says that [Audit.Repair] does it.
 	Mends bool `json:"mends,omitempty"`
 	// Repaired says that it was repaired, and is so no more; Error why not, if it was
@@ -95,10 +98,20 @@ type AuditReport struct {
 	TookMS    float64   `json:"took_ms"`
 }
 
-// Left returns how many findings are not repaired.
+// Left returns how many findings are not repaired, but for notes.
 func (r *AuditReport) Left() (n int) {
 	for _, f := range r.Findings {
-		if !f.Repaired {
+		if !f.Repaired && !f.Note {
+			n++
+		}
+	}
+	return n
+}
+
+// Notes returns how many findings are notes.
+func (r *AuditReport) Notes() (n int) {
+	for _, f := range r.Findings {
+		if f.Note {
 			n++
 		}
 	}

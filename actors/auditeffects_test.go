@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
@@ -161,6 +162,9 @@ func TestP19_AuditFindsEntriesBelowARecord(t *testing.T) {
 		{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: "n"}}}, {Kind: &schemas.Event_Started{Started: &schemas.Started{Method: "write"}}},
 	}})
 	s.store(subject, &schemas.Entry{Epoch: 1, Nonce: []byte("n"), Counter: 2, Record: &schemas.Record{Status: schemas.Status_COMPLETED, Result: &schemas.Payload{Data: []byte("1")}}})
+	if report := s.audit(false); report.Left() != 0 || report.Notes() != 1 {
+		t.Errorf("%d findings are left, with %d notes, want a note alone: nothing reads the entries", report.Left(), report.Notes())
+	}
 	s.found(actors.FoundLeftEntries, r.String())
 	if n := len(s.entries()); n != 1 {
 		t.Errorf("the journal has %d entries, want the record", n)
@@ -169,6 +173,31 @@ func TestP19_AuditFindsEntriesBelowARecord(t *testing.T) {
 		t.Errorf("the result is %d", got)
 	}
 	s.clean()
+}
+
+// TestP19_TheOwnerRemovesEntriesBelowARecord has no fsck: the node removes them itself,
+// long before the record goes, and makes nothing of it.
+func TestP19_TheOwnerRemovesEntriesBelowARecord(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	s.cfg.AuditEvery = 50 * time.Millisecond
+	s.cfg.SetAuditSettle(50 * time.Millisecond)
+	r := ref("account", "a", "1")
+	subject := s.b.Names().RunSubject(r)
+	for range 3 {
+		s.store(subject, &schemas.Entry{Epoch: 1, Nonce: []byte("n"), Counter: 1, Events: []*schemas.Event{{Kind: &schemas.Event_Claimed{Claimed: &schemas.Claimed{Node: "n"}}}}})
+	}
+	s.store(subject, &schemas.Entry{Epoch: 1, Nonce: []byte("n"), Counter: 2, Record: &schemas.Record{Status: schemas.Status_COMPLETED, Result: &schemas.Payload{Data: []byte("1")}}})
+	s.start()
+	s.until("the record is alone", func() bool { return len(s.entries()) == 1 })
+	if got := result[int](s, r); got != 1 {
+		t.Errorf("the result is %d", got)
+	}
+	s.until("it is said", func() bool { return strings.Contains(s.log.String(), "journal entries that nothing reads any more") })
+	if found, _ := s.host.Audited(); found != 0 || strings.Contains(s.log.String(), "what should not be") {
+		t.Errorf("it counts %d findings, and says:\n%s", found, s.log)
+	}
 }
 
 // TestAudit_HalfACopy ends a move between the copies of two entries.

@@ -9,7 +9,8 @@ import (
 // Each owner of a partition looks, some time after it took it and then from time to
 // time, for open runs of it that nothing brings back, and for wake-ups that are overdue.
 // It sends those a wake-up, by the inbox, and publishes these again: what comes of them
-// takes the usual way. Nothing rests on it, and it can be switched off.
+// takes the usual way. Entries below a record, which nothing reads, it removes. Nothing
+// rests on it, and it can be switched off.
 
 const (
 	// auditSoon is within what time of a take-over the first look is.
@@ -52,7 +53,13 @@ func (u *pump) audit(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		h.cfg.Log.Warn("a partition could not be audited; it is tried again later", "partition", u.p.String(), "error", err)
 	}
+	if n := report.Notes(); n > 0 {
+		h.cfg.Log.Info("the auditor has removed journal entries that nothing reads any more", "partition", u.p.String(), "runs", n)
+	}
 	for _, f := range report.Findings {
+		if f.Note {
+			continue
+		}
 		h.auditFound.Add(1)
 		if f.Repaired {
 			h.auditRepaired.Add(1)

@@ -27,8 +27,12 @@ func (a *auditor) partition(ctx context.Context, p schemas.Partition) error {
 		case err != nil && last.Seq == 0:
 			return err
 		case a.own != nil:
-			if err == nil && last.Copy == 0 && last.Entry.GetRecord() == nil && a.own[last.Ref.Kind] != nil {
-				open[last.Ref] = last.Seq
+			if err == nil && last.Copy == 0 && a.own[last.Ref.Kind] != nil {
+				if rec := last.Entry.GetRecord(); rec == nil {
+					open[last.Ref] = last.Seq
+				} else if last.More && !rec.GetHistory() {
+					a.leftEntries(last)
+				}
 			}
 		case err != nil:
 			a.unreadable(fmt.Sprintf("journal entry %d", max(last.Seq, last.Copy)), err)
@@ -220,9 +224,9 @@ func (a *auditor) wake(ctx context.Context, ref schemas.Ref, seq uint64) error {
 func (a *auditor) leftEntries(last broker.LastEntry) {
 	a.suspect(suspect{
 		Finding: Finding{
-			Kind: FoundLeftEntries, Subject: last.Ref.String(),
-			Found:  fmt.Sprintf("its journal has entries before its record, %d, which stands for them: a server was killed as it stored that", last.Seq),
-			Repair: "remove the entries before the record; the node does so once the retention time is over",
+			Kind: FoundLeftEntries, Subject: last.Ref.String(), Note: true,
+			Found:  fmt.Sprintf("its journal has entries before its record, %d, which stands for them, and nothing reads them: a node or a server ended, or lost the other, before they were removed", last.Seq),
+			Repair: "remove the entries before the record; the owner of the partition does so when it next looks",
 		},
 		holds: func(ctx context.Context) (bool, error) {
 			now, ok, err := a.b.Journal().Unmoved(ctx, last.Ref)

@@ -159,6 +159,7 @@ func (b *Broker) Close() error {
 
 func (b *Broker) close() error {
 	if b.link != nil {
+		b.remains.finish(b)
 		b.link.close()
 		if b.pub != nil {
 			b.pub.lane.close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A roll-up walks over every message between the first and the last one of its
@@ -12,7 +13,7 @@ import (
 // entry replaces few others that lie far apart, it is stored without a roll-up,
 // and they are removed one by one behind it. Whoever dies in between has left what
 // a server has that is killed between storing and purging: it counts no more, and
-// goes with the record (P19).
+// goes with the record (P19), or before, once an auditor has seen it.
 
 // remainsApart is how many messages of the stream a roll-up walks over in the time
 // that it takes to remove one by its sequence.
@@ -25,6 +26,14 @@ const (
 	remainsAtOnce  = 4
 )
 
+// remainsFor is how long the removal of the entries of a run is tried, which is longer
+// than an election takes, and remainsAtEnd how long a broker that is closed goes on with
+// what is waiting.
+const (
+	remainsFor   = 20 * time.Second
+	remainsAtEnd = 3 * time.Second
+)
+
 // remains are the entries that were replaced without a roll-up.
 type remains struct {
 	last atomic.Uint64 // the highest sequence of the journals' stream that was seen
@@ -32,6 +41,7 @@ type remains struct {
 	start   sync.Once
 	waiting chan []uint64
 	workers sync.WaitGroup
+	pending atomic.Int64 // runs whose entries are not removed yet
 }
 
 // seen notes that the stream has a message of this sequence.
@@ -60,10 +70,23 @@ func (r *remains) remove(ctx context.Context, b *Broker, entries []uint64) {
 			r.workers.Go(func() { r.work(b) })
 		}
 	})
+	r.pending.Add(1)
 	select {
 	case r.waiting <- entries:
+		return
 	case <-ctx.Done():
 	case <-b.link.life.Done():
+	}
+	r.pending.Add(-1)
+}
+
+// finish waits until nothing is waiting to be removed, for a moment at most: what is
+// left then is found by an auditor.
+func (r *remains) finish(b *Broker) {
+	for end := time.Now().Add(remainsAtEnd); r.pending.Load() > 0 && b.link.nc.IsConnected() && time.Now().Before(end); {
+		if b.link.pause(b.link.life, retryWait) != nil {
+			return
+		}
 	}
 }
 
@@ -72,14 +95,29 @@ func (r *remains) work(b *Broker) {
 	for {
 		select {
 		case entries := <-r.waiting:
-			for _, seq := range entries {
-				if err := b.runs.deleteMessage(b.link.life, seq); err != nil {
-					b.cfg.Logger.Debug("a journal entry that was replaced is not removed yet", "sequence", seq, "error", err)
-					break
-				}
-			}
+			r.removeAll(b, entries)
+			r.pending.Add(-1)
 		case <-b.link.life.Done():
 			return
 		}
+	}
+}
+
+// removeAll removes the entries of a run. Where the stream has no leader for a moment
+// it goes on once there is one.
+func (r *remains) removeAll(b *Broker, entries []uint64) {
+	ctx, cancel := context.WithTimeout(b.link.life, remainsFor)
+	defer cancel()
+	for pause := retryWait; len(entries) > 0; {
+		err := b.runs.deleteMessage(ctx, entries[0])
+		if err == nil {
+			entries, pause = entries[1:], retryWait
+			continue
+		}
+		if b.link.pause(ctx, jitter(pause)) != nil {
+			b.cfg.Logger.Debug("journal entries that were replaced are not removed yet", "sequence", entries[0], "entries", len(entries), "error", err)
+			return
+		}
+		pause = min(2*pause, retryWaitMax)
 	}
 }

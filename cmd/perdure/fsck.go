@@ -23,7 +23,8 @@ as this version needs them. It reads only, unless --repair is given, which does 
 program may do; the rest says what to do by hand. What may be so for a moment is looked
 at twice. No node need be alive, and those that are work on.
 
-It exits with 0 if nothing is found, or everything was repaired, and with 1 otherwise.`,
+It exits with 0 if nothing is found, or everything was repaired, and with 1 otherwise.
+Notes do not count: what they say is harmless, and the nodes remove it by themselves.`,
 		Example: `  perdure fsck
   perdure fsck --repair
   perdure fsck -o json`,
@@ -40,7 +41,7 @@ It exits with 0 if nothing is found, or everything was repaired, and with 1 othe
 					writeReport(cmd.OutOrStdout(), report, a.Repair)
 				}
 				if left := report.Left(); err == nil && left > 0 {
-					err = fmt.Errorf("%d of %d findings are left", left, len(report.Findings))
+					err = fmt.Errorf("%d of %d findings are left", left, len(report.Findings)-report.Notes())
 				}
 				return err
 			})
@@ -58,7 +59,11 @@ It exits with 0 if nothing is found, or everything was repaired, and with 1 othe
 // writeReport prints what was found, for people.
 func writeReport(w io.Writer, r *perdure.AuditReport, repair bool) {
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "%s  %s\n  %s\n", f.Kind, f.Subject, f.Found)
+		kind := f.Kind
+		if f.Note {
+			kind = "note: " + kind
+		}
+		fmt.Fprintf(w, "%s  %s\n  %s\n", kind, f.Subject, f.Found)
 		switch {
 		case f.Repaired:
 			fmt.Fprintf(w, "  repaired: %s\n", f.Repair)
@@ -73,6 +78,10 @@ func writeReport(w io.Writer, r *perdure.AuditReport, repair bool) {
 	if r.More {
 		fmt.Fprintln(w, "... more: --limit was reached")
 	}
-	fmt.Fprintf(w, "%d findings, %d left; looked at %d runs (%d open), %d schedules, %d states and %d objects in %s\n",
-		len(r.Findings), r.Left(), r.Runs, r.Open, r.Schedules, r.States, r.Objects, time.Duration(r.TookMS*float64(time.Millisecond)).Round(time.Millisecond))
+	notes := ""
+	if n := r.Notes(); n > 0 {
+		notes = fmt.Sprintf(", %d notes", n)
+	}
+	fmt.Fprintf(w, "%d findings, %d left%s; looked at %d runs (%d open), %d schedules, %d states and %d objects in %s\n",
+		len(r.Findings)-r.Notes(), r.Left(), notes, r.Runs, r.Open, r.Schedules, r.States, r.Objects, time.Duration(r.TookMS*float64(time.Millisecond)).Round(time.Millisecond))
 }
