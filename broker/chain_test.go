@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -136,5 +138,52 @@ func TestP19_WhatLiesFarApartIsRemovedBehindWhatReplacesIt(t *testing.T) {
 		}
 		subject := r.n.RunSubject(ref)
 		r.until("the record is alone", func() bool { return r.subjects(r.n.RunsStream(), subject)[subject] == 1 })
+	}
+}
+
+// TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway ends the server, and then the node,
+// while the entries of many runs are to be removed.
+func TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway(t *testing.T) {
+	t.Parallel()
+	const runs = 300
+	srv := brokertest.Server(t)
+	r := connected(t, srv.URL())
+	more := func(r *raw, kind string) (n uint64) {
+		for _, entries := range r.subjects(r.n.RunsStream(), r.n.Namespace()+".run.*."+kind+".>") {
+			n += entries - 1
+		}
+		return n
+	}
+	replace := func(kind string) {
+		t.Helper()
+		seqs := map[schemas.Ref][]uint64{}
+		for i := range runs {
+			ref := identity(kind, fmt.Sprint(i)).Run("1")
+			a := r.appended(ref, 0, start(kind, 1))
+			seqs[ref] = []uint64{a, r.appended(ref, a, entry(kind, 2))}
+		}
+		r.others(1200)
+		var g errgroup.Group
+		for ref, before := range seqs {
+			g.Go(func() error {
+				_, err := r.b.Journal().Append(r.ctx, ref, before[1], record(kind, 3), before...)
+				return err
+			})
+		}
+		must(t, g.Wait())
+	}
+	replace("outage")
+	left := more(r, "outage")
+	srv.Kill()
+	srv.Restart()
+	r.until("the server is back", func() bool { return r.nc.IsConnected() })
+	t.Logf("%d entries were left as the server was killed", left)
+	r.until("the records are alone", func() bool { return more(r, "outage") == 0 })
+
+	replace("end")
+	t.Logf("%d entries are left as the node ends", more(r, "end"))
+	must(t, r.b.Close())
+	if n := more(connected(t, srv.URL()), "end"); n != 0 {
+		t.Errorf("%d entries are left by a node that ended", n)
 	}
 }
