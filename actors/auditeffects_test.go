@@ -271,6 +271,26 @@ func TestP18_AuditFindsAnObjectThatNothingRefersTo(t *testing.T) {
 	s.clean()
 }
 
+// TestAudit_AScheduleOfAnotherPartition plants one where no owner of its run looks.
+func TestAudit_AScheduleOfAnotherPartition(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	s := setup(t, g.all()...)
+	r := ref("account", "a", "1")
+	own := s.b.Names().TimerSubject(r.Identity, broker.TimerID(r.ID, "1"))
+	at := schemas.PartitionOf(r.Identity, s.b.Partitions())
+	other := strings.Replace(own, ".timer."+at.String()+".", ".timer."+((at+1)%schemas.Partition(s.b.Partitions())).String()+".", 1)
+	h := map[string]string{"Nats-Schedule": "@at 2100-01-01T00:00:00Z", "Nats-Schedule-Target": s.b.Names().WakeSubject(r.Identity)}
+	if err := brokertest.Put(s.ctx, s.b, other, h, ""); err != nil {
+		t.Fatal(err)
+	}
+	if f := s.found(actors.FoundUnreadable, "schedule on "+other); !strings.Contains(f.Found, "account/a belongs to "+at.String()) {
+		t.Errorf("it says %q", f.Found)
+	}
+	s.purge(s.b.Names().TimersStream(), other)
+	s.clean()
+}
+
 // TestAudit_WhatCannotBeRead stores what is no entry, and no state.
 func TestAudit_WhatCannotBeRead(t *testing.T) {
 	t.Parallel()

@@ -91,10 +91,17 @@ func (a *auditor) schedules(ctx context.Context, p schemas.Partition, open map[s
 	g.SetLimit(looksAtOnce)
 	var ended error
 	for s, err := range a.all.Schedules(ctx, p) {
-		if ended = err; err != nil {
+		if err != nil && s.Subject == "" {
+			ended = err
 			break
 		}
 		a.count(&a.report.Schedules, 1)
+		if err != nil {
+			if a.own == nil {
+				a.unreadable("schedule on "+s.Subject, err)
+			}
+			continue
+		}
 		_, is := open[s.Ref]
 		switch {
 		case is:

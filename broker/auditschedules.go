@@ -24,8 +24,9 @@ type Standing struct {
 	timers *reader
 }
 
-// Schedules yields the schedules of a partition; what is on their subjects and is none
-// is left out. With an error it ends.
+// Schedules yields the schedules of a partition. What is on their subjects and is none of
+// ours, or of another partition, is yielded with an error, and Schedules goes on; with an
+// error and no subject it ends.
 func (a *Audit) Schedules(ctx context.Context, p schemas.Partition) iter.Seq2[Standing, error] {
 	return func(yield func(Standing, error) bool) {
 		for _, pool := range a.pools {
@@ -38,11 +39,14 @@ func (a *Audit) Schedules(ctx context.Context, p schemas.Partition) iter.Seq2[St
 					return
 				}
 				id, timer, err := a.b.names.ParseTimer(m.subject)
-				if err != nil {
-					continue
+				var run schemas.RunID
+				if err == nil {
+					run, _, err = ParseTimerID(timer)
 				}
-				run, _, err := ParseTimerID(timer)
 				if err != nil {
+					if !yield(Standing{Subject: m.subject}, err) {
+						return
+					}
 					continue
 				}
 				s := Standing{Ref: id.Run(run), Subject: m.subject, seq: m.seq, header: m.header, data: m.data, timers: pool.timers}
