@@ -1,6 +1,7 @@
 package perdure_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -169,8 +170,8 @@ func certificates(t *testing.T) (ca, cert, key string) {
 		write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})))
 }
 
-// What the guide on deploying allows a node and a client is enough, and a node of it is
-// what the doctor calls right.
+// What the guides allow a node, a client, and who takes a backup and restores it, is enough,
+// and a node of it is what the doctor calls right.
 func TestOpenConfig_PermissionsOfTheGuideAreEnough(t *testing.T) {
 	t.Parallel()
 	url := server(t, `accounts { A { jetstream: enabled, users: [
@@ -178,8 +179,15 @@ func TestOpenConfig_PermissionsOfTheGuideAreEnough(t *testing.T) {
 			publish: {allow: ["shop.>", "$KV.shop_state.>", "$KV.shop_cluster.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"]},
 			subscribe: {allow: ["shop.>", "$SRV.>", "_INBOX.>"]}}},
 		{user: client, password: pw, permissions: {
-			publish: {allow: ["shop.task.local.>", "shop.api.>", "$JS.API.>"]},
+			publish: {allow: ["shop.task.local.>", "shop.blob.>", "shop.api.>", "$JS.API.>"]},
+			subscribe: {allow: ["_INBOX.>", "shop.done.>"]}}},
+		{user: backup, password: pw, permissions: {
+			publish: {allow: ["shop.task.local.>", "shop.blob.>", "shop.api.>", "$JS.API.>", "shop.node.*", "shop.node.*.hold"]},
 			subscribe: {allow: ["_INBOX.>", "shop.done.>"]}}}] } }`)
+	other := server(t, `accounts { A { jetstream: enabled, users: [
+		{user: restore, password: pw, permissions: {
+			publish: {allow: ["shop.>", "$KV.shop_state.>", "$KV.shop_cluster.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>", "$JS.SNAPSHOT.RESTORE.>"]},
+			subscribe: {allow: ["shop.>", "$SRV.>", "_INBOX.>"]}}}] } }`)
 	cfg := &config.Config{Namespace: "shop", URL: url, Credentials: config.Credentials{User: "node", Password: "pw"}}
 	works(t, cfg)
 	ctx, stop := context.WithCancel(testContext(t))
@@ -202,7 +210,23 @@ func TestOpenConfig_PermissionsOfTheGuideAreEnough(t *testing.T) {
 	if info, err := c.Get(ctx, "greet/x/x"); err != nil || info.Status != "completed" {
 		t.Errorf("the run is %+v (%v)", info, err)
 	}
+	long := strings.Repeat("x", 3<<20)
+	if got, err := perdure.Call(ctx, c, greet.At("long"), long); err != nil || got != "Hello, "+long+"!" {
+		t.Errorf("with a large input it says %d bytes (%v)", len(got), err)
+	}
 	c.Close()
+	who := func(user string) perdure.Option { return perdure.NATSOptions(nats.UserInfo(user, "pw")) }
+	if c, err = perdure.Dial(ctx, url, perdure.Namespace("shop"), who("backup")); err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if _, err := c.Backup(ctx, &file); err != nil {
+		t.Errorf("backup: %v", err)
+	}
+	c.Close()
+	if err := perdure.Restore(ctx, other, &file, perdure.Namespace("shop"), who("restore"), perdure.Logger(silent)); err != nil {
+		t.Errorf("restore: %v", err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
