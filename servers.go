@@ -35,7 +35,7 @@ func (c *Client) Servers(ctx context.Context) ([]ServerInfo, error) {
 // [durable.ErrUnavailable] where no node has such a server, or the servers have no
 // majority.
 func (c *Client) RemoveServer(ctx context.Context, node string) error {
-	return c.read(ctx, "servers.remove", removeServer{node}, &struct{}{})
+	return c.do(ctx, "servers.remove", removeServer{node}, &struct{}{})
 }
 
 type removeServer struct {

@@ -61,8 +61,9 @@ type sharer struct {
 	weight  int64
 	held    int64 // places that it has
 	waiting int   // of its runs, for a place
-	// turn is how many places it was given, by its weight. One that comes after a while
-	// begins where the others are: it is owed nothing for the time when it was not there.
+	// turn is how many places it was given, by its weight. One that did not wait
+	// begins where the others are: it is owed nothing for that time, though it may have
+	// had places all along.
 	turn int64
 }
 
@@ -138,9 +139,9 @@ func (s *shares) given(p party) {
 	t.given()
 }
 
-// begins lets a sharer begin where the others are, if it has none and waits for none.
+// begins lets a sharer begin where the others are, if it waits for none.
 func (s *sharer) begins(clock int64) {
-	if s.held == 0 && s.waiting == 0 {
+	if s.waiting == 0 {
 		s.turn = max(s.turn, clock)
 	}
 }

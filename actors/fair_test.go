@@ -150,3 +150,44 @@ func TestFair_WhoIsTerminatedWhilePutOffDoesNotRun(t *testing.T) {
 	s.end(ref("flood", anyKey(floodOf-1), anyKey(floodOf-1)))
 	s.holdsNothing()
 }
+
+// TestFair_ASignalForARunThatIsOpenDoesNotWait behind a task of its key that is put off,
+// nor behind all that came before that task: the run might run into its timeout.
+func TestFair_ASignalForARunThatIsOpenDoesNotWait(t *testing.T) {
+	t.Parallel()
+	g := newGates()
+	hears := durable.DeclareWorkflow[string, int]("hears")
+	s := setup(t, durable.Workflow(hears, func(ctx durable.Context, gate string) (before int, err error) {
+		if gate == "listen" {
+			if _, err := durable.Await(ctx, word, durable.Timeout(10*time.Hour)); err != nil {
+				return 0, err
+			}
+			return durable.Step(ctx, "count", func(context.Context) (int, error) { return g.times("open"), nil })
+		}
+		return durable.Step(ctx, "pass", func(ctx context.Context) (int, error) { return 0, g.pass(ctx, gate) })
+	}))
+	s.cfg.MaxRuns, s.cfg.MaxHeld, s.cfg.SuspendAfter = 1, 64, time.Millisecond
+	s.cfg.SetStillness(time.Hour)
+	s.start()
+	g.open("open")
+	listens := ref("hears", "x", "listens")
+	s.send(listens, "", "listen")
+	s.untilStatus(listens, "suspended")
+	s.until("no activation is in memory", func() bool { return s.host.Activations() == 0 })
+	s.send(ref("hears", "first", "first"), "", "first")
+	s.until("another run has the place", func() bool { return g.times("first") == 1 })
+	for i := range floodOf {
+		s.send(ref("hears", anyKey(i), anyKey(i)), "", "open")
+	}
+	s.waitsAll(floodOf)
+	s.send(ref("hears", "x", "next"), "", "open")
+	s.until("the next run of the key is put off", func() bool { return s.host.PutOff() > 0 && s.host.WaitForAPlace() == floodOf+1 })
+	before := s.host.PutOff()
+	s.utter(listens, "word")
+	s.until("what is before the signal is in memory", func() bool { return s.host.PutOff() < before })
+	g.open("first")
+	if n := result[int](s, listens); n > floodOf/2 {
+		t.Errorf("%d of the %d runs that came before the signal went before the run that waits for it", n, floodOf)
+	}
+	s.end(ref("hears", "x", "next"))
+}

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"github.com/perdure/perdure/broker"
@@ -16,8 +17,9 @@ import (
 // memory; the rest are put off: where they are in the inbox is remembered, and they are
 // read again when those before them have a place (P09).
 //
-// Messages of an identity keep their order: behind one that is put off the next ones
-// are, too, and what cannot wait brings the ones before it with it.
+// Messages of an identity keep their order: behind one that is put off the next tasks
+// are, too, and whatever else comes brings the ones before it with it: a signal may be
+// for a run that is open.
 type lines struct {
 	// ahead is how many tasks of the partition wait in memory at most, while there are
 	// others; lines share it, and may have a few more as their number changes.
@@ -156,17 +158,6 @@ func (s *lines) putOff(l *line, id uint64, at broker.Place) {
 	s.changed(l, had)
 }
 
-// follows puts a message off if others of its identity are.
-func (s *lines) follows(id uint64, at broker.Place) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, is := s.behind[id]
-	if is {
-		s.putOff(b.line, id, at)
-	}
-	return is
-}
-
 // holds reports whether messages of an identity are put off.
 func (s *lines) holds(id uint64) bool {
 	s.mu.Lock()
@@ -240,14 +231,12 @@ func (s *lines) takes(id uint64) (l *line, tasks []putOff) {
 		return nil, nil
 	}
 	l = b.line
-	var rest []putOff
-	for _, t := range l.later {
+	rest := slices.DeleteFunc(l.later, func(t putOff) bool {
 		if t.id == id {
 			tasks = append(tasks, t)
-		} else {
-			rest = append(rest, t)
 		}
-	}
+		return t.id == id
+	})
 	if len(tasks) == 0 {
 		return l, nil // all of them are being read
 	}
@@ -294,8 +283,9 @@ func (u *pump) putsOff(it *item, kind *runtime.Kind) bool {
 	}
 	id := u.lines.hash(it.d.To)
 	env := it.d.Envelope
+	queues := kind.Policy(env) == schemas.Busy_BUSY_QUEUE
 	switch {
-	case it.isClients() && (kind.Policy(env) == schemas.Busy_BUSY_QUEUE || !u.active(it.d.To)):
+	case it.isClients() && (queues || !u.active(it.d.To) && !u.lines.holds(id)):
 		l := u.lines.joins(partyOf(kind, it.d.To, it.d.From), id, it.d.Place())
 		if l != nil {
 			it.line.Store(l)
@@ -303,11 +293,12 @@ func (u *pump) putsOff(it *item, kind *runtime.Kind) bool {
 		}
 	case !u.lines.holds(id):
 		return false
-	case env.GetType() == schemas.Envelope_SIGNAL && !u.active(it.d.To) && u.lines.follows(id, it.d.Place()):
-		// no run waits for it here
-	default:
-		u.bringOf(id)
+	case u.bringOf(id):
 		return false
+	default:
+		// The partition is given up: it must not come before those that it is behind.
+		u.unhold(it)
+		return true
 	}
 	u.held.putOff(1)
 	u.unhold(it)
@@ -338,17 +329,22 @@ func (u *pump) left(l *line) {
 // few whatever waits there.
 func (u *pump) bring(all bool) {
 	for u.mayBring() {
-		u.lines.reading.Lock()
-		l, tasks := u.lines.next(all)
-		ok := u.bringIn(l, tasks)
-		u.lines.reading.Unlock()
-		<-u.host.brings
-		if tasks == nil || !ok {
+		if !u.bringSome(all) {
 			return
 		}
 		all = false
 	}
 	u.lines.stopped()
+}
+
+// bringSome brings in what may be brought in next, of one line. It is false if there is
+// nothing, or the partition is given up. The caller has a token of the host's.
+func (u *pump) bringSome(all bool) bool {
+	defer func() { <-u.host.brings }()
+	u.lines.reading.Lock()
+	defer u.lines.reading.Unlock()
+	l, tasks := u.lines.next(all)
+	return u.bringIn(l, tasks) && tasks != nil
 }
 
 // mayBring waits until not too many of the host's pumps bring in tasks, since what is
@@ -366,11 +362,12 @@ func (u *pump) mayBring() bool {
 	return false
 }
 
-// bringOf brings in those of an identity, for a message that comes behind them.
-func (u *pump) bringOf(id uint64) {
+// bringOf brings in those of an identity, for a message that comes behind them. It is
+// false if the partition is given up.
+func (u *pump) bringOf(id uint64) bool {
 	u.lines.reading.Lock()
 	defer u.lines.reading.Unlock()
-	u.bringIn(u.lines.takes(id))
+	return u.bringIn(u.lines.takes(id))
 }
 
 // bringIn reads tasks again, and routes them in their order. It is false if the
@@ -378,6 +375,9 @@ func (u *pump) bringOf(id uint64) {
 // requests before whatever else the connection brings, the node's lease too.
 func (u *pump) bringIn(l *line, tasks []putOff) bool {
 	for _, t := range tasks {
+		if u.draining() {
+			return false // the next owner has them all
+		}
 		d, ok, err := u.feed.(consumed).Again(u.ctx, t.at)
 		if err != nil {
 			u.lose(err)

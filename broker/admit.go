@@ -117,15 +117,21 @@ func (b *Broker) admissionOf(ctx context.Context, kind schemas.Kind) (*admission
 // wait takes one of those that are left, once there is one.
 func (k *minority) wait(ctx context.Context) error {
 	a := k.a
-	if a.take() || k.take(ctx) {
-		return nil
-	}
-	select {
-	case a.looking <- struct{}{}:
-	case <-ctx.Done():
-		return a.full(ctx.Err())
-	case <-a.b.link.closed:
-		return ErrClosed
+	again := time.NewTicker(admitFor)
+	defer again.Stop()
+	for looks := false; !looks; {
+		if a.take() || k.take(ctx) {
+			return nil
+		}
+		select {
+		case a.looking <- struct{}{}:
+			looks = true
+		case <-again.C: // whoever looks may wait for long, and of another kind
+		case <-ctx.Done():
+			return a.full(ctx.Err())
+		case <-a.b.link.closed:
+			return ErrClosed
+		}
 	}
 	defer func() { <-a.looking }()
 	for !a.take() && !k.take(ctx) { // somebody may have looked meanwhile

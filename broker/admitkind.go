@@ -34,14 +34,18 @@ type minority struct {
 // take takes one of those that are left to the kind, if the inbox was full when it was
 // looked last.
 func (k *minority) take(ctx context.Context) bool {
-	if !k.a.overfull() {
+	if !k.a.overfull() || !k.mu.TryLock() { // while somebody looks there is none
 		return false
 	}
-	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now := time.Now(); !now.Before(k.until) {
-		k.left, k.until = 0, now.Add(admitFor)
+		k.left = 0
+		if ctx.Err() != nil {
+			return false
+		}
+		k.until = now.Add(admitFor)
 		if err := k.look(ctx); err != nil {
+			k.until = time.Now().Add(majorFor) // a server that is slow to count is not asked at once again
 			k.a.b.cfg.Logger.Debug("it cannot be said how many messages of a kind wait: its tasks wait as those of others do", "filter", k.filter, "error", err)
 		}
 	}

@@ -19,7 +19,8 @@ import (
 // form, as one of them knows it. All of them vote on where streams are, those that are
 // away included: it takes more than half of them.
 type ClusterServer struct {
-	// Node that the server is in, or was: what its name is made of.
+	// Node that the server is in, or was: what its name is made of; its number in the
+	// cluster where it was away all the time since the server was started that says this.
 	Node string `json:"node"`
 	// Leader says that it decides where streams are.
 	Leader bool `json:"leader,omitempty"`
@@ -28,8 +29,12 @@ type ClusterServer struct {
 	// Heard is when the leader heard of it last, where that is known.
 	Heard time.Time `json:"heard,omitzero"`
 
-	name string
+	peer string // its number
 }
+
+// unnamedPeer begins what nats-server has in place of the name of a peer that it has not
+// heard of since it was started: it does not store names.
+const unnamedPeer = "Server name unknown at this time"
 
 // Errors of [Broker.RemoveServer].
 var (
@@ -56,9 +61,15 @@ func (b *Broker) Servers() ([]ClusterServer, error) {
 		return nil, errors.New("servers of the cluster: this server does not know them yet; ask again")
 	}
 	own, leads := b.embedded.srv.Name(), info.Meta.Leader
-	all := []ClusterServer{{Node: nodeOf(own), Leader: leads == own, name: own}}
+	all := []ClusterServer{{Node: nodeOf(own), Leader: leads == own}}
 	for _, p := range info.Meta.Replicas {
-		s := ClusterServer{Node: nodeOf(p.Name), Leader: p.Name == leads, Away: p.Offline, name: p.Name}
+		if p.Name == own {
+			continue // it is among the others while nobody leads
+		}
+		s := ClusterServer{Node: nodeOf(p.Name), Leader: p.Name == leads, Away: p.Offline, peer: p.Peer}
+		if strings.HasPrefix(p.Name, unnamedPeer) { // not heard of since this server was started
+			s.Node = p.Peer
+		}
 		if leads == own && p.Active > 0 { // the others do not hear of it
 			s.Heard = info.Now.Add(-p.Active)
 		}
@@ -94,7 +105,7 @@ func (b *Broker) RemoveServer(ctx context.Context, node string) error {
 		return wrap(err)
 	}
 	defer nc.Close()
-	body, err := json.Marshal(server.JSApiMetaServerRemoveRequest{Server: all[i].name})
+	body, err := json.Marshal(server.JSApiMetaServerRemoveRequest{Peer: all[i].peer})
 	if err != nil {
 		return wrap(err)
 	}
