@@ -38,11 +38,13 @@ func race(t *testing.T, rs []*raw, positions int) {
 		var wg sync.WaitGroup
 		var wins atomic.Int32
 		var next atomic.Uint64
-		for w := range 6 {
+		var codes [6]int
+		for w := range codes {
 			wg.Go(func() {
 				r := rs[w%len(rs)]
 				seq, err := r.publish(r.n.RunSubject(id.Run(schemas.RunID(fmt.Sprint("r", w)))), "", r.fence(id, last)...)
-				switch code := errorCode(err); {
+				codes[w] = errorCode(err)
+				switch code := codes[w]; {
 				case err == nil:
 					wins.Add(1)
 					next.Store(seq)
@@ -53,7 +55,7 @@ func race(t *testing.T, rs []*raw, positions int) {
 		}
 		wg.Wait()
 		if wins.Load() != 1 {
-			t.Fatalf("position %d after %d: %d writers won, want 1", p, last, wins.Load())
+			t.Fatalf("position %d after %d: %d writers won, want 1; they were told %v", p, last, wins.Load(), codes)
 		}
 		last = next.Load()
 	}
