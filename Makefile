@@ -103,7 +103,7 @@ bench-compare: ## Measure the commit BASE and this tree in turns, and fail if th
 
 chaos: ## Do harm to three nodes and three NATS servers under load for D (10m), by the draw SEED, and judge what clients saw; first the long forms of the tests named TestChaos, crashes at every single write, and broken builds that must be caught: half an hour and D
 	@if $(HAS_RACE); then race=-race; export CGO_ENABLED=1; else race=; export CGO_ENABLED=0; fi; ok=0; \
-	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -run '^Test(Chaos|CrashSweep|BackupSweep)' ./... || ok=1; \
+	PERDURE_CHAOS=1 $(GO) test $$race -count=1 -timeout 60m -run '^Test(Chaos|CrashSweep|BackupSweep|TenThousand)' ./... || ok=1; \
 	$(GO) -C tools/chaos run . -seed "$(SEED)" -d "$(D)" -broken $$race || ok=1; exit $$ok
 
 model: ## Look at every state of a model of the protocol, and at what comes of leaving a rule out: minutes; ONLY=crash picks some

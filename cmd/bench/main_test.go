@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +57,8 @@ var tinyMetrics = map[string][]string{
 	},
 }
 
-// The tiny form runs every scenario that needs no other binary, and prints
-// each metric at both levels, as JSON and in the table.
+// The tiny form runs every scenario that needs no other binary, and prints each metric,
+// as JSON and in the table: some at both levels, the others at one.
 func TestTinyPrintsEveryMetric(t *testing.T) {
 	for _, s := range scenarios {
 		if s.name == s10.name { // builds another binary
@@ -73,7 +74,11 @@ func TestTinyPrintsEveryMetric(t *testing.T) {
 func tinyPrints(t *testing.T, name string, metrics []string) {
 	var stdout, stderr bytes.Buffer
 	levels := []string{"disk", "process"}
-	if name == s8.name { // six processes each
+	switch {
+	case slices.Contains([]string{"S1", "S2", "S6"}, name):
+	case strings.HasPrefix(name, "D"): // whose targets are for disk
+		levels = levels[:1]
+	default:
 		levels = levels[1:]
 	}
 	if err := run(t.Context(), []string{"-tiny", "-s", strings.ToLower(name), "-dir", t.TempDir(), "-durability", strings.Join(levels, ",")}, &stdout, &stderr); err != nil {
