@@ -19,17 +19,17 @@ import (
 
 // TestBackupSweep_Actors does so with actors that use every durable verb.
 func TestBackupSweep_Actors(t *testing.T) {
-	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(5, 11), restoredAt)
+	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(9, 13), restoredAt)
 }
 
 // TestBackupSweep_SuspendedRuns does so with runs that leave memory whenever they wait.
 func TestBackupSweep_SuspendedRuns(t *testing.T) {
-	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(7, 13), restoredAt)
+	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(11, 15), restoredAt)
 }
 
 // TestBackupSweep_OnDisk does so at durability disk, at some of the points.
 func TestBackupSweep_OnDisk(t *testing.T) {
-	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(15, 40), restoredAt)
+	sweepBy(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(25, 41), restoredAt)
 }
 
 // restoredAt runs a scenario whose node waits at a fault point while a backup begins,

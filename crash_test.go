@@ -52,15 +52,15 @@ func TestCrashSweepOfAnAgent(t *testing.T) {
 }
 
 // TestCrashSweepOfActors kills a node before and after each write of actors
-// that use every durable verb; without make chaos at every third of these points.
+// that use every durable verb; without make chaos at every fifth of these points.
 func TestCrashSweepOfActors(t *testing.T) {
-	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(3, 7))
+	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process}, 20*time.Millisecond), every(5, 7))
 }
 
 // TestCrashSweepOfSuspendedRuns does so with runs that leave memory whenever
 // they wait.
 func TestCrashSweepOfSuspendedRuns(t *testing.T) {
-	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(3, 11))
+	sweep(t, shopScenario(nodeConfig{Durability: perdure.Process, SuspendAfter: time.Millisecond}, 100*time.Millisecond), every(5, 11))
 }
 
 // TestCrashSweepOfARunThatContinues does so with one that waits for signals, and
@@ -78,7 +78,7 @@ func TestCrashSweepOfARunThatContinues(t *testing.T) {
 			}
 			return err
 		},
-	}, every(3, 9))
+	}, every(5, 9))
 }
 
 // TestCrashSweepOfAttachments does so with two runs that wait for the end of a third,
@@ -99,12 +99,12 @@ func TestCrashSweepOfAttachments(t *testing.T) {
 			}
 			return err
 		},
-	}, every(3, 11))
+	}, every(5, 11))
 }
 
 // TestCrashSweepOnDisk does so at durability disk, at some of the points.
 func TestCrashSweepOnDisk(t *testing.T) {
-	sweep(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(5, 40))
+	sweep(t, shopScenario(nodeConfig{Durability: perdure.Disk}, 20*time.Millisecond), every(9, 40))
 }
 
 // every is the step of a sweep: all points for make chaos, or some of them. It is odd,
