@@ -91,7 +91,7 @@ func (m *Member) BuildsChanged() <-chan struct{} { return m.rebuilt }
 // setPeer notes a member's key, or that it is gone. m.mu is held.
 func (m *Member) setPeer(node string, record *schemas.Member, rev uint64) {
 	before := m.roster.peers[node].record
-	m.roster.setPeer(node, record, rev)
+	m.roster.setPeer(node, record, rev, m.cfg.clock())
 	if bytes.Equal(before.GetNonce(), record.GetNonce()) && slices.EqualFunc(before.GetBuilds(), record.GetBuilds(), func(a, b *schemas.Build) bool { return proto.Equal(a, b) }) {
 		return
 	}

@@ -43,10 +43,12 @@ type suspect struct {
 	node  string
 	nonce []byte
 	rev   uint64 // of its key
+	young bool   // it may not judge others yet
 }
 
 // watchPeers looks, until ctx ends, whether the next member in the order of
-// the names is there. Every member is somebody's next.
+// the names is there, and whom that one would watch as long as it is too young
+// to judge. Every member is somebody's next.
 func (m *Member) watchPeers(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -62,7 +64,7 @@ func (m *Member) watchPeers(ctx context.Context) {
 
 func (m *Member) watchNext(ctx context.Context) {
 	ring := m.ring()
-	if len(ring) < 2 || !m.mayJudge() || !m.probe(ctx, ring[1].node, ring[1].nonce).gone() {
+	if len(ring) < 2 || !m.mayJudge() || !m.anyGone(ctx, watched(ring)) {
 		return
 	}
 	first := m.probeAll(ctx, ring)
@@ -71,12 +73,28 @@ func (m *Member) watchNext(ctx context.Context) {
 	if !m.mayJudge() || ctx.Err() != nil {
 		return
 	}
-	for _, i := range judge(first, second) {
+	for _, i := range judge(ring, first, second) {
 		dead := ring[i]
 		if err := m.bury(ctx, dead.node, dead.rev, fmt.Sprintf("nobody answers for its incarnation, twice, %v apart", probeAgain)); err != nil {
 			m.cfg.Log.Warn("a dead member could not be removed; its lease ends by itself", "node", dead.node, "error", err)
 		}
 	}
+}
+
+// watched returns whom the first of a ring watches: the next, and everybody up to the
+// first who is not too young to watch for himself.
+func watched(ring []suspect) []suspect {
+	for i := 1; i < len(ring); i++ {
+		if !ring[i].young {
+			return ring[1 : i+1]
+		}
+	}
+	return ring[1:]
+}
+
+// anyGone probes one after the other, and reports whether one is not there.
+func (m *Member) anyGone(ctx context.Context, ring []suspect) bool {
+	return slices.ContainsFunc(ring, func(s suspect) bool { return m.probe(ctx, s.node, s.nonce).gone() })
 }
 
 // ring returns the members as they follow this one, which is the first; nil
@@ -89,7 +107,7 @@ func (m *Member) ring() []suspect {
 	}
 	var ring []suspect
 	for node, p := range m.roster.peers {
-		ring = append(ring, suspect{node, p.record.GetNonce(), p.rev})
+		ring = append(ring, suspect{node, p.record.GetNonce(), p.rev, m.cfg.clock()-p.since <= m.cfg.LeaseTTL})
 	}
 	slices.SortFunc(ring, func(a, b suspect) int {
 		if after := a.node >= m.cfg.Node; after != (b.node >= m.cfg.Node) {
@@ -133,22 +151,29 @@ func (m *Member) probeAll(ctx context.Context, ring []suspect) []verdict {
 // stands at 0 itself and must have answered its own probes; a member is dead
 // when both probes found it gone; when more than half of all are, the fault is
 // more likely elsewhere, and leases decide. Of those that are left, each
-// removes the dead that come next to it in the order, so that one acts.
-func judge(first, second []verdict) (dead []int) {
+// removes the dead that come next to it in the order, past members that are too
+// young to judge, so that one acts.
+func judge(ring []suspect, first, second []verdict) (dead []int) {
 	if first[0] != answers || second[0] != answers {
 		return nil
 	}
+	gone := func(i int) bool { return first[i].gone() && second[i].gone() }
 	down := 0
 	for i := range first {
-		if first[i].gone() && second[i].gone() {
+		if gone(i) {
 			down++
 		}
 	}
 	if 2*down > len(first) {
 		return nil
 	}
-	for i := 1; i < len(first) && first[i].gone() && second[i].gone(); i++ {
-		dead = append(dead, i)
+	for i := 1; i < len(first); i++ {
+		switch {
+		case gone(i):
+			dead = append(dead, i)
+		case !ring[i].young:
+			return dead
+		}
 	}
 	return dead
 }

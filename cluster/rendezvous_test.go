@@ -144,17 +144,17 @@ func TestRosterHeedsCapacityOnceAllSayIt(t *testing.T) {
 	member := func(node string, capacity uint32) *schemas.Member {
 		return &schemas.Member{Id: node, Kinds: []string{"k"}, Capacity: capacity}
 	}
-	r.setPeer("small", member("small", 100), 1)
-	r.setPeer("large", member("large", 300), 2)
+	r.setPeer("small", member("small", 100), 1, 0)
+	r.setPeer("large", member("large", 300), 2, 0)
 	if a, b := share("small"), share("large"); a != testPartitions/4 || b != testPartitions*3/4 {
 		t.Errorf("100 and 300 have %d and %d of %d partitions", a, b, testPartitions)
 	}
-	r.setPeer("old", member("old", 0), 3)
+	r.setPeer("old", member("old", 0), 3, 0)
 	if n := share("large"); n > (testPartitions+2)/3 {
 		t.Errorf("with a node that says nothing one of 300 has %d of %d partitions, want a third", n, testPartitions)
 	}
-	r.setPeer("old", nil, 4)
-	r.setPeer("large", member("large", 100), 5) // started again
+	r.setPeer("old", nil, 4, 0)
+	r.setPeer("large", member("large", 100), 5, 0) // started again
 	if n := share("large"); n != testPartitions/2 {
 		t.Errorf("started again with as much as the other, it has %d of %d partitions", n, testPartitions)
 	}

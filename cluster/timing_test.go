@@ -106,6 +106,21 @@ func TestP10_KilledIsFoundByNoResponders(t *testing.T) {
 	})
 }
 
+func TestP10_KilledBehindAFreshMemberIsFoundByNoResponders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		dying := s.connect()
+		b, c := join(t, led, dying, "n2"), join(t, led, s.connect(), "n3")
+		established(t, b, c)
+		a := join(t, led, s.connect(), "n1") // whose next is n2
+		awaitSettled(t, time.Second, a, b, c)
+		dying.kill()
+		if d := awaitSettled(t, 5*time.Second, a, c); d > 300*time.Millisecond {
+			t.Errorf("taken over in %v, want at most 300ms", d)
+		}
+	})
+}
+
 func TestP10_HungIsFoundByItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, led := newMemory(), &ledger{}

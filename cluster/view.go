@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -59,6 +60,7 @@ type roster struct {
 type peer struct {
 	record *schemas.Member
 	rev    uint64
+	since  time.Duration // elapsed time when this incarnation was first seen
 }
 
 // hosts reports whether the member wants partitions.
@@ -82,13 +84,16 @@ func newRoster(partitions uint32) roster {
 	return roster{peers: map[string]peer{}, slots: make([]slot, partitions), winners: make([]string, partitions)}
 }
 
-// setPeer notes a member's key, or that it is gone (nil).
-func (r *roster) setPeer(node string, record *schemas.Member, rev uint64) {
-	before := r.peers[node]
+// setPeer notes a member's key, or that it is gone (nil), as it is now.
+func (r *roster) setPeer(node string, record *schemas.Member, rev uint64, now time.Duration) {
+	before, known := r.peers[node]
+	if known && bytes.Equal(before.record.GetNonce(), record.GetNonce()) {
+		now = before.since
+	}
 	if record == nil {
 		delete(r.peers, node)
 	} else {
-		r.peers[node] = peer{record, rev}
+		r.peers[node] = peer{record, rev, now}
 	}
 	after := r.peers[node]
 	if before.hosts() != after.hosts() || before.record.GetCapacity() != after.record.GetCapacity() {
