@@ -78,6 +78,12 @@ func (g *Guest) Valid() bool {
 	return bytes.Equal(owner.GetNonce(), g.nonce) && owner.GetEpoch() == g.epoch && !g.over.Load()
 }
 
+// Hold waits, while the member's own lease has lapsed, until it is renewed, and then is
+// Valid. It reports false, too, when the right is over or ctx ends.
+func (g *Guest) Hold(ctx context.Context) bool {
+	return !g.over.Load() && g.m.standing.hold(ctx, g.lost) && g.Valid()
+}
+
 // Draining is closed when the identity is to be given back: stop at the next moment
 // where nothing is lost, then [Guest.End].
 func (g *Guest) Draining() <-chan struct{} { return g.draining }

@@ -33,6 +33,12 @@ func (l *Lease) Epoch() uint64 { return l.epoch }
 // partition. It may become true again after a false, until [Member.Changes] says that it was lost.
 func (l *Lease) Valid() bool { return !l.over.Load() && l.m.standing.good() }
 
+// Hold waits, while Valid is false, until it is true or the lease is lost, and reports
+// which. It reports false, too, when ctx ends.
+func (l *Lease) Hold(ctx context.Context) bool {
+	return !l.over.Load() && l.m.standing.hold(ctx, l.lost) && !l.over.Load()
+}
+
 // Draining is closed when the partition is about to be handed over: stop at
 // the next moment where nothing is lost, then [Lease.Release].
 func (l *Lease) Draining() <-chan struct{} { return l.draining }
@@ -43,6 +49,9 @@ func (l *Lease) Draining() <-chan struct{} { return l.draining }
 // may be called again, and after the lease was lost.
 func (l *Lease) Release(ctx context.Context) error { return l.m.release(ctx, l) }
 
+// unread is the session of a member that has to look on the same connection again.
+const unread = ^uint64(0)
+
 // A standing is what every lease of a member depends on. It is read before
 // each step of a run, so it takes no lock of the member's.
 type standing struct {
@@ -50,8 +59,48 @@ type standing struct {
 	clock   func() time.Duration
 	until   atomic.Int64  // elapsed time at which the own key may have expired
 	session atomic.Uint64 // the connection on which ownership was last read
+
+	mu    sync.Mutex
+	again chan struct{} // closed when it may be good again; nil: nobody waits
 }
 
 func (s *standing) good() bool {
 	return int64(s.clock()) < s.until.Load() && s.store.Session() == s.session.Load()
+}
+
+// hold waits until it is good, and reports false when lost is closed or ctx ends.
+func (s *standing) hold(ctx context.Context, lost <-chan struct{}) bool {
+	for !s.good() {
+		again := s.next()
+		if s.good() { // meanwhile
+			break
+		}
+		select {
+		case <-again:
+		case <-lost:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (s *standing) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again == nil {
+		s.again = make(chan struct{})
+	}
+	return s.again
+}
+
+// renewed wakes who waits until it is good.
+func (s *standing) renewed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again != nil {
+		close(s.again)
+		s.again = nil
+	}
 }

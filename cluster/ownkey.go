@@ -21,7 +21,10 @@ type ownKey struct {
 	// expelled means that the key was there once and is no more, though this
 	// member did not leave.
 	expelled bool
-	silent   int // renewals that the watch has not shown
+	// reclaim means that the others may have taken what this member holds: it is
+	// its own once it has written the owner keys again.
+	reclaim bool
+	silent  int // renewals that the watch has not shown
 }
 
 // record is what the own key says.
@@ -59,10 +62,13 @@ func (m *Member) announce(ctx context.Context) error {
 			break
 		}
 	}
-	if session == m.standing.session.Load() {
-		return nil
+	if session != m.standing.session.Load() {
+		if err := m.readOwnership(ctx, session); err != nil {
+			return err
+		}
 	}
-	return m.readOwnership(ctx, session)
+	m.standing.renewed()
+	return nil
 }
 
 // announceFirst announces the member until that succeeds or ctx ends.
@@ -112,7 +118,7 @@ func (m *Member) write(ctx context.Context) (done bool, err error) {
 		m.own.silent = 0
 	}
 	if m.own.expelled {
-		m.own.expelled, m.patience = false, m.cfg.clock()+rejoinGrace
+		m.own.expelled, m.own.reclaim, m.patience = false, true, m.cfg.clock()+rejoinGrace
 	}
 	m.setPeer(m.cfg.Node, record, out.Seq)
 	// The key lives for the lease's time from when it was stored, which is
@@ -139,6 +145,7 @@ func (m *Member) readOwn(ctx context.Context) error {
 	switch {
 	case ok && !bytes.Equal(record.GetNonce(), m.cfg.Nonce):
 		m.expelled("another process has taken the node's name")
+		m.loseAll()
 		return m.namesake(record)
 	case !ok && m.own.rev != 0:
 		m.expelled("the lease has expired, or another member found this one dead")
@@ -154,8 +161,9 @@ func (m *Member) namesake(other *schemas.Member) error {
 		ErrNodeTaken, m.cfg.Node, time.Unix(0, other.GetStarted()).UTC().Format(time.RFC3339))
 }
 
-// expelled drops everything: the others have the right to think that this
-// member is dead. It joins again as a new one would.
+// expelled notes that the others have the right to think that this member is dead. It
+// joins again, and goes on with the partitions that nobody has taken meanwhile: after an
+// outage of NATS in which all leases ended, with all of them.
 func (m *Member) expelled(why string) {
 	if m.own.rev == 0 {
 		return
@@ -163,10 +171,13 @@ func (m *Member) expelled(why string) {
 	m.own.rev, m.own.echo, m.own.silent = 0, 0, 0
 	m.own.expelled = true
 	m.standing.until.Store(0)
+	m.standing.session.Store(unread)
 	m.setPeer(m.cfg.Node, nil, 0)
-	held := m.loseAll()
+	for _, g := range m.guestList() {
+		g.end()
+	}
 	if !m.leaving {
-		m.cfg.Log.Warn("this node was taken for dead; it drops its partitions and joins again", "node", m.cfg.Node, "why", why, "partitions", held)
+		m.cfg.Log.Warn("this node was taken for dead; it joins again, and keeps the partitions that are not taken yet", "node", m.cfg.Node, "why", why)
 	}
 	poke(m.renew)
 }
@@ -190,22 +201,21 @@ func (m *Member) observeOwn(record *schemas.Member, rev uint64) {
 	}
 }
 
-// readOwnership makes sure, after a connection was lost, that what this member
-// holds is still its own, before it acts on that again (P10).
+// readOwnership makes sure, after a connection was lost or the others took this member
+// for dead, that what it holds is still its own, before it acts on that again (P10).
 func (m *Member) readOwnership(ctx context.Context, session uint64) error {
 	m.mu.Lock()
 	m.since = m.cfg.clock()
 	m.rewatch() // the old watch may have missed what is forgotten by now
-	var held []schemas.Partition
-	for p := range m.roster.slots {
-		if m.roster.slots[p].lease != nil {
-			held = append(held, schemas.Partition(p))
-		}
+	look := m.readOwner
+	if m.own.reclaim {
+		look = m.reclaim
 	}
+	held := m.roster.held()
 	m.mu.Unlock()
 	results := make(chan error, len(held))
 	for _, p := range held {
-		m.tasks.Go(func() { results <- m.readOwner(ctx, p) })
+		m.tasks.Go(func() { results <- look(ctx, p) })
 	}
 	var errs []error
 	for range held {
@@ -214,10 +224,48 @@ func (m *Member) readOwnership(ctx context.Context, session uint64) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.own.expelled {
+		return errors.New("the member was taken for dead again")
+	}
+	m.own.reclaim = false
 	m.standing.session.Store(session)
 	poke(m.wake)
-	m.cfg.Log.Info("connected to NATS again", "node", m.cfg.Node, "partitions", len(held))
+	m.cfg.Log.Info("connected to NATS again", "node", m.cfg.Node, "partitions", len(m.roster.held()))
 	return nil
+}
+
+// reclaim writes the owner key of a partition that this member holds as it was. Whoever
+// has not seen yet that the member is back, and is about to take the partition, is
+// refused; if somebody has taken it, the lease is over.
+func (m *Member) reclaim(ctx context.Context, p schemas.Partition) error {
+	s := &m.roster.slots[p]
+	for {
+		m.mu.Lock()
+		if s.lease == nil || s.busy { // given up, or under way: whose it is comes out of that
+			m.mu.Unlock()
+			return nil
+		}
+		owner, after, stale := s.owner, s.rev, s.stale
+		m.mu.Unlock()
+		if stale {
+			if err := m.readOwner(ctx, p); err != nil {
+				return err
+			}
+			continue
+		}
+		out, err := m.writeOwner(ctx, p, owner, after)
+		if err != nil {
+			return err
+		}
+		if !out.Fenced {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.noteOwner(p, owner, out.Seq)
+			return nil
+		}
+	}
 }
 
 // keepAlive renews the lease, and at once where there is a reason to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,6 +194,52 @@ func TestP10_ReconnectStartsNothingBeforeOwnershipIsRead(t *testing.T) {
 	})
 }
 
+// TestLease_HoldsOnUntilItIsKnown has what is about to begin something wait for the end of
+// an outage, and of a pause in which the partition was taken.
+func TestLease_HoldsOnUntilItIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		c := s.connect()
+		h := join(t, led, c, "n1")
+		established(t, h)
+		l := h.lease(0)
+		if !l.Hold(t.Context()) {
+			t.Fatal("a valid lease does not hold")
+		}
+		hold := func(ctx context.Context) <-chan bool {
+			held := make(chan bool, 1)
+			go func() { held <- l.Hold(ctx) }()
+			synctest.Wait()
+			return held
+		}
+		heal := c.cut()
+		pass(2 * DefaultLeaseTTL)
+		ctx, cancel := context.WithCancel(t.Context())
+		given, held := hold(ctx), hold(t.Context())
+		cancel()
+		if <-given {
+			t.Error("it holds although it has lapsed")
+		}
+		select {
+		case <-held:
+			t.Error("it is said whether it holds before that is known")
+		default:
+		}
+		heal()
+		if !<-held || !l.Valid() {
+			t.Error("the lease was not kept after an outage in which nobody took the partition")
+		}
+
+		heal = c.cut()
+		held = hold(t.Context())
+		usurp(t, s, 0, 2)
+		heal()
+		if <-held {
+			t.Error("it holds although another has taken the partition")
+		}
+	})
+}
+
 func TestOutageOfNATSReshufflesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, led := newMemory(), &ledger{}
@@ -208,8 +255,8 @@ func TestOutageOfNATSReshufflesNothing(t *testing.T) {
 		pass(200 * time.Millisecond)
 		heal2()
 		awaitSettled(t, 5*time.Second, a, b)
-		if n := a.gained() + b.gained() - before; n != testPartitions {
-			t.Errorf("%d gains after the outage, want one for each of %d partitions: none goes to and fro", n, testPartitions)
+		if n := a.gained() + b.gained() - before; n != 0 {
+			t.Errorf("%d partitions were taken anew after the outage, want none: nobody else had one", n)
 		}
 	})
 }
@@ -357,21 +404,58 @@ func TestLeaveGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
-func TestMemberTakenForDeadJoinsAgain(t *testing.T) {
+func TestMemberTakenForDeadKeepsWhatNobodyTook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newMemory()
-		h := join(t, &ledger{}, s.connect(), "n1")
+		var old *Lease
+		var once sync.Once
+		store := hooked{s.connect(), func(key string) {
+			if old != nil && strings.HasPrefix(key, "member.") {
+				once.Do(func() { // it is back, and has not looked yet
+					if old.Valid() {
+						t.Error("a lease is valid before the owner key was written again")
+					}
+					usurp(t, s, 5, 2)
+				})
+			}
+		}}
+		h := join(t, &ledger{}, store, "n1")
 		awaitSettled(t, time.Second, h)
-		key := keysOf(DefaultPool).member("n1")
-		old := h.lease(0)
+		key, owner := keysOf(DefaultPool).member("n1"), keysOf(DefaultPool).owner(0)
+		old = h.lease(0)
+		before := s.live(owner)
 		s.remove(key, s.live(key))
 		synctest.Wait()
-		if old.Valid() {
-			t.Error("a lease is valid after the others were told that the member is dead")
-		}
 		awaitSettled(t, time.Second, h)
-		if e := h.lease(0).Epoch(); e != 2 {
-			t.Errorf("epoch %d, want 2", e)
+		if l := h.lease(0); l != old || !l.Valid() {
+			t.Error("a partition that nobody has taken was given up")
+		}
+		if s.live(owner) == before {
+			t.Error("its owner key was not written again: who has not seen that the member is back may still take it")
+		}
+		if e := h.lease(5).Epoch(); e != 3 {
+			t.Errorf("epoch %d of what another took and lost, want 3", e)
+		}
+	})
+}
+
+// TestMemberThatIsBackIsNotRobbed has another member see late that the first is back.
+func TestMemberThatIsBackIsNotRobbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, led := newMemory(), &ledger{}
+		late := s.connect()
+		a, b := join(t, led, s.connect(), "n1"), join(t, led, late, "n2")
+		established(t, a, b)
+		gained := b.gained()
+		thaw := late.freeze() // it has seen nothing of what follows
+		defer thaw()
+		key := keysOf(DefaultPool).member("n1")
+		s.remove(key, s.live(key))
+		await(t, time.Second, "n1 has its leases again", func() bool { return a.valid() == a.share() })
+		thaw()
+		awaitSettled(t, 5*time.Second, a, b)
+		if n := b.gained() - gained; n != 0 {
+			t.Errorf("the other took %d partitions of a member that was back", n)
 		}
 	})
 }

@@ -135,6 +135,16 @@ func (r *roster) setOwner(p schemas.Partition, owner *schemas.Owner, rev uint64)
 	return true
 }
 
+// held returns the partitions that this member has a lease of.
+func (r *roster) held() (held []schemas.Partition) {
+	for p := range r.slots {
+		if r.slots[p].lease != nil {
+			held = append(held, schemas.Partition(p))
+		}
+	}
+	return held
+}
+
 // tenure is what a member makes of an owner key.
 type tenure uint8
 

@@ -37,6 +37,7 @@ type always struct{}
 
 func (always) Epoch() uint64             { return 1 }
 func (always) Valid() bool               { return true }
+func (always) Hold(context.Context) bool { return true }
 func (always) Draining() <-chan struct{} { return nil }
 
 // spans is the cheapest tracer that there can be.

@@ -82,7 +82,7 @@ func (x *Executor) Refuse(ctx context.Context, t Refusal) *Ending {
 	if env := Answer(x.cfg.Namespace, t.Ref, t.Envelope.GetReply(), rec); env != nil {
 		rec.Outbox = append(rec.Outbox, env)
 	}
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	e := x.newEntry()

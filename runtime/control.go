@@ -234,7 +234,7 @@ func unstarted(ref schemas.Ref, started *schemas.Started, attrs map[string]*sche
 
 // commit stores a record that was made without the run's code, and settles it.
 func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, held []*schemas.Hold) *Ending {
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	if end := x.store(ctx, ref, rec, waiting, held); end != nil {

@@ -82,7 +82,7 @@ func (l *live) dispatch(ctx, stepCtx context.Context, begin bool) *Ending {
 // startStep runs a step's body on a goroutine of the crew. One that must not be
 // repeated and was started by another process is not run: its policy decides.
 func (l *live) startStep(ctx context.Context, f *Future) *Ending {
-	if end := l.stale(); end != nil {
+	if end := l.stale(ctx); end != nil {
 		return end
 	}
 	body := f.step.fn
@@ -109,7 +109,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	return nil
 }
 
-func (l *live) goesOn() bool { return l.stale() == nil }
+func (l *live) goesOn(ctx context.Context) bool { return l.stale(ctx) == nil }
 
 func (l *live) stepEnded(f *Future, e *schemas.Event) {
 	if ev, limit := e.GetStepCompleted(), l.cfg.PayloadCap; limit > 0 && int64(len(ev.GetResult().GetData())) > limit {

@@ -89,7 +89,7 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if fork != nil { // it is none of a burst: somebody has asked for it
 		started.Holds = slices.DeleteFunc(started.Holds, func(h *schemas.Hold) bool { return h.GetRule() == schemas.Hold_DEBOUNCE })
 	}
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	// A claim of the identity stands for all its runs; it is repeated in each, so
@@ -186,7 +186,7 @@ func (x *Executor) goOn(ctx context.Context, ref schemas.Ref, mail *Mailbox, pla
 		return end
 	}
 	if e != nil {
-		if end := x.stale(); end != nil {
+		if end := x.stale(ctx); end != nil {
 			return end
 		}
 		if end := x.append(ctx, ref, e); end != nil {

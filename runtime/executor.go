@@ -254,16 +254,17 @@ func (x *Executor) outdated() *Ending {
 }
 
 // stale is the check before anything begins or leaves: as outdated, and the
-// lease must hold (P06). An append needs no lease, it is fenced: what a step did
-// is recorded by whoever did it if nobody has gone on since.
-func (x *Executor) stale() *Ending {
-	if end := x.outdated(); end != nil {
-		return end
+// lease must hold (P06); it waits while it is not known whether it does. An append
+// needs no lease, it is fenced: what a step did is recorded by whoever did it if
+// nobody has gone on since.
+func (x *Executor) stale(ctx context.Context) *Ending {
+	switch held := x.lease.Hold(ctx); {
+	case held:
+		return x.outdated()
+	case ctx.Err() != nil:
+		return ending(Restart, context.Cause(ctx))
 	}
-	if !x.lease.Valid() {
-		return ending(Lost, Errorf(ErrFenced.Code, "%s: the lease of its partition has lapsed", x.id))
-	}
-	return nil
+	return ending(Lost, Errorf(ErrFenced.Code, "%s: its partition is another's now", x.id))
 }
 
 // append stores an entry behind the identity's head, the only way in which

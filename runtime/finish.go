@@ -110,7 +110,7 @@ func Answer(namespace string, ref schemas.Ref, reply *schemas.Reply, rec *schema
 // settle makes the effects of a record true: state, outgoing messages, and no
 // wake-up left. Each may have been done before.
 func (x *Executor) settle(ctx context.Context, ref schemas.Ref, rec *schemas.Record, seq uint64) *Ending {
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	if rec.GetStateChanged() && x.state.GetSequence() < seq {

@@ -391,7 +391,7 @@ func (x *Executor) sendCarried(ctx context.Context, r *run) *Ending {
 	if len(out) == 0 {
 		return nil
 	}
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	err := inOrder(ctx, len(out), func(i int) string { return out[i].GetTo() }, func(ctx context.Context, i int) error {

@@ -63,6 +63,10 @@ type Lease interface {
 	Epoch() uint64
 	// Valid is false once the partition is, or may be, somebody else's.
 	Valid() bool
+	// Hold waits, as long as the partition may be somebody else's, until it is known
+	// whether it is: the process cannot tell while NATS is away. It reports false once
+	// it is, and when ctx ends.
+	Hold(ctx context.Context) bool
 	// Draining is closed when the partition is about to be given up: runs stop
 	// where they next wait, once their steps in flight have ended.
 	Draining() <-chan struct{}

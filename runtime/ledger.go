@@ -36,7 +36,7 @@ func (x *Executor) Apply(ctx context.Context, tasks []Task) *Ending {
 			return end
 		}
 	}
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	old := x.state.GetValue()

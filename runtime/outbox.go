@@ -14,7 +14,7 @@ func (l *live) send(ctx context.Context, out []*Future) *Ending {
 	if len(out) == 0 {
 		return nil
 	}
-	if end := l.stale(); end != nil {
+	if end := l.stale(ctx); end != nil {
 		return end
 	}
 	never := make([]error, len(out))

@@ -178,7 +178,7 @@ func (q *quarantine) enter(ctx context.Context, draining <-chan struct{}, pause 
 func (x *Executor) poison(ctx context.Context, ref schemas.Ref, e *schemas.Entry, c crashes) *Ending {
 	err := Errorf(ErrPoisoned.Code, "%s", c.evidence())
 	e.Events = append(e.Events, &schemas.Event{Kind: &schemas.Event_Parked{Parked: &schemas.Parked{Status: schemas.Status_POISONED, Reason: err.Message}}})
-	if end := x.stale(); end != nil {
+	if end := x.stale(ctx); end != nil {
 		return end
 	}
 	if end := x.append(ctx, ref, e); end != nil {

@@ -39,8 +39,8 @@ type stepping struct {
 
 // A stepHost is what a step is executed for.
 type stepHost interface {
-	// goesOn is asked before another attempt (P06).
-	goesOn() bool
+	// goesOn is asked before another attempt (P06). It may wait until ctx ends.
+	goesOn(ctx context.Context) bool
 	// stepEnded is told the event to record, once; nil: given up, see goesOn.
 	stepEnded(f *Future, e *schemas.Event)
 }
@@ -251,8 +251,10 @@ func (s *stepping) conclude(a *attempt, o outcome) bool {
 	switch again, err := s.again(a.number, o.err); {
 	case !again:
 		s.fail(err)
-	case s.host.goesOn():
+	case s.host.goesOn(s.ctx):
 		return false
+	case s.ctx.Err() != nil:
+		s.fail(byCause(s.ctx, err))
 	default:
 		s.ev = nil
 		s.end(err)

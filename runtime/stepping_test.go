@@ -144,6 +144,6 @@ func TestStepping_BeginsNoAttemptOnceItIsOver(t *testing.T) {
 // stepReports hears what steps end with, and lets them go on.
 type stepReports chan *schemas.Event
 
-func (stepReports) goesOn() bool { return true }
+func (stepReports) goesOn(context.Context) bool { return true }
 
 func (r stepReports) stepEnded(_ *Future, e *schemas.Event) { r <- e }

@@ -28,7 +28,7 @@ func (l *live) suspend(ctx context.Context, due time.Time) *Ending {
 	if len(l.later) > 0 { // they would be acknowledged
 		return nil
 	}
-	if end := l.stale(); end != nil {
+	if end := l.stale(ctx); end != nil {
 		return end
 	}
 	first := due

@@ -41,6 +41,9 @@ func (p *Process) Valid() bool {
 	return !p.lapsed
 }
 
+// Hold is Valid: a process of a world learns at once what is the case.
+func (p *Process) Hold(context.Context) bool { return p.Valid() }
+
 // Draining is closed by [Process.Drain].
 func (p *Process) Draining() <-chan struct{} { return p.draining }
 
