@@ -35,6 +35,9 @@ type Feed struct {
 	b        *Broker
 	consumer string // of the partition's epoch, in each of the two streams
 	pull     *puller
+	whole    chan struct{}      // closed once the wake-ups are delivered, too
+	wakes    chan struct{}      // closed when the goroutine that makes that so has ended
+	end      context.CancelFunc // ends it
 	stopping atomic.Bool
 	broken   error                  // what ended the feed; owned by Next
 	count    uint64                 // messages that Next returned; owned by Next
@@ -48,15 +51,27 @@ func (f *Feed) readers() [2]*reader { return [...]*reader{f.b.inbox, f.b.timers}
 // the caller has won (P08). Consumers of lower epochs are deleted: what they
 // left unacknowledged is delivered here at once, in stream order. The error
 // matches [ErrPartitionTaken] when a consumer of this or a higher epoch is
-// there.
+// there, which for the wake-ups is an error of [Feed.Next]: their consumer is made
+// once Take has returned, since the runs that were under way go on without it.
 func (i *Inbox) Take(ctx context.Context, p schemas.Partition, epoch uint64) (*Feed, error) {
-	f := &Feed{b: i.b, consumer: i.b.names.consumer(p, epoch)}
+	f := &Feed{b: i.b, consumer: i.b.names.consumer(p, epoch), whole: make(chan struct{}), wakes: make(chan struct{})}
 	if err := f.take(ctx, p, epoch); err != nil {
 		if f.pull != nil {
-			f.Stop()
+			f.pull.stop()
 		}
 		return nil, fmt.Errorf("take partition %v in epoch %d: %w", p, epoch, err)
 	}
+	ctx, f.end = context.WithCancel(ctx)
+	go func() {
+		defer close(f.wakes)
+		err := f.make(ctx, i.b.timers, p, epoch, i.b.names.wakeFilter(p))
+		if err == nil {
+			close(f.whole)
+		} else {
+			err = fmt.Errorf("take the wake-ups of partition %v in epoch %d: %w", p, epoch, err)
+		}
+		f.pull.begun <- err
+	}()
 	return f, nil
 }
 
@@ -65,7 +80,25 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 	if err != nil {
 		return err
 	}
-	if f.b.inbox.direct {
+	// the inbox first: whoever has its consumer has the partition
+	if err := f.make(ctx, f.b.inbox, p, epoch, f.b.names.inFilter(p)); err != nil {
+		return err
+	}
+	readers := f.readers()
+	f.pull = f.b.link.newPuller(lost, len(readers))
+	f.pull.unheard = f.unheard
+	for _, r := range readers {
+		if err := f.pull.add(r, f.consumer); err != nil {
+			return err
+		}
+	}
+	f.pull.legs[1].late = true
+	return nil
+}
+
+// make creates a consumer when it is its turn.
+func (f *Feed) make(ctx context.Context, r *reader, p schemas.Partition, epoch uint64, filter string) error {
+	if r.direct {
 		select {
 		case f.b.takes <- struct{}{}:
 			defer func() { <-f.b.takes }()
@@ -73,25 +106,14 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 			return ctx.Err()
 		}
 	}
-	filters := [...]string{f.b.names.inFilter(p), f.b.names.wakeFilter(p)}
-	for i, r := range f.readers() { // the inbox first: whoever has its consumer has the partition
-		if err := f.create(ctx, r, p, epoch, filters[i]); err != nil {
-			return err
-		}
-	}
-	f.pull = f.b.link.newPuller(lost, len(filters))
-	f.pull.unheard = f.unheard
-	for _, r := range f.readers() {
-		if err := f.pull.add(r, f.consumer); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.create(ctx, r, p, epoch, filter)
 }
 
 // create makes this epoch's consumer in a stream. Where the server refuses it, the
 // partition has a consumer: those of lower epochs are deleted first. Otherwise it has
-// none, since of a work queue's consumers no two may have a message in common.
+// none, since of a work queue's consumers no two may have a message in common. In a
+// cluster, where each is a group of servers to end and one to begin, it is not tried in
+// vain first: who was killed has left the consumer of the epoch before.
 func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch uint64, filter string) error {
 	body := map[string]any{
 		"stream_name": r.stream,
@@ -108,6 +130,11 @@ func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch
 			// like it but for this, is not shared.
 			"metadata": map[string]string{"perdure.feed": rand.Text()},
 		},
+	}
+	if !r.direct && epoch > 1 {
+		if err := r.removeConsumer(ctx, f.b.names.consumer(p, epoch-1)); err != nil {
+			return err
+		}
 	}
 	subject := "$JS.API.CONSUMER.CREATE." + r.stream + "." + f.consumer
 	err := r.request(ctx, subject, body, nil)
@@ -232,6 +259,9 @@ func (f *Feed) lookup(ctx context.Context, stream string) error {
 // handed out and, up to the delivery of the number handled, been handled: no
 // message from before can still be on its way.
 func (f *Feed) CaughtUp(ctx context.Context, mark Mark, handled uint64) (bool, error) {
+	if !isClosed(f.whole) {
+		return false, nil
+	}
 	last, delivered := [...]uint64{mark.inbox, mark.timers}, uint64(0)
 	for i, r := range f.readers() {
 		var info struct {
@@ -259,6 +289,8 @@ func (f *Feed) Stop() {
 		return
 	}
 	f.pull.stop()
+	f.end()
+	<-f.wakes
 }
 
 // Release stops the feed and deletes its consumers: the next owner gets

@@ -30,6 +30,7 @@ type puller struct {
 	lost    <-chan struct{} // closed when the connection that it began with is gone
 	stopped chan struct{}   // closed by stop
 	msgs    chan *nats.Msg
+	begun   chan error // that the late leg can be pulled now, or why not; capacity 1
 	// unheard is called when nobody takes requests of a consumer; nil means
 	// to ask again.
 	unheard func(context.Context, *leg) error
@@ -47,6 +48,7 @@ type leg struct {
 	request  []byte
 	patience time.Duration // without a sign of the server for so long, it is asked again
 
+	late   bool      // its consumer is not made yet: begun tells
 	wanted int       // of the open request, not yet received
 	last   uint64    // delivery sequence of the last message
 	heard  time.Time // when the server last gave a sign, or was asked
@@ -67,7 +69,8 @@ func (l *link) newPuller(lost <-chan struct{}, legs int) *puller {
 	return &puller{
 		link: l, lost: lost, stopped: make(chan struct{}),
 		// All of a request, its heartbeats and its end: nothing is dropped.
-		msgs: make(chan *nats.Msg, legs*(PullMax+64)),
+		msgs:  make(chan *nats.Msg, legs*(PullMax+64)),
+		begun: make(chan error, 1),
 	}
 }
 
@@ -95,6 +98,9 @@ func (p *puller) add(r *reader, consumer string) error {
 func (p *puller) ask() error {
 	now, silent := time.Now(), len(p.msgs) == 0
 	for _, l := range p.legs {
+		if l.late {
+			continue
+		}
 		if silent && now.Sub(l.heard) >= l.patience {
 			l.wanted = 0
 		}
@@ -160,6 +166,13 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 			}
 			if err := p.control(ctx, l, status, msg.Header.Get("Description")); err != nil {
 				return pulled{}, err
+			}
+		case err := <-p.begun:
+			if err != nil {
+				return pulled{}, err
+			}
+			for _, l := range p.legs {
+				l.late = false
 			}
 		case <-timer.C: // is a request lost?
 		case <-p.lost:
