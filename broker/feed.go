@@ -86,7 +86,7 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 	}
 	readers := f.readers()
 	f.pull = f.b.link.newPuller(lost, len(readers))
-	f.pull.unheard = f.unheard
+	f.pull.unheard, f.pull.delivered = f.unheard, f.delivered
 	for _, r := range readers {
 		if err := f.pull.add(r, f.consumer); err != nil {
 			return err
@@ -201,8 +201,9 @@ func (r *reader) removeConsumer(ctx context.Context, name string) error {
 
 // Next returns the next message: those of the inbox in their order, and the
 // wake-ups in theirs. Of either it pulls only when it has none, and never more
-// than [PullMax]. The error matches [ErrConsumerGone] when an epoch above
-// took the partition over, [ErrGap] when messages may be missing, [ErrClosed]
+// than [PullMax]. When the connection was lost it goes on over the next one. The error
+// matches [ErrConsumerGone] when an epoch above
+// took the partition over, or the consumer went with its server, [ErrGap] when messages are missing, [ErrClosed]
 // after [Feed.Stop], or is ctx's. All but the last are final: the owner drops
 // what it holds of the partition, and takes a new epoch if it is still the
 // owner.
@@ -249,6 +250,17 @@ func (f *Feed) unheard(ctx context.Context, l *leg) error {
 		return err
 	}
 	return f.b.link.pause(ctx, consumerLookupWait)
+}
+
+// delivered returns how many messages a consumer has delivered.
+func (f *Feed) delivered(ctx context.Context, l *leg) (uint64, error) {
+	var info struct {
+		Delivered struct {
+			Consumer uint64 `json:"consumer_seq"`
+		} `json:"delivered"`
+	}
+	err := f.b.pub.request(ctx, "$JS.API.CONSUMER.INFO."+l.stream+"."+f.consumer, struct{}{}, &info)
+	return info.Delivered.Consumer, err
 }
 
 func (f *Feed) lookup(ctx context.Context, stream string) error {

@@ -42,7 +42,7 @@ func TestTake_AsksForConsumersOnlyWhereThereIsOne(t *testing.T) {
 	srv := brokertest.Server(t)
 	r := connected(t, srv.URL())
 	take := func(epoch uint64) []string {
-		return overheard(t, srv.URL(), r.b.Conn, func() { r.take(7, epoch) })
+		return overheard(t, srv.URL(), r.b.Conn, func() { broker.Whole(r.take(7, epoch)) })
 	}
 	if diff := cmp.Diff([]string{"CONSUMER.CREATE", "CONSUMER.CREATE"}, take(1)); diff != "" {
 		t.Errorf("nobody has the partition (-want +got):\n%s", diff)

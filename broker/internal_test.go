@@ -125,3 +125,6 @@ func TestMessageID_TypesNeverCollide(t *testing.T) {
 		}
 	}
 }
+
+// Whole waits until a feed delivers wake-ups, too.
+func Whole(f *Feed) { <-f.whole }

@@ -23,19 +23,26 @@ const (
 	heartbeatReplicas = time.Second
 )
 
+// missingWait is how long after a connection was lost a message may still be on its way
+// that a consumer has delivered: it may be overtaken by what the server says of that.
+const missingWait = 500 * time.Millisecond
+
 // A puller pulls the messages of one consumer or a few. Its next is called by
 // one goroutine at a time.
 type puller struct {
 	link    *link
-	lost    <-chan struct{} // closed when the connection that it began with is gone
+	lost    <-chan struct{} // closed when the connection that it pulls over is gone; next's
 	stopped chan struct{}   // closed by stop
 	msgs    chan *nats.Msg
 	begun   chan error // that the late leg can be pulled now, or why not; capacity 1
 	// unheard is called when nobody takes requests of a consumer; nil means
 	// to ask again.
 	unheard func(context.Context, *leg) error
-	legs    []*leg
-	timer   *time.Timer // of next, used again; nil before
+	// delivered asks how many messages a consumer has delivered, so that the puller
+	// goes on after its connection was lost; nil means that it ends then.
+	delivered func(context.Context, *leg) (uint64, error)
+	legs      []*leg
+	timer     *time.Timer // of next, used again; nil before
 }
 
 // A leg is one consumer of a puller. It is pulled by one request at a time: the
@@ -51,6 +58,8 @@ type leg struct {
 	late   bool      // its consumer is not made yet: begun tells
 	wanted int       // of the open request, not yet received
 	last   uint64    // delivery sequence of the last message
+	sent   uint64    // what the consumer had delivered when the connection was back
+	back   time.Time // when that was
 	heard  time.Time // when the server last gave a sign, or was asked
 }
 
@@ -68,8 +77,9 @@ type pulled struct {
 func (l *link) newPuller(lost <-chan struct{}, legs int) *puller {
 	return &puller{
 		link: l, lost: lost, stopped: make(chan struct{}),
-		// All of a request, its heartbeats and its end: nothing is dropped.
-		msgs:  make(chan *nats.Msg, legs*(PullMax+64)),
+		// All of a request, its heartbeats and its end, and of one that was made over
+		// a connection before: nothing is dropped.
+		msgs:  make(chan *nats.Msg, legs*2*(PullMax+64)),
 		begun: make(chan error, 1),
 	}
 }
@@ -120,6 +130,9 @@ func (p *puller) patience() time.Duration {
 	d := pullExpires
 	for _, l := range p.legs {
 		d = min(d, l.patience)
+		if l.last < l.sent {
+			d = min(d, missingWait)
+		}
 	}
 	return d
 }
@@ -143,11 +156,16 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 	timer := p.timer
 	defer timer.Stop()
 	for {
-		if isClosed(p.lost) {
-			return pulled{}, p.ended()
-		}
 		if isClosed(p.stopped) {
 			return pulled{}, fmt.Errorf("%w: the feed is stopped", ErrClosed)
+		}
+		if isClosed(p.lost) {
+			if err := p.resume(ctx); err != nil {
+				return pulled{}, err
+			}
+		}
+		if err := p.missing(); err != nil {
+			return pulled{}, err
 		}
 		if err := p.ask(); err != nil {
 			return pulled{}, err
@@ -176,7 +194,6 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 			}
 		case <-timer.C: // is a request lost?
 		case <-p.lost:
-			return pulled{}, p.ended()
 		case <-p.stopped:
 		case <-ctx.Done():
 			return pulled{}, ctx.Err()
@@ -184,12 +201,47 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 	}
 }
 
-// ended says why the connection is gone.
-func (p *puller) ended() error {
-	if isClosed(p.link.closed) {
+// resume goes on over a new connection. What was sent over the old one and never came
+// is found by what the consumers have delivered, see missing: to wait until the next
+// message shows it could be for ever. The subscriptions are of the same subjects as
+// before and are there before the consumers are asked, so that what these deliver from
+// then on is received.
+func (p *puller) resume(ctx context.Context) error {
+	switch {
+	case isClosed(p.link.closed):
 		return ErrClosed
+	case p.delivered == nil:
+		return fmt.Errorf("%w: the connection to NATS was lost", ErrGap)
 	}
-	return fmt.Errorf("%w: the connection to NATS was lost", ErrGap)
+	lost, err := p.link.begin(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range p.legs {
+		if l.late {
+			continue
+		}
+		if l.sent, err = p.delivered(ctx, l); err != nil {
+			return err
+		}
+		l.wanted, l.back = 0, time.Now()
+	}
+	p.lost = lost
+	return nil
+}
+
+// missing reports as an error what a consumer has delivered over a connection that was
+// lost, and that is not among what was received.
+func (p *puller) missing() error {
+	if len(p.msgs) > 0 {
+		return nil // it may be
+	}
+	for _, l := range p.legs {
+		if l.last < l.sent && time.Since(l.back) >= missingWait {
+			return fmt.Errorf("%w: the connection to NATS was lost, and with it deliveries %d to %d of %s", ErrGap, l.last+1, l.sent, l.consumer)
+		}
+	}
+	return nil
 }
 
 // control handles what the server says of a request.

@@ -12,8 +12,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// requestWait is how long one try of a JetStream request waits.
-const requestWait = 5 * time.Second
+// requestWait is how long one try of a JetStream request waits, after shorter ones: what
+// is asked of a stream or a consumer without a leader is lost, and soon there is one.
+const (
+	requestWait      = 5 * time.Second
+	firstRequestWait = 500 * time.Millisecond
+)
 
 // request asks a JetStream API subject until something answers, and decodes
 // the answer into out. It is for requests that may be repeated. The error is
@@ -61,10 +65,11 @@ func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string,
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	msg := &nats.Msg{Subject: subject, Reply: w.reply, Data: body}
-	pause := retryWait
+	pause, short := retryWait, firstRequestWait
 	var last error // what an attempt ended with, for people
 	for {
-		answer, err := p.try(ctx, w, msg, wait)
+		answer, err := p.try(ctx, w, msg, min(wait, short))
+		short *= 2
 		if err == nil {
 			// a stored message says what its sender wrote
 			if serverSays(answer.Header, hdrSequence) != "" || !temporaryAnswer(answer.Data) {

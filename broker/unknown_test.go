@@ -207,16 +207,57 @@ func TestP16_UnconfirmedAcknowledgementIsAnError(t *testing.T) {
 	}
 }
 
-// P08: when the connection is lost, a feed ends, whatever it holds; in a new
-// epoch everything that is not acknowledged comes again, in order.
-func TestP08_LostConnectionEndsTheFeed(t *testing.T) {
+// P08: a feed goes on when its connection was lost, and nothing with it: what came
+// meanwhile is delivered then, in order, and what was delivered before can be
+// acknowledged.
+func TestP08_FeedGoesOnOverALostConnection(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	want := p.near.fill(7, 5)
+	p.near.fill(7, 2)
+	f := p.far.take(7, 1)
+	p.far.next(f)
+	held := p.far.next(f)
+	p.way.Cut()
+	p.near.until("the server knows", func() bool {
+		c, err := p.near.js.Consumer(p.near.ctx, p.near.n.InboxStream(), "p7-e1")
+		return err == nil && c.CachedInfo().NumWaiting == 0
+	})
+	want := p.near.fill(7, 3)
+	next := beside(func() (broker.Delivery, error) { return f.Next(p.far.ctx) })
+	p.way.Heal()
+	first := <-next
+	must(t, first.err)
+	for i, seq := range want {
+		d := first.v
+		if i > 0 {
+			d = p.far.next(f)
+		}
+		if d.Seq != seq || d.Number != uint64(3+i) {
+			t.Fatalf("message %d behind the cut is %d, number %d, want %d, number %d", i, d.Seq, d.Number, seq, 3+i)
+		}
+	}
+	must(t, f.Ack(p.far.ctx, held))
+}
+
+// P08: when messages were lost with the connection, a feed ends, also if no other
+// comes that would show it; in a new epoch everything that is not acknowledged comes
+// again, in order.
+func TestP08_MessagesLostWithTheConnectionEndTheFeed(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	want := p.near.fill(7, 3)
 	f := p.far.take(7, 1)
 	must(t, f.Ack(p.far.ctx, p.far.next(f)))
 	p.far.next(f)
+	p.far.next(f)
+	p.way.Deafen()
+	want = append(want, p.near.fill(7, 2)...)
+	p.near.until("they were delivered", func() bool {
+		c, err := p.near.js.Consumer(p.near.ctx, p.near.n.InboxStream(), "p7-e1")
+		return err == nil && c.CachedInfo().Delivered.Consumer == 5
+	})
 	p.way.Cut()
+	p.way.Heal()
 	p.far.until("the feed ends", func() bool {
 		_, err := f.Next(p.far.ctx)
 		if err != nil && !errors.Is(err, broker.ErrGap) {
@@ -224,7 +265,6 @@ func TestP08_LostConnectionEndsTheFeed(t *testing.T) {
 		}
 		return err != nil
 	})
-	p.way.Heal()
 	again := p.far.take(7, 2)
 	for i, seq := range want[1:] {
 		if d := p.far.next(again); d.Seq != seq {
