@@ -42,12 +42,10 @@ func client(url string) (*nats.Conn, jetstream.JetStream, error) {
 	return nc, js, nil
 }
 
-// gapStream is the stream of a [Publisher].
-const gapStream = "BARE"
-
 // A Publisher publishes one message after another to a stream of three replicas, with
 // nats.go alone, and knows how long it had to wait at most.
 type Publisher struct {
+	stream  string // and its subject
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	stop    context.CancelFunc
@@ -61,8 +59,8 @@ type Publisher struct {
 const gapTry = 250 * time.Millisecond
 
 // NewPublisher makes the stream, led by a server, and begins to publish to it.
-func NewPublisher(ctx context.Context, url, leader string) (_ *Publisher, err error) {
-	p := &Publisher{ended: make(chan struct{})}
+func NewPublisher(ctx context.Context, url, stream, leader string) (_ *Publisher, err error) {
+	p := &Publisher{stream: stream, ended: make(chan struct{})}
 	if p.nc, p.js, err = client(url); err != nil {
 		return nil, err
 	}
@@ -71,7 +69,7 @@ func NewPublisher(ctx context.Context, url, leader string) (_ *Publisher, err er
 			p.nc.Close()
 		}
 	}()
-	if _, err = p.js.CreateStream(ctx, jetstream.StreamConfig{Name: gapStream, Subjects: []string{"bare"}, Replicas: 3}); err != nil {
+	if _, err = p.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{stream}, Replicas: 3}); err != nil {
 		return nil, fmt.Errorf("make a stream of three replicas: %w", err)
 	}
 	if err = p.lead(ctx, url, leader); err != nil {
@@ -90,12 +88,12 @@ func (p *Publisher) lead(ctx context.Context, url, leader string) error {
 		return err
 	}
 	for {
-		now, err := Leader(ctx, url, gapStream)
+		now, err := Leader(ctx, url, p.stream)
 		if err == nil && now == leader {
 			return nil
 		}
 		if err == nil {
-			_, err = p.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+gapStream, body)
+			_, err = p.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+p.stream, body)
 		}
 		select {
 		case <-time.After(100 * time.Millisecond): // an election is under way
@@ -111,13 +109,14 @@ func (p *Publisher) publish(ctx context.Context) {
 		began := time.Now()
 		for {
 			try, cancel := context.WithTimeout(ctx, gapTry)
-			_, err := p.js.Publish(try, "bare", []byte("x"), jetstream.WithMsgID(fmt.Sprint(i)), jetstream.WithRetryAttempts(0))
+			_, err := p.js.Publish(try, p.stream, []byte("x"), jetstream.WithMsgID(fmt.Sprint(i)), jetstream.WithRetryAttempts(0))
 			cancel()
 			if err == nil {
 				p.longest = max(p.longest, time.Since(began))
 				break
 			}
 			if ctx.Err() != nil {
+				p.longest = max(p.longest, time.Since(began)) // at least so long
 				return
 			}
 			if p.nc.IsClosed() {
