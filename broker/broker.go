@@ -26,7 +26,7 @@ type Broker struct {
 	remains    remains
 	kept       keepers
 	admissions admissions
-	takes      chan struct{} // a token for each partition that is being taken
+	taking     taking
 	hold       hold
 	clock      clock
 
@@ -58,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 }
 
 func open(ctx context.Context, cfg Config, grouped bool) (*Broker, error) {
-	b := &Broker{cfg: cfg, takes: make(chan struct{}, takesAtOnce)}
+	b := &Broker{cfg: cfg, taking: taking{turns: make(chan struct{}, takesAtOnce)}}
 	if err := b.assemble(ctx, grouped); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

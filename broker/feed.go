@@ -21,13 +21,6 @@ const redeliverWait = 24 * time.Hour
 // consumer that has no leader.
 const consumerLookupWait = 100 * time.Millisecond
 
-// takesAtOnce is how many partitions are taken at once where the stream has one
-// replica. To make a consumer is work for the server, which would keep it from all
-// else until the last one is there: the runs of the first partitions are to go on
-// while it makes the others. A cluster has to agree on each, which takes time and
-// little work.
-const takesAtOnce = 4
-
 // A Feed delivers the messages of a partition, those of the inbox and the
 // wake-ups, to the one owner of an epoch. Next is called by one goroutine at a
 // time; the other methods by any.
@@ -55,7 +48,10 @@ func (f *Feed) readers() [2]*reader { return [...]*reader{f.b.inbox, f.b.timers}
 // once Take has returned, since the runs that were under way go on without it.
 func (i *Inbox) Take(ctx context.Context, p schemas.Partition, epoch uint64) (*Feed, error) {
 	f := &Feed{b: i.b, consumer: i.b.names.consumer(p, epoch), whole: make(chan struct{}), wakes: make(chan struct{})}
-	if err := f.take(ctx, p, epoch); err != nil {
+	i.b.taking.begin()
+	err := f.take(ctx, p, epoch)
+	i.b.taking.end()
+	if err != nil {
 		if f.pull != nil {
 			f.pull.stop()
 		}
@@ -64,6 +60,7 @@ func (i *Inbox) Take(ctx context.Context, p schemas.Partition, epoch uint64) (*F
 	ctx, f.end = context.WithCancel(ctx)
 	go func() {
 		defer close(f.wakes)
+		i.b.taking.wait(ctx)
 		err := f.make(ctx, i.b.timers, p, epoch, i.b.names.wakeFilter(p))
 		if err == nil {
 			close(f.whole)
@@ -100,8 +97,8 @@ func (f *Feed) take(ctx context.Context, p schemas.Partition, epoch uint64) erro
 func (f *Feed) make(ctx context.Context, r *reader, p schemas.Partition, epoch uint64, filter string) error {
 	if r.direct {
 		select {
-		case f.b.takes <- struct{}{}:
-			defer func() { <-f.b.takes }()
+		case f.b.taking.turns <- struct{}{}:
+			defer func() { <-f.b.taking.turns }()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
