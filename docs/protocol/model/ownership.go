@@ -42,7 +42,7 @@ func (s *State) alive() bool {
 // owns is what a node does for ownership: it wins the key, makes its consumer, learns
 // that another has the partition, or hands it over.
 //
-// Product: cluster.decide, cluster.(*Member).writeDue, cluster.(*Member).Again, actors.(*owned).drop
+// Product: cluster.decide, cluster.(*Member).writeDue, cluster.(*Member).reclaim, cluster.(*Member).Again, actors.(*owned).drop
 func (w *world) owns(n int) {
 	nd := &w.from.Nodes[n]
 	mine := w.from.owns(n)
