@@ -42,7 +42,11 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 	}
 	url := cfg.ClientURL()
 	if url == "" {
-		return wrong("the embedded NATS server of the node takes no clients at an address that is known", "set listen to HOST:PORT, or name the servers by url")
+		found := "listen is not set"
+		if cfg.Listen != "" {
+			found = "listen is " + cfg.Listen + ", any free port"
+		}
+		return wrong("the node's NATS server is inside it, and where that takes clients is not known: "+found, "say it for this time, by --server HOST:PORT: the node's line 'ready' has the address; or set listen to one in the node's configuration, and start the node again")
 	}
 	b := &o.broker
 	if cfg.Clustered() && b.Replicas == 0 {
@@ -61,7 +65,7 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 		return append(findings, CheckResult{Check: "nodes", Status: CheckFail, Found: fmt.Sprintf("nothing can be asked about them: %v", err), Do: "mend what is said above"})
 	}
 	findings = append(findings, actors.Examine(ctx, opened)...)
-	findings = append(findings, examineServers(ctx, opened)...)
+	findings = examineServers(ctx, opened, findings)
 	if err := opened.Close(); err != nil {
 		findings = append(findings, CheckResult{Check: "connection", Status: CheckWarn, Found: err.Error()})
 	}

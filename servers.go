@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,14 +69,14 @@ func (a *api) removeServer(ctx context.Context, in removeServer) (any, error) {
 // serversWait is how long a node may take to say which servers there are.
 const serversWait = 2 * time.Second
 
-// examineServers looks at the servers of an embedded cluster, as the nodes see them;
-// nil where there is none.
-func examineServers(ctx context.Context, b *broker.Broker) []CheckResult {
+// examineServers adds what is to be said of the servers of an embedded cluster, as the
+// nodes see them, to what was found: nothing where there is none.
+func examineServers(ctx context.Context, b *broker.Broker, findings []CheckResult) []CheckResult {
 	ctx, cancel := context.WithTimeout(ctx, serversWait)
 	defer cancel()
 	answer, err := b.Conn().RequestWithContext(ctx, b.Names().API("servers.list"), []byte("{}"))
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil
+		return findings
 	}
 	var found struct {
 		Servers []ServerInfo `json:"servers"`
@@ -84,10 +85,16 @@ func examineServers(ctx context.Context, b *broker.Broker) []CheckResult {
 		err = json.Unmarshal(answer.Data, &found)
 	}
 	if err != nil {
-		return []CheckResult{{Check: "servers", Status: CheckWarn, Found: fmt.Sprintf("no node says which servers its cluster has: %v", err), Do: "look at the nodes' logs"}}
+		return append(findings, CheckResult{Check: "servers", Status: CheckWarn, Found: fmt.Sprintf("no node says which servers its cluster has: %v", err), Do: "look at the nodes' logs"})
 	}
+	return votes(found.Servers, findings)
+}
+
+// votes says which servers vote. Of one that is away, of which the streams have told
+// already, it says the rest there.
+func votes(servers []ServerInfo, findings []CheckResult) []CheckResult {
 	var there, away []string
-	for _, s := range found.Servers {
+	for _, s := range servers {
 		if s.Away {
 			away = append(away, s.Node)
 		} else {
@@ -95,14 +102,24 @@ func examineServers(ctx context.Context, b *broker.Broker) []CheckResult {
 		}
 	}
 	r := CheckResult{Check: "servers", Status: CheckOK, Found: fmt.Sprintf("%d vote: %s", len(there), strings.Join(there, ", "))}
-	if len(away) > 0 {
-		need := len(found.Servers)/2 + 1
-		r.Status = CheckWarn
-		r.Found = fmt.Sprintf("%d vote; there are %s, and away is %s: nothing goes on with fewer than %d", len(found.Servers), strings.Join(there, ", "), strings.Join(away, ", "), need)
-		r.Do = fmt.Sprintf("start what is away again; if it does not come back ever, and no node is to have its name: 'perdure servers remove %s'", away[0])
-		if len(there) < need {
-			r.Status = CheckFail
-		}
+	if len(away) == 0 {
+		return append(findings, r)
 	}
-	return []CheckResult{r}
+	need := len(servers)/2 + 1
+	r.Found = fmt.Sprintf("of %d that vote %d are there, %s: nothing goes on with fewer than %d", len(servers), len(there), strings.Join(there, ", "), need)
+	never := fmt.Sprintf("if %s does not come back ever, and no node is to have its name: 'perdure servers remove %[1]s'", away[0])
+	told := slices.IndexFunc(findings, func(f CheckResult) bool {
+		return !slices.ContainsFunc(away, func(node string) bool { return !slices.Contains(f.Away, node) })
+	})
+	if told >= 0 && len(there) >= need {
+		findings[told].Do += "; " + never
+		return append(findings, r)
+	}
+	r.Status, r.Away = CheckWarn, away
+	if len(there) < need {
+		r.Status = CheckFail
+	}
+	r.Found += "; away is " + strings.Join(away, ", ")
+	r.Do = "start what is away again; " + never
+	return append(findings, r)
 }

@@ -10,6 +10,8 @@ type CheckResult struct {
 	Found string `json:"found"`
 	// Do is what to do about it; empty if nothing is to be done.
 	Do string `json:"do,omitempty"`
+	// Away are the nodes, or servers of yours, that it says are away.
+	Away []string `json:"away,omitempty"`
 }
 
 // A CheckStatus says how something that was looked at is.

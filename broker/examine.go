@@ -30,7 +30,7 @@ func Examine(ctx context.Context, cfg Config) (findings []CheckResult, whole boo
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := cfg.validate(); err != nil {
-		return []CheckResult{{"configuration", Fail, err.Error(), "correct it; 'perdure config check' says more"}}, false
+		return []CheckResult{{Check: "configuration", Status: Fail, Found: err.Error(), Do: "correct it; 'perdure config check' says more"}}, false
 	}
 	e := &examiner{cfg: &cfg, now: cfg.clock}
 	if e.now == nil {
@@ -58,7 +58,7 @@ type examiner struct {
 }
 
 func (e *examiner) say(check string, status CheckStatus, found, do string) {
-	e.findings = append(e.findings, CheckResult{check, status, found, do})
+	e.findings = append(e.findings, CheckResult{Check: check, Status: status, Found: found, Do: do})
 }
 
 // connect finds out whether the server takes the connection.

@@ -58,6 +58,19 @@ func (e *examiner) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// alone judges a server that is of no cluster.
+func (e *examiner) alone() {
+	found := fmt.Sprintf("one server, %s, and no cluster: while it is away nothing goes on", e.nc.ConnectedServerName())
+	switch n := e.cfg.Replicas; {
+	case e.cfg.Durability == Quorum:
+		e.say("cluster", Fail, found+"; durability quorum is configured, and one server cannot give it", "for quorum run three servers: nodes that form a cluster (cluster.listen and cluster.routes), or NATS servers of yours that do (url); with one server configure durability disk")
+	case n > 1:
+		e.say("cluster", Fail, fmt.Sprintf("%s; %d replicas are configured, and one server holds 1", found, n), "correct the address, if the servers of the cluster are elsewhere; otherwise form it (cluster.listen and cluster.routes), or configure no replicas")
+	default:
+		e.say("cluster", OK, found, "")
+	}
+}
+
 // servers says which servers hold the streams, as far as this account may see, and in
 // one finding which of them are away or behind, whatever the number of streams.
 func (e *examiner) servers(all map[string]*examined) {
@@ -88,7 +101,7 @@ func (e *examiner) servers(all map[string]*examined) {
 		}
 	}
 	if name == "" {
-		e.say("cluster", OK, fmt.Sprintf("one server, %s, and no cluster: while it is away nothing goes on", e.nc.ConnectedServerName()), "")
+		e.alone()
 		return
 	}
 	var who, bad []string
@@ -117,6 +130,7 @@ func (e *examiner) servers(all map[string]*examined) {
 			do = append(do, fmt.Sprintf("wait until %s has caught up", strings.Join(behind, " and ")))
 		}
 		e.say("cluster", Warn, fmt.Sprintf("cluster %s: %s", name, strings.Join(bad, "; ")), strings.Join(do, "; ")+"; until then stop no other one")
+		e.findings[len(e.findings)-1].Away = append(away[true], away[false]...)
 		return
 	}
 	found := fmt.Sprintf("cluster %s: streams are on %s", name, strings.Join(who, ", "))

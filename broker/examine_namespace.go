@@ -63,6 +63,9 @@ func (e *examiner) namespace(ctx context.Context) (whole bool) {
 	switch {
 	case errors.Is(err, ErrNoNamespace):
 		e.say(check, Warn, "it is not there: no node has made it yet", "start a node, or correct the name; what follows can be said once it is there")
+		if e.nc.ConnectedClusterName() == "" { // of a cluster no stream says yet how it is
+			e.alone()
+		}
 		return false
 	case err != nil:
 		e.say(check, Fail, err.Error(), "look at the servers' logs; a stream answers once a majority of its replicas is there")
@@ -192,7 +195,7 @@ func (e *examiner) stream(ctx context.Context, want jetstream.StreamConfig) (*ex
 	if what := differs(have.Config, want, e.cfg); what != "" {
 		do := "put it back: 'nats stream edit " + want.Name + "'; what cannot be changed back needs another namespace"
 		if have.Config.Replicas < 3 && e.cfg.Durability == Quorum && differs(have.Config, want, &Config{Durability: Disk}) == "" {
-			do = fmt.Sprintf("'nats stream edit %s --replicas %d', on a cluster of as many servers", want.Name, e.cfg.Replicas)
+			do = more(have, fmt.Sprintf("'nats stream edit %s --replicas %d', on a cluster of as many servers", want.Name, e.cfg.Replicas))
 		}
 		e.say(check, Fail, "it "+what, do)
 		return have, nil
@@ -210,11 +213,19 @@ func (e *examiner) stream(ctx context.Context, want jetstream.StreamConfig) (*ex
 		}
 	}
 	if have.Config.Replicas < e.cfg.Replicas {
-		e.say(check, Warn, fmt.Sprintf("%s, where %d are configured", found, e.cfg.Replicas), fmt.Sprintf("'nats stream edit %s --replicas %d': a node leaves streams that are there as they are", want.Name, e.cfg.Replicas))
+		e.say(check, Warn, fmt.Sprintf("%s, where %d are configured", found, e.cfg.Replicas), more(have, fmt.Sprintf("'nats stream edit %s --replicas %d': a node leaves streams that are there as they are", want.Name, e.cfg.Replicas)))
 		return have, nil
 	}
 	e.say(check, OK, found, "")
 	return have, nil
+}
+
+// more is what to do so that a stream is on more servers, if there are any: do.
+func more(have *examined, do string) string {
+	if have.Cluster == nil || have.Cluster.Name == "" {
+		return "see 'cluster': one server holds one replica"
+	}
+	return do
 }
 
 // durability says what an acknowledged write survives.

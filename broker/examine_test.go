@@ -229,10 +229,27 @@ func TestExamine_StreamsThatDiffer(t *testing.T) {
 	}
 
 	found, _ = examine(t, broker.Config{URL: srv.URL(), Durability: broker.Quorum})
-	want(t, found, "stream perdure_BLOBS", broker.Fail, "has 1 replicas, and durability quorum needs 3", "'nats stream edit perdure_BLOBS --replicas 3', on a cluster")
+	want(t, found, "stream perdure_BLOBS", broker.Fail, "has 1 replicas, and durability quorum needs 3", "see 'cluster'")
 	want(t, found, "durability", broker.Fail, "a stream is on 1")
 	found, _ = examine(t, broker.Config{URL: srv.URL(), Replicas: 3})
-	want(t, found, "stream perdure_BLOBS", broker.Warn, "replicas 1, where 3 are configured")
+	want(t, found, "stream perdure_BLOBS", broker.Warn, "replicas 1, where 3 are configured", "see 'cluster'")
+	want(t, found, "cluster", broker.Fail, "3 replicas are configured, and one server holds 1")
+}
+
+// One server cannot give quorum, which is said before there is a namespace, too.
+func TestExamine_OneServerGivesNoQuorum(t *testing.T) {
+	t.Parallel()
+	srv := brokertest.Server(t)
+	for _, state := range []string{"before there is a namespace", "with one"} {
+		found, _ := examine(t, broker.Config{URL: srv.URL()})
+		want(t, found, "cluster", broker.OK, "one server")
+		found, _ = examine(t, broker.Config{URL: srv.URL(), Durability: broker.Quorum})
+		want(t, found, "cluster", broker.Fail, "one server cannot give it", "run three servers", "configure durability disk")
+		if t.Failed() {
+			t.Fatal(state)
+		}
+		brokertest.Connect(t, srv.URL())
+	}
 }
 
 // edit changes the configuration of a stream, as an operator does.
@@ -281,6 +298,9 @@ func TestExamine_AClusterThatMissesAServer(t *testing.T) {
 	t.Parallel()
 	g := brokertest.Cluster(t)
 	quorum := func(c *broker.Config) { c.Durability = broker.Quorum }
+	if found, _ := examine(t, broker.Config{URL: g.URL(), Durability: broker.Quorum}); found["cluster"].Status == broker.Fail {
+		t.Errorf("before there is a namespace: %+v", found["cluster"])
+	}
 	brokertest.Connect(t, g.URL(), brokertest.Kinds("stock"), quorum)
 	cfg := broker.Config{URL: g.URL(), Durability: broker.Quorum}
 	found, whole := examine(t, cfg)
@@ -310,4 +330,7 @@ func TestExamine_AClusterThatMissesAServer(t *testing.T) {
 		t.Errorf("it is said once (-want +got):\n%s\n%v", diff, missed)
 	}
 	want(t, byCheck(t, missed), "cluster", broker.Warn, "start server server1 again", "until then stop no other one")
+	if diff := cmp.Diff([]string{"server1"}, byCheck(t, missed)["cluster"].Away); diff != "" {
+		t.Errorf("who is away, for programs (-want +got):\n%s", diff)
+	}
 }

@@ -24,7 +24,8 @@ connection, versions and limits of NATS, JetStream, what this user may do (each
 thing is tried so that nothing comes of it), the streams with their replicas and
 leaders, clocks, durability in force, inboxes, and the nodes. It changes nothing.
 With --server or --context it looks there, at the same deployment from elsewhere; without
-them, --url, --listen or a file that has them it looks where 'perdure runs' looks.
+them, and where nothing says --url, --listen, --cluster or --dir, it looks where 'perdure
+runs' looks.
 A thing is ok, warn or fail; if one fails the exit code is 1.`,
 		Example: `  perdure doctor
   perdure doctor --config node.yaml
@@ -34,7 +35,7 @@ A thing is ok, warn or fail; if one fails the exit code is 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := source.Load()
 			opts := []perdure.Option{perdure.Logger(slog.New(slog.DiscardHandler))} // what it would say is found, too
-			if c.server != "" || c.context != "" || cfg.ClientURL() == "" && cfg.Listen == "" && cfg.Dir == config.DefaultDir {
+			if c.server != "" || c.context != "" || !describesNode(cfg) {
 				url, more, rerr := c.resolve()
 				if rerr != nil {
 					return rerr
@@ -68,6 +69,12 @@ A thing is ok, warn or fail; if one fails the exit code is 1.`,
 	c.serverFlags(cmd)
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// describesNode reports whether a configuration says where a node's servers are, or that they
+// are inside it: only then is it that deployment which is meant.
+func describesNode(cfg *config.Config) bool {
+	return cfg.URL != "" || cfg.Listen != "" || cfg.Clustered() || cfg.Dir != config.DefaultDir
 }
 
 // printChecks prints a line for each thing that was looked at, with what to do below it.
