@@ -48,6 +48,9 @@ func Doctor(ctx context.Context, cfg *config.Config, opts ...Option) []CheckResu
 		}
 		return wrong("the node's NATS server is inside it, and where that takes clients is not known: "+found, "say it for this time, by --server HOST:PORT: the node's line 'ready' has the address; or set listen to one in the node's configuration, and start the node again")
 	}
+	if err := config.CheckAddress(url); err != nil {
+		return wrong(err.Error(), "correct the address")
+	}
 	b := &o.broker
 	if cfg.Clustered() && b.Replicas == 0 {
 		b.Replicas = 3

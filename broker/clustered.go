@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,9 +73,9 @@ func (c *Cluster) validate() error {
 		} else if port == 0 {
 			return fmt.Errorf("cluster: route %d, %s, has no port", i+1, r)
 		}
-		if slices.Contains(c.Routes[:i], r) {
-			return fmt.Errorf("cluster: route %s is there twice", r)
-		}
+	}
+	if first, second, ok := c.ListedTwice(); ok {
+		return fmt.Errorf("cluster: routes %s and %s are the same server: list each once, as the others reach it", first, second)
 	}
 	if len(c.Routes) < minServers {
 		return fmt.Errorf("cluster: %d routes are given, and it takes %d or more: name where every server listens, this one included (%s)", len(c.Routes), minServers, c.Listen)
@@ -92,6 +91,45 @@ func (c *Cluster) validate() error {
 func distinct(addresses ...string) bool {
 	host, port, err := hostPort(cmp.Or(addresses...))
 	return err == nil && port != 0 && host != "" && !net.ParseIP(host).IsUnspecified()
+}
+
+// PlainAddress returns a form of HOST:PORT that is the same for addresses which are those of
+// one server, as far as these say so themselves: localhost and [::1] are 127.0.0.1. No other
+// name is looked up. What is no HOST:PORT is returned as it is.
+func PlainAddress(address string) string {
+	host, port, err := hostPort(address)
+	if err != nil {
+		return address
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ip := net.ParseIP(host)
+	switch {
+	case host == "localhost", ip.Equal(net.IPv6loopback):
+		host = "127.0.0.1"
+	case ip != nil:
+		host = ip.String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// ListedTwice returns two of the routes that name the same server, if there are such: the
+// same address, or where this one listens and what it advertises.
+func (c *Cluster) ListedTwice() (first, second string, ok bool) {
+	plain := func(address string) string {
+		own := PlainAddress(address)
+		if c.Advertise != "" && own == PlainAddress(c.Advertise) {
+			return PlainAddress(c.Listen)
+		}
+		return own
+	}
+	for i, r := range c.Routes {
+		for _, before := range c.Routes[:i] {
+			if plain(before) == plain(r) {
+				return before, r, true
+			}
+		}
+	}
+	return "", "", false
 }
 
 // hostPort reads HOST:PORT.

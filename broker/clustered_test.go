@@ -136,7 +136,9 @@ func TestCluster_BadConfigurations(t *testing.T) {
 		change     func(*broker.Config)
 	}{
 		{"two routes", "2 routes are given, and it takes 3", func(c *broker.Config) { c.Cluster.Routes = c.Cluster.Routes[:2] }},
-		{"a route twice", "a:6222 is there twice", func(c *broker.Config) { c.Cluster.Routes[1] = "a:6222" }},
+		{"a route twice", "a:6222 and a:6222 are the same server", func(c *broker.Config) { c.Cluster.Routes[1] = "a:6222" }},
+		{"a route in two forms", "localhost:6222 and [::1]:06222 are the same server", func(c *broker.Config) { c.Cluster.Routes = []string{"a:1", "localhost:6222", "[::1]:06222"} }},
+		{"two replicas", "2 replicas are asked for in a cluster of embedded servers, which holds 3 or 5", func(c *broker.Config) { c.Replicas = 2 }},
 		{"a route without a port", `route 2: "b" is not HOST:PORT`, func(c *broker.Config) { c.Cluster.Routes[1] = "b" }},
 		{"a route with port 0", "route 2, b:0, has no port", func(c *broker.Config) { c.Cluster.Routes[1] = "b:0" }},
 		{"nowhere to listen", `where it listens: "" is not HOST:PORT`, func(c *broker.Config) { c.Cluster.Listen = "" }},

@@ -58,7 +58,8 @@ type Config struct {
 	// of many runs, and a client that does not use this package may be acknowledged
 	// some milliseconds before it.
 	SyncAlways bool
-	// Replicas of each stream; 0 means 1, or 3 for Quorum and in a Cluster.
+	// Replicas of each stream; 0 means 1, or 3 for Quorum and in a Cluster, where it
+	// is 3 at least.
 	Replicas int
 	// Partitions is fixed when the namespace is created; 0 means what the
 	// namespace has, or 64 for a new one.
@@ -142,6 +143,9 @@ func (c *Config) validate() error {
 		}
 		if c.Replicas > 1 && c.Cluster == nil {
 			return fmt.Errorf("an embedded server by itself holds 1 replica, and %d are asked for, as many as durability quorum needs; form a cluster (perdure.Cluster), connect to one (perdure.Connect), or use disk or process", c.Replicas)
+		}
+		if c.Cluster != nil && c.Replicas < minServers {
+			return fmt.Errorf("%d replicas are asked for in a cluster of embedded servers, which holds 3 or 5: with 1 a server that is lost takes messages along, and of 2 neither goes on without the other; leave it out for 3", c.Replicas)
 		}
 		if c.Cluster != nil && c.Replicas > len(c.Cluster.Routes) {
 			return fmt.Errorf("%d replicas are asked for, of %d servers", c.Replicas, len(c.Cluster.Routes))

@@ -28,7 +28,7 @@ func (c *Cluster) unlikeOthers(ctx context.Context, name string) error {
 	errs := make([]error, len(c.Routes))
 	var wg sync.WaitGroup
 	for i, route := range c.Routes {
-		if route == c.Listen || route == c.Advertise {
+		if at := PlainAddress(route); at == PlainAddress(c.Listen) || at == PlainAddress(c.Advertise) {
 			continue
 		}
 		wg.Go(func() {

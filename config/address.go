@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/perdure/perdure/durable"
@@ -57,7 +58,12 @@ func CheckAddress(list string) error {
 		}
 		scheme, _, _ := strings.Cut(address, "://")
 		u, err := url.Parse(address)
+		at, bad := badPort(address)
 		switch {
+		case bad && strings.Contains(list, "@"): // which may hold a secret
+			return durable.Fail(durable.ErrInvalid.Code, "an address has no port from 1 to 65535 after its colon; use one like nats://127.0.0.1:4222")
+		case bad:
+			return durable.Fail(durable.ErrInvalid.Code, "the address %q has no port from 1 to 65535 after its colon; use one like nats://127.0.0.1:4222", at)
 		case !slices.Contains(schemes, strings.ToLower(scheme)):
 			return durable.Fail(durable.ErrInvalid.Code, "the address of a NATS server begins with %q; use %s://, e.g. nats://127.0.0.1:4222", scheme+"://", strings.Join(schemes, "://, "))
 		case err != nil:
@@ -73,4 +79,18 @@ func CheckAddress(list string) error {
 		return durable.Fail(durable.ErrInvalid.Code, "the address is empty; name a NATS server, e.g. nats://127.0.0.1:4222, or use Open to embed one")
 	}
 	return nil
+}
+
+// badPort reports whether an address, whose user is not looked at, has something else than a
+// port after the colon of its host, and returns both.
+func badPort(address string) (at string, bad bool) {
+	_, at, _ = strings.Cut(address, "://")
+	at = at[strings.LastIndexByte(at, '@')+1:]
+	at, _, _ = strings.Cut(at, "/")
+	colon := strings.LastIndexByte(at, ':')
+	if colon < 0 || strings.HasSuffix(at, "]") { // of an address of IPv6
+		return at, false
+	}
+	n, err := strconv.ParseUint(at[colon+1:], 10, 16)
+	return at, err != nil || n == 0
 }

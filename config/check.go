@@ -9,23 +9,27 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/nats-io/nkeys"
 	"github.com/perdure/perdure/broker"
 )
 
 // unlisted reports whether the routes cannot have this server: all are addresses, and none is
 // its own. A name may stand for it, and so may any address where it listens on all.
 func (c *Cluster) unlisted() bool {
-	own := cmp.Or(c.Advertise, c.Listen)
+	own := broker.PlainAddress(cmp.Or(c.Advertise, c.Listen))
+	listed := false
 	for _, r := range append([]string{own}, c.Routes...) {
-		host, _, err := net.SplitHostPort(r)
+		host, _, err := net.SplitHostPort(broker.PlainAddress(r))
 		if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
 			return false
 		}
 	}
-	return !slices.Contains(c.Routes, own)
+	for _, r := range c.Routes {
+		listed = listed || broker.PlainAddress(r) == own
+	}
+	return !listed
 }
 
 // even is a note of replicas that cost more and survive no more.
@@ -128,8 +132,12 @@ func (k *checker) credentials() {
 		first = key
 	}
 	k.password("credentials", cred.User, cred.Password, cred.PasswordFile)
-	for _, key := range []string{"credentials.file", "credentials.token_file", "credentials.nkey_file"} {
-		k.readable(key)
+	k.readable("credentials.token_file")
+	if text, ok := k.readable("credentials.nkey_file"); ok && !hasSeed(text) {
+		k.say("credentials.nkey_file", "the file holds no seed of an nkey, a line that begins with SU; 'nk -gen user' makes one")
+	}
+	if text, ok := k.readable("credentials.file"); ok && !(hasJWT(text) && hasSeed(text)) {
+		k.say("credentials.file", "the file holds no credentials: use one with a JWT, after -----BEGIN NATS USER JWT-----, and the seed of its nkey, as 'nsc generate creds' makes it; a password or a token has a setting of its own")
 	}
 }
 
@@ -150,15 +158,32 @@ func (k *checker) password(group, user, password, file string) {
 	k.readable(group + ".password_file")
 }
 
-// readable checks that the file that a setting names holds something.
-func (k *checker) readable(key string) {
+// hasJWT reports whether a file holds a JWT, which has three parts.
+func hasJWT(text string) bool {
+	token, err := nkeys.ParseDecoratedJWT([]byte(text))
+	return err == nil && strings.Count(token, ".") == 2
+}
+
+// hasSeed reports whether a file holds the seed of a user's nkey.
+func hasSeed(text string) bool {
+	pair, err := nkeys.ParseDecoratedUserNKey([]byte(text))
+	if err == nil {
+		pair.Wipe()
+	}
+	return err == nil
+}
+
+// readable checks that the file that a setting names holds something, and returns that.
+func (k *checker) readable(key string) (text string, ok bool) {
 	path, ok := k.has(key)
 	if !ok {
-		return
+		return "", false
 	}
-	if _, err := ReadSecret(path); err != nil {
+	text, err := ReadSecret(path)
+	if err != nil {
 		k.say(key, "%v", err)
 	}
+	return text, err == nil
 }
 
 // ReadSecret returns what a file holds, without the line's end.
@@ -186,6 +211,9 @@ func reason(err error) error {
 func (k *checker) cluster() {
 	own := &k.c.Cluster
 	if own.Listen == "" {
+		if k.c.origins["cluster.listen"] != "" {
+			return // what is wrong with it was said
+		}
 		for _, s := range settings {
 			if _, ok := k.has(s.key); ok && strings.HasPrefix(s.key, "cluster.") && k.c.URL == "" {
 				k.say(s.key, "there is no cluster: cluster.listen says where the other servers reach this one, HOST:PORT")
@@ -200,12 +228,8 @@ func (k *checker) cluster() {
 	case n < minServers:
 		k.say("cluster.routes", "it lists %d servers, and it takes %d or more: two of three are a majority; this one is listed, too", n, minServers)
 	}
-	for i, r := range own.Routes {
-		for _, before := range own.Routes[:i] {
-			if r == before {
-				k.say("cluster.routes", "%s is there twice; each server is listed once", r)
-			}
-		}
+	if first, second, ok := (&broker.Cluster{Listen: own.Listen, Advertise: own.Advertise, Routes: own.Routes}).ListedTwice(); ok {
+		k.say("cluster.routes", "%s and %s are the same server; list each once, as the others reach it", first, second)
 	}
 	if len(own.Routes) >= minServers && own.unlisted() {
 		k.say("cluster.listen", "%s does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)", k.also("cluster.routes"))
@@ -227,6 +251,8 @@ func (k *checker) replicas() {
 		k.say("replicas", "durability quorum takes %d or 5", minServers)
 	case n > 1 && c.URL == "" && !c.Clustered():
 		k.say("replicas", "one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)")
+	case c.Clustered() && n > 0 && n < minServers:
+		k.say("replicas", "a cluster of nodes takes %d or 5: with 1 a server that is lost takes messages along, and of 2 neither goes on without the other; leave it out for %[1]d", minServers)
 	case c.Clustered() && len(c.Cluster.Routes) > 0 && n > len(c.Cluster.Routes):
 		k.say("replicas", "the cluster has %d servers: %s lists them", len(c.Cluster.Routes), k.also("cluster.routes"))
 	}

@@ -289,17 +289,25 @@ node.yaml:3: credentials.file is "none": the file cannot be read: no such file o
 		},
 		"cluster": {
 			file: "durability: process\nreplicas: 5\ncluster:\n  listen: a:1\n  routes: [a:1, b:1, b:1]\n",
-			want: `node.yaml:5: cluster.routes is "a:1,b:1,b:1": b:1 is there twice; each server is listed once
+			want: `node.yaml:5: cluster.routes is "a:1,b:1,b:1": b:1 and b:1 are the same server; list each once, as the others reach it
 node.yaml:1: durability is "process": it is of one server; a cluster has quorum: on a majority of servers before it counts, or disk: and fsynced there
 node.yaml:2: replicas is "5": the cluster has 3 servers: cluster.routes (node.yaml:5) lists them`,
 		},
-		"fsync":     {args: []string{"--sync-always", "--durability", "process"}, want: `--sync-always: sync_always is "true": it is of durability disk, and not of process: durability (--durability); leave one of them out`},
-		"alone":     {args: []string{"--durability", "quorum", "--cluster-user", "ann"}, want: "--cluster-user: cluster.user is \"ann\": there is no cluster: cluster.listen says where the other servers reach this one, HOST:PORT\n--durability: durability is \"quorum\": it takes three servers: form a cluster (cluster.listen and cluster.routes), or connect to one (url); one embedded server has disk or process"},
-		"replicas":  {args: []string{"--replicas", "3"}, want: `--replicas: replicas is "3": one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)`},
-		"kept":      {file: "retention: 48h\nkeep: {failed: 36h}\n", want: `node.yaml:2: keep is "failed=36h": failed runs are kept for the retention time at least, which is 48h`},
-		"tls":       {file: "url: tls://h\ntls: {ca: node.yaml, cert: none.pem}\n", want: "node.yaml:2: tls.ca is \"node.yaml\": node.yaml holds no certificate; use PEM, which begins with -----BEGIN CERTIFICATE-----\nnode.yaml:2: tls.cert is \"none.pem\": the key that goes with it is missing; set tls.key"},
-		"unlisted":  {args: []string{"--cluster", "10.0.0.1:6222", "--routes", "10.0.0.1:6223,10.0.0.2:6222,10.0.0.3:6222"}, want: `--cluster: cluster.listen is "10.0.0.1:6222": cluster.routes (--routes) does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)`},
-		"a literal": {file: "", args: []string{"--routes", "a:1", "--routes", "b"}, want: `--routes: cluster.routes is "a:1,b": "b": use HOST:PORT, e.g. 127.0.0.1:4222, or [::1]:4222`},
+		"fsync":            {args: []string{"--sync-always", "--durability", "process"}, want: `--sync-always: sync_always is "true": it is of durability disk, and not of process: durability (--durability); leave one of them out`},
+		"alone":            {args: []string{"--durability", "quorum", "--cluster-user", "ann"}, want: "--cluster-user: cluster.user is \"ann\": there is no cluster: cluster.listen says where the other servers reach this one, HOST:PORT\n--durability: durability is \"quorum\": it takes three servers: form a cluster (cluster.listen and cluster.routes), or connect to one (url); one embedded server has disk or process"},
+		"replicas":         {args: []string{"--replicas", "3"}, want: `--replicas: replicas is "3": one embedded server holds 1; form a cluster (cluster.listen and cluster.routes), or connect to one (url)`},
+		"kept":             {file: "retention: 48h\nkeep: {failed: 36h}\n", want: `node.yaml:2: keep is "failed=36h": failed runs are kept for the retention time at least, which is 48h`},
+		"tls":              {file: "url: tls://h\ntls: {ca: node.yaml, cert: none.pem}\n", want: "node.yaml:2: tls.ca is \"node.yaml\": node.yaml holds no certificate; use PEM, which begins with -----BEGIN CERTIFICATE-----\nnode.yaml:2: tls.cert is \"none.pem\": the key that goes with it is missing; set tls.key"},
+		"two replicas":     {args: []string{"--cluster", "a:1", "--routes", "a:1,b:1,c:1", "--replicas", "2"}, want: `--replicas: replicas is "2": a cluster of nodes takes 3 or 5: with 1 a server that is lost takes messages along, and of 2 neither goes on without the other; leave it out for 3`},
+		"itself twice":     {args: []string{"--cluster", "127.0.0.1:6222", "--routes", "localhost:6222,127.0.0.1:6222,127.0.0.1:6223"}, want: `--routes: cluster.routes is "localhost:6222,127.0.0.1:6222,127.0.0.1:6223": localhost:6222 and 127.0.0.1:6222 are the same server; list each once, as the others reach it`},
+		"advertised twice": {args: []string{"--cluster", "10.0.0.1:6222", "--cluster-advertise", "Shop-1:6222", "--routes", "10.0.0.1:6222,shop-1.:6222,shop-2:6222"}, want: `--routes: cluster.routes is "10.0.0.1:6222,shop-1.:6222,shop-2:6222": 10.0.0.1:6222 and shop-1.:6222 are the same server; list each once, as the others reach it`},
+		"not itself":       {args: []string{"--cluster", "[::1]:6222", "--routes", "localhost:6223,127.0.0.1:6224,127.0.0.1:6225"}, want: `--cluster: cluster.listen is "[::1]:6222": cluster.routes (--routes) does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)`},
+		"any port":         {args: []string{"--cluster", "127.0.0.1:0", "--routes", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"}, want: `--cluster: cluster.listen is "127.0.0.1:0": use a port from 1 to 65535`},
+		"a port":           {args: []string{"--url", "tls://ann:hidden@h:1,h:99999"}, want: `--url: url: an address has no port from 1 to 65535 after its colon; use one like nats://127.0.0.1:4222`},
+		"no credentials":   {file: "url: nats://h\ncredentials: {file: node.yaml}\n", want: `node.yaml:2: credentials.file is "node.yaml": the file holds no credentials: use one with a JWT, after -----BEGIN NATS USER JWT-----, and the seed of its nkey, as 'nsc generate creds' makes it; a password or a token has a setting of its own`},
+		"no nkey":          {file: "url: nats://h\ncredentials: {nkey_file: node.yaml}\n", want: `node.yaml:2: credentials.nkey_file is "node.yaml": the file holds no seed of an nkey, a line that begins with SU; 'nk -gen user' makes one`},
+		"unlisted":         {args: []string{"--cluster", "10.0.0.1:6222", "--routes", "10.0.0.1:6223,10.0.0.2:6222,10.0.0.3:6222"}, want: `--cluster: cluster.listen is "10.0.0.1:6222": cluster.routes (--routes) does not list it: every server is there, this one too, as the others reach it (cluster.advertise, if that is another address)`},
+		"a literal":        {file: "", args: []string{"--routes", "a:1", "--routes", "b"}, want: `--routes: cluster.routes is "a:1,b": "b": use HOST:PORT, e.g. 127.0.0.1:4222, or [::1]:4222`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.file, c.args, c.env)

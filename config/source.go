@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -177,6 +178,7 @@ func (c *Config) set(s *setting, text, where string) *Fault {
 		if s.secret || s.key == "url" { // which may hold one
 			f.Found = ""
 		}
+		c.origins[s.key] = cmp.Or(c.origins[s.key], where) // somebody has meant it
 		return f
 	}
 	c.origins[s.key] = where
