@@ -55,6 +55,7 @@ func configured(cfg *config.Config) ([]Option, error) {
 		}
 	}
 	add(cfg.ProgramVersion != "", ProgramVersion(cfg.ProgramVersion))
+	add(cfg.Health != "", Health(cfg.Health))
 	add(cfg.SyncAlways, SyncAlways())
 	add(cfg.Retention != 0, Retention(cfg.Retention))
 	add(cfg.MaxRuns != 0, MaxRuns(cfg.MaxRuns))

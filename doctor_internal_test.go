@@ -29,6 +29,7 @@ func TestDoctor_TellsOnceOfAServerThatIsAway(t *testing.T) {
 		"the streams have told":           {three("birch"), streams("birch"), []string{"cluster"}, "perdure servers remove birch"},
 		"the streams know nothing":        {three("birch"), nil, []string{"servers"}, "perdure servers remove birch"},
 		"the streams tell of another one": {three("birch"), streams("cedar"), []string{"cluster", "servers"}, "perdure servers remove birch"},
+		"two have one name":               {append(three()[:2], ServerInfo{Node: "cedar", Twice: true}), nil, []string{"names of servers"}, "stop all of them but one"},
 		"no majority":                     {three("birch", "cedar"), streams("birch", "cedar"), []string{"cluster", "servers"}, "start what is away"},
 	} {
 		var warned []string

@@ -25,7 +25,9 @@ type Node struct {
 	telemetry func(context.Context) error // flushes and ends it
 	ctx       context.Context             // of what the node does besides its host
 	cancel    context.CancelFunc
+	health    *health // nil for none
 	running   atomic.Bool
+	draining  atomic.Bool // what Run was given has ended
 	closing   sync.Once
 	closeErr  error
 }
@@ -79,6 +81,11 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if o.host.Tracer, n.telemetry, err = telemetry(ctx, o); err != nil {
 		return nil, fmt.Errorf("open node: telemetry: %w", err)
 	}
+	if o.health != "" { // before what may take long
+		if n.health, err = serveHealth(ctx, o.health, n.log); err != nil {
+			return nil, fmt.Errorf("open node: %w", err)
+		}
+	}
 	o.host.Prepare()
 	if n.b, err = broker.Open(ctx, o.broker); err != nil {
 		return nil, fmt.Errorf("open node: %w", opened(err))
@@ -96,6 +103,9 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 		meaning = "what the NATS server is configured for: see its sync_interval"
 	}
 	n.log.Info("durability", "level", n.b.Durability().String(), "meaning", meaning, "sync_always", o.broker.SyncAlways)
+	if n.health != nil {
+		n.health.node.Store(n)
+	}
 	return n, nil
 }
 
@@ -106,6 +116,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.running.Swap(true) {
 		return errors.New("run node: it runs, or has run, already; open another one")
 	}
+	defer context.AfterFunc(ctx, func() { n.draining.Store(true) })()
 	if err := n.host.Join(ctx); err != nil {
 		return errors.Join(err, n.Close())
 	}
@@ -145,6 +156,9 @@ func (n *Node) Close() error {
 			n.closeErr = errors.Join(n.closeErr, n.b.Close())
 		}
 		n.closeErr = errors.Join(n.closeErr, n.telemetry(context.Background()))
+		if n.health != nil {
+			n.closeErr = errors.Join(n.closeErr, n.health.close())
+		}
 	})
 	return n.closeErr
 }

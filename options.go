@@ -46,6 +46,7 @@ type options struct {
 	host   actors.Config
 	tracer trace.Tracer
 	traced bool
+	health string // where it is answered; empty for nowhere
 }
 
 // Dir sets the data directory of the embedded NATS server. It is created, and

@@ -93,13 +93,22 @@ func examineServers(ctx context.Context, b *broker.Broker, findings []CheckResul
 // votes says which servers vote. Of one that is away, of which the streams have told
 // already, it says the rest there.
 func votes(servers []ServerInfo, findings []CheckResult) []CheckResult {
-	var there, away []string
+	var there, away, twice []string
 	for _, s := range servers {
+		if s.Twice {
+			twice = append(twice, s.Node)
+		}
 		if s.Away {
 			away = append(away, s.Node)
 		} else {
 			there = append(there, s.Node)
 		}
+	}
+	if len(twice) > 0 {
+		findings = append(findings, CheckResult{
+			Check: "names of servers", Status: CheckFail, Found: fmt.Sprintf("several servers of the cluster have the name of %s: votes and messages of one count as the other's, so what was accepted may be lost", strings.Join(twice, ", ")),
+			Do: "stop all of them but one, at once: a directory that was copied is a server's for good; a machine that was just replaced may be seen twice for some seconds",
+		})
 	}
 	r := CheckResult{Check: "servers", Status: CheckOK, Found: fmt.Sprintf("%d vote: %s", len(there), strings.Join(there, ", "))}
 	if len(away) == 0 {

@@ -236,6 +236,10 @@ func (h *Host) Kinds() map[schemas.Kind]*runtime.Kind { return h.kinds }
 // View returns who is in the cluster and what it owns, as this node knows it.
 func (h *Host) View() cluster.View { return h.member.View() }
 
+// Leased reports whether the host, which is ready, has a lease at the moment: without one it
+// owns nothing.
+func (h *Host) Leased() bool { return h.member.Leased() }
+
 // Join makes the host a member of its cluster. Run takes work after it.
 func (h *Host) Join(ctx context.Context) error {
 	b := h.cfg.Broker

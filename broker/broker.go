@@ -77,6 +77,12 @@ func (b *Broker) assemble(ctx context.Context, grouped bool) (err error) {
 	p := &provisioner{publisher: b.pub, cfg: &b.cfg}
 	if b.cfg.Cluster != nil {
 		p.server = b.embedded
+		short, stop, why := b.embedded.watchTwin(ctx, b.cfg.Cluster.Name)
+		ctx = short
+		defer func() {
+			stop()
+			err = why(err)
+		}()
 	}
 	if b.names, err = p.provision(ctx); err != nil {
 		return err

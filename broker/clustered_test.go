@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -223,6 +224,66 @@ func TestCluster_AServerIsWhoItsDirectorySays(t *testing.T) {
 	}
 	if got := g.opened[0].Conn().ConnectedServerName(); got != "perdure-node1" {
 		t.Errorf("it is %s now, and was perdure-node1", got)
+	}
+}
+
+// TestCluster_ACopyOfADirectory is the server of the original to the others. Its routes do not
+// have that, so who has the name is known once the others have told of it.
+func TestCluster_ACopyOfADirectory(t *testing.T) {
+	t.Parallel()
+	g := newTrio(t)
+	g.open(0, 1, 2)
+	copied := g.config(0)
+	copied.Dir = t.TempDir()
+	if err := os.CopyFS(copied.Dir, os.DirFS(g.dirs[0])); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied.Cluster.Listen = l.Addr().String()
+	copied.Cluster.Routes = append([]string{copied.Cluster.Listen}, g.routes[1:]...)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, err := broker.Open(ctx, copied)
+	if !errors.Is(err, broker.ErrServerTaken) || !strings.Contains(err.Error(), "it runs elsewhere") {
+		t.Errorf("a copy opens: %v, want that the name is taken", err)
+	}
+	if err == nil {
+		_ = b.Close()
+	}
+}
+
+// TestCluster_TwoOfOneName are seen by the others.
+func TestCluster_TwoOfOneName(t *testing.T) {
+	t.Parallel()
+	g := newTrio(t)
+	g.open(0, 1, 2)
+	twice := func(b *broker.Broker) (names []string) {
+		all, err := b.Servers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.Twice {
+				names = append(names, s.Node)
+			}
+		}
+		return names
+	}
+	if got := twice(g.opened[1]); got != nil {
+		t.Errorf("before: %v", got)
+	}
+	broker.StartTwin(t, "perdure-node1", "perdure", g.routes[1])
+	for end := time.Now().Add(time.Minute); !slices.Equal(twice(g.opened[1]), []string{"node1"}); {
+		if time.Now().After(end) {
+			t.Fatal("nobody sees that two have one name")
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -128,3 +129,22 @@ func TestMessageID_TypesNeverCollide(t *testing.T) {
 
 // Whole waits until a feed delivers wake-ups, too.
 func Whole(f *Feed) { <-f.whole }
+
+// StartTwin starts a server that has another one's name, without JetStream, which knows one
+// server of the cluster.
+func StartTwin(t *testing.T, name, cluster, route string) {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{
+		ServerName: name, DontListen: true, NoLog: true, NoSigs: true,
+		Cluster: server.ClusterOpts{Name: cluster, Host: "127.0.0.1", Port: server.RANDOM_PORT},
+		Routes:  []*url.URL{{Scheme: "nats-route", Host: route}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+}

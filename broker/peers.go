@@ -46,6 +46,29 @@ func (c *Cluster) unlikeOthers(ctx context.Context, name string) error {
 	return nil
 }
 
+// watchTwin ends what is done with the context it returns once a server of this one's name has
+// called, which the routes do not have: that of a directory that is a copy, say. why turns the
+// error that this leads to into one that says so.
+func (e *embedded) watchTwin(ctx context.Context, cluster string) (_ context.Context, stop func(), why func(error) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-e.log.twin:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	name := e.srv.Name()
+	return ctx, cancel, func(err error) error {
+		select {
+		case <-e.log.twin:
+			return fmt.Errorf("start as %s in cluster %s: %w: it runs elsewhere, with a directory of which this one is perhaps a copy; stop one of them for good. A further server, or one in place of this, begins with an empty directory", nodeOf(name), cluster, ErrServerTaken)
+		default:
+			return err
+		}
+	}
+}
+
 // peerName returns the name of the server that listens at a route; empty if none says it.
 // A server that takes a connection begins by saying who it is.
 func peerName(ctx context.Context, route string) string {

@@ -24,6 +24,9 @@ type serverLog struct {
 	mu     sync.Mutex
 	told   map[string]*told
 	routes map[string]time.Time // when a server was last not reached, by its address
+
+	twin  chan struct{} // closed when a server of the cluster has called that has this one's name
+	twins sync.Once
 }
 
 // logAgain is for how long what was said is not said again.
@@ -38,7 +41,7 @@ type told struct {
 }
 
 func newServerLog(log *slog.Logger) *serverLog {
-	return &serverLog{log: log, now: time.Now, told: map[string]*told{}, routes: map[string]time.Time{}}
+	return &serverLog{log: log, now: time.Now, told: map[string]*told{}, routes: map[string]time.Time{}, twin: make(chan struct{})}
 }
 
 // say logs text, unless key was said within a minute.
@@ -127,6 +130,9 @@ func (l *serverLog) Errorf(format string, v ...any) {
 		l.routes[address] = l.now()
 		l.mu.Unlock()
 		key += address
+	}
+	if strings.Contains(text, "Remote server has a duplicate name") {
+		l.twins.Do(func() { close(l.twin) })
 	}
 	l.say(level, key, text)
 }

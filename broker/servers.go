@@ -29,6 +29,10 @@ type ClusterServer struct {
 	// Heard is when the leader heard of it last, where that is known.
 	Heard time.Time `json:"heard,omitzero"`
 
+	// Twice says that several servers have its name, as where one was started with a copy
+	// of another one's directory: votes and messages of one count as the other's.
+	Twice bool `json:"twice,omitempty"`
+
 	peer string // its number
 }
 
@@ -61,12 +65,13 @@ func (b *Broker) Servers() ([]ClusterServer, error) {
 		return nil, errors.New("servers of the cluster: this server does not know them yet; ask again")
 	}
 	own, leads := b.embedded.srv.Name(), info.Meta.Leader
-	all := []ClusterServer{{Node: nodeOf(own), Leader: leads == own}}
+	twice := b.embedded.twice()
+	all := []ClusterServer{{Node: nodeOf(own), Leader: leads == own, Twice: twice[own]}}
 	for _, p := range info.Meta.Replicas {
 		if p.Name == own {
 			continue // it is among the others while nobody leads
 		}
-		s := ClusterServer{Node: nodeOf(p.Name), Leader: p.Name == leads, Away: p.Offline, peer: p.Peer}
+		s := ClusterServer{Node: nodeOf(p.Name), Leader: p.Name == leads, Away: p.Offline, Twice: twice[p.Name], peer: p.Peer}
 		if strings.HasPrefix(p.Name, unnamedPeer) { // not heard of since this server was started
 			s.Node = p.Peer
 		}
@@ -77,6 +82,22 @@ func (b *Broker) Servers() ([]ClusterServer, error) {
 	}
 	slices.SortFunc(all, func(a, b ClusterServer) int { return strings.Compare(a.Node, b.Node) })
 	return all, nil
+}
+
+// twice returns the names that several servers have which are connected to this one, or one
+// of them and this one.
+func (e *embedded) twice() map[string]bool {
+	twice := map[string]bool{}
+	ids := map[string]string{e.srv.Name(): e.srv.ID()}
+	if routes, err := e.srv.Routez(nil); err == nil {
+		for _, r := range routes.Routes {
+			if id, ok := ids[r.RemoteName]; ok && id != r.RemoteID {
+				twice[r.RemoteName] = true
+			}
+			ids[r.RemoteName] = r.RemoteID
+		}
+	}
+	return twice
 }
 
 // RemoveServer removes a server that will not come back from the cluster that this

@@ -39,6 +39,10 @@ func (l *Lease) Hold(ctx context.Context) bool {
 	return !l.over.Load() && l.m.standing.hold(ctx, l.lost) && !l.over.Load()
 }
 
+// Leased reports whether the member's own key was renewed within the lease's time, on the
+// connection that there is: no lease of a partition is valid without that.
+func (m *Member) Leased() bool { return m.standing.good() }
+
 // Draining is closed when the partition is about to be handed over: stop at
 // the next moment where nothing is lost, then [Lease.Release].
 func (l *Lease) Draining() <-chan struct{} { return l.draining }

@@ -65,6 +65,10 @@ type Config struct {
 	// 100.
 	Capacity int
 
+	// Health is where the node answers by HTTP whether it lives and is ready, HOST:PORT.
+	// Empty: nowhere.
+	Health string
+
 	// Log is where and how the node logs.
 	Log Log
 

@@ -127,6 +127,7 @@ var all = []struct{ key, value, flag string }{
 	{"payload_cap", "1GiB", "payload-cap"},
 	{"max_crashes", "0", "max-crashes"},
 	{"capacity", "200", "capacity"},
+	{"health", "127.0.0.1:8080", "health"},
 	{"log.level", "debug", "log-level"},
 	{"log.format", "json", "log-format"},
 }
@@ -238,7 +239,7 @@ func TestLoad_SaysEverythingThatIsWrong(t *testing.T) {
 			file: "namspace: a\nmax_run: 1\nwhatever: 1\ncluster:\n  rotes: [a:1]\n  max_runs: 5\n  tls:\n    cart: x\nroutes: [a:1]\n",
 			want: `node.yaml:1: namspace: there is no such key; is "namespace" meant?
 node.yaml:2: max_run: there is no such key; is "max_runs" meant?
-node.yaml:3: whatever: there is no such key; the keys here are capacity, cluster, credentials, dir, durability, grace, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, program_version, replicas, retention, suspend_after, sync_always, tls, url
+node.yaml:3: whatever: there is no such key; the keys here are capacity, cluster, credentials, dir, durability, grace, health, keep, listen, log, max_crashes, max_runs, max_waiting, name, namespace, payload_cap, pool, program_version, replicas, retention, suspend_after, sync_always, tls, url
 node.yaml:5: cluster.rotes: there is no such key; is "cluster.routes" meant?
 node.yaml:6: cluster.max_runs: there is no such key here; is "max_runs" meant?
 node.yaml:8: cluster.tls.cart: there is no such key; is "cluster.tls.cert" meant?

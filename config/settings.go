@@ -67,6 +67,7 @@ var settings = []setting{
 	{key: "payload_cap", client: true, help: "the largest input, result or state, a `SIZE`", byDef: "64MiB", value: bytes(func(c *Config) *int64 { return &c.PayloadCap })},
 	{key: "max_crashes", help: "park a run after so many crashes in a row with it: a `NUMBER`, 0 for never", byDef: "5", value: whole(func(c *Config) *int { return &c.MaxCrashes }, 0, 1<<31-1, -1)},
 	{key: "capacity", help: "how much of its pool's work the node takes beside the others, a `NUMBER`: one of 200 takes twice as much as one of 100", byDef: "100", value: whole(func(c *Config) *int { return &c.Capacity }, 1, 10_000, 0)},
+	{key: "health", help: "where the node answers GET /livez and /readyz by HTTP, for an orchestrator: `HOST:PORT` (default nowhere)", value: word(func(c *Config) *string { return &c.Health }, hostPort(1))},
 	{key: "log.level", help: "log from this `LEVEL` on: debug, info, warn or error", byDef: "info", value: word(func(c *Config) *string { return &c.Log.Level }, oneOf("debug", "info", "warn", "error"))},
 	{key: "log.format", help: "`FORMAT` of the log: text or json", byDef: "text", value: word(func(c *Config) *string { return &c.Log.Format }, oneOf("text", "json"))},
 }

@@ -40,6 +40,9 @@ more, nothing goes on. What will never come back is to be removed.`,
 					case s.Leader:
 						state = "leads"
 					}
+					if s.Twice {
+						state += ", twice"
+					}
 					if !s.Heard.IsZero() {
 						heard = s.Heard.Local().Format(time.DateTime)
 					}
