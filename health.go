@@ -41,6 +41,7 @@ func serveHealth(ctx context.Context, addr string, log *slog.Logger) (*health, e
 	if err != nil {
 		return nil, fmt.Errorf("answer health at %s: %w; set health to an address of this machine that is free, or stop the program that has it", addr, err)
 	}
+	log.Info("answers whether it lives and is ready, at /livez and /readyz", "address", l.Addr().String())
 	h := &health{ended: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, "") })

@@ -69,6 +69,7 @@ func (c *Config) check() (faults Faults) {
 	k.tls("tls", c.TLS)
 	k.tls("cluster.tls", c.Cluster.TLS)
 	k.kept()
+	k.apart()
 	return k.faults
 }
 
@@ -326,6 +327,15 @@ func (k *checker) kept() {
 	for name, d := range k.c.Keep {
 		if d < retention {
 			k.say("keep", "%s runs are kept for the retention time at least, which is %s", name, spanText(retention))
+		}
+	}
+}
+
+// apart checks that health has an address of its own: the node would find it taken by itself.
+func (k *checker) apart() {
+	for _, key := range []string{"listen", "cluster.listen"} {
+		if at, ok := k.has(key); ok && k.c.Health != "" && broker.PlainAddress(at) == broker.PlainAddress(k.c.Health) {
+			k.say("health", "%s is the same address; give each a port of its own", k.also(key))
 		}
 	}
 }
