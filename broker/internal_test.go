@@ -135,7 +135,7 @@ func Whole(f *Feed) { <-f.whole }
 func StartTwin(t *testing.T, name, cluster, route string) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
-		ServerName: name, DontListen: true, NoLog: true, NoSigs: true,
+		ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
 		Cluster: server.ClusterOpts{Name: cluster, Host: "127.0.0.1", Port: server.RANDOM_PORT},
 		Routes:  []*url.URL{{Scheme: "nats-route", Host: route}},
 	})
