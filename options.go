@@ -125,7 +125,9 @@ func WithDurability(d Durability) Option {
 }
 
 // Replicas is on how many servers each message is, 1 to 5; streams that are there stay as
-// they are. 0, the default, means 1, or 3 at [Quorum] and in a cluster.
+// they are. 0, the default, means 1, or 3 at [Quorum] and in a cluster, where less is
+// refused: with 1 a server that is lost takes messages along, and of 2 neither goes on
+// without the other.
 func Replicas(n int) Option {
 	return func(o *options) error { o.broker.Replicas = n; return nil }
 }

@@ -23,7 +23,7 @@ var (
 	// [Config.Listen]. Choose another port or stop that program.
 	ErrPortInUse = errors.New("port is in use")
 	// ErrServerTaken is returned by [Open] when another server of the [Cluster] has this
-	// one's name. Give each node its own.
+	// one's name, as with a copy of its directory. Give each node its own.
 	ErrServerTaken = errors.New("another server has this name")
 	// ErrNoJetStream is returned by [Open] when the NATS server has JetStream
 	// disabled. Enable it in the server's configuration.
