@@ -184,7 +184,7 @@ func (a *activation) accept(it *item) {
 	}
 	a.items = append(a.items, it)
 	if a.lent != nil {
-		a.pump.leaves(it)
+		a.pump.leaveLine(it)
 		a.pump.lighten(it)
 		a.lent.add(it)
 		return
@@ -200,10 +200,10 @@ func (a *activation) accept(it *item) {
 	}
 	switch {
 	case a.executes(it) && it.light:
-		a.pump.leaves(it)
+		a.pump.leaveLine(it)
 		a.load(it)
 	case a.executes(it):
-		a.pump.leaves(it)
+		a.pump.leaveLine(it)
 		it.given = a.mail.Put(env)
 	case a.busy || a.halted || a.open == nil && len(a.items) > 1 || a.open != nil && a.open.ID != it.run:
 		a.pump.rest(it) // it waits
@@ -313,10 +313,10 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 		case it == task:
 			it.given = true
 		case it.light:
-			u.leaves(it)
+			u.leaveLine(it)
 			it.given, light = true, append(light, it)
 		default:
-			u.leaves(it)
+			u.leaveLine(it)
 			it.given = mail.Put(it.d.Envelope)
 		}
 	}
@@ -338,7 +338,7 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	}
 	begin := a.occupy(ref.ID, func(ctx context.Context) *runtime.Ending {
 		if bound {
-			u.leaves(task)
+			u.leaveLine(task)
 			defer u.host.slots.Free(p)
 		}
 		return a.run(ctx, ref, task, light, mail)

@@ -88,7 +88,7 @@ func (h *Host) WaitForAPlace() (n int) {
 	defer h.mu.Unlock()
 	for _, u := range h.pumps {
 		u.lines.mu.Lock()
-		n += u.lines.here + u.lines.later
+		n += u.lines.inMemory + u.lines.putOff
 		u.lines.mu.Unlock()
 	}
 	return n

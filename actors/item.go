@@ -60,7 +60,7 @@ func (u *pump) weigh(it *item, bytes int64) { u.held.add(0, 0, bytes-it.bytes.Sw
 // unhold forgets a message: it is acknowledged, or not for this host.
 // What was lent may be done with twice, by the borrower and here.
 func (u *pump) unhold(it *item) {
-	u.leaves(it)
+	u.leaveLine(it)
 	switch it.counts.Swap(countsGone) {
 	case countsHeld:
 		u.held.add(-1, 0, -it.bytes.Swap(0))
@@ -75,7 +75,7 @@ func (u *pump) rest(it *item) {
 	u.lighten(it)
 	if !it.given && it.counts.CompareAndSwap(countsHeld, countsResting) {
 		u.held.add(-1, 1, 0)
-		u.leaves(it)
+		u.leaveLine(it)
 	}
 }
 

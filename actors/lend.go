@@ -74,7 +74,7 @@ func (a *activation) lend(build string) {
 	}
 	for _, it := range a.items {
 		it.given = false
-		u.leaves(it)
+		u.leaveLine(it)
 		u.lighten(it) // the borrower reads it
 	}
 	l.items = slices.Clone(a.items)

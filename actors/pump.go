@@ -180,7 +180,7 @@ func (u *pump) pump() error {
 		}
 		if it := u.newItem(d); !u.understands(it) {
 			// it goes no further
-		} else if !u.putsOff(it, u.host.kinds[d.To.Kind]) {
+		} else if !u.putOff(it, u.host.kinds[d.To.Kind]) {
 			u.unwrap(it)
 			u.route(d.To, it)
 		}
@@ -276,8 +276,8 @@ func (u *pump) tend(ctx context.Context, end context.CancelFunc) {
 			return
 		case now := <-idle.C:
 			u.passivateIdle(now, after)
-			if u.lines.still() && !u.begin(func() { u.bring(true) }) { // as if none of those in memory were there
-				u.lines.stopped()
+			if u.lines.stalled() && !u.begin(func() { u.bringIn(true) }) { // as if none of those in memory were there
+				u.lines.endBringing()
 			}
 		case <-sweeps.C:
 			if sweeper && !sweeping.Swap(true) {

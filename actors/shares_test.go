@@ -75,38 +75,38 @@ func TestLines_ShareWhatWaitsInMemory(t *testing.T) {
 	a := party{"a", ""}
 	var in []*line
 	for i := range 20 {
-		if l := s.joins(a, uint64(i), broker.Place{Seq: uint64(i)}); l != nil {
+		if l := s.enter(a, uint64(i), broker.Place{Seq: uint64(i)}); l != nil {
 			in = append(in, l)
 		}
 	}
-	if len(in) != 8 || s.later != 12 {
-		t.Fatalf("%d are in memory, %d put off; want 8 and 12", len(in), s.later)
+	if len(in) != 8 || s.putOff != 12 {
+		t.Fatalf("%d are in memory, %d put off; want 8 and 12", len(in), s.putOff)
 	}
 	for i := range 40 {
 		p := party{schemas.Kind(fmt.Sprint("k", i)), ""}
-		if l := s.joins(p, uint64(100+i), broker.Place{Seq: uint64(100 + i)}); l != nil {
+		if l := s.enter(p, uint64(100+i), broker.Place{Seq: uint64(100 + i)}); l != nil {
 			in = append(in, l)
 		}
 	}
 	if len(in) != 16 || s.busy != 41 {
 		t.Errorf("%d of %d lines are in memory, want 16 of 41", len(in), s.busy)
 	}
-	if l := s.joins(party{"other", ""}, 11, broker.Place{Seq: 200}); l != nil || s.of[a].later[12].at.Seq != 200 {
+	if l := s.enter(party{"other", ""}, 11, broker.Place{Seq: 200}); l != nil || s.byParty[a].putOff[12].at.Seq != 200 {
 		t.Error("the second message of an identity that is put off does not wait behind the first")
 	}
-	if _, tasks := s.takes(11); len(tasks) != 2 || tasks[0].at.Seq != 11 || tasks[1].at.Seq != 200 {
+	if _, tasks := s.takeOf(11); len(tasks) != 2 || tasks[0].at.Seq != 11 || tasks[1].at.Seq != 200 {
 		t.Errorf("of one identity %v were taken", tasks)
 	} else {
-		in = append(in, s.of[a], s.of[a])
+		in = append(in, s.byParty[a], s.byParty[a])
 		s.arrived(11)
 		s.arrived(11)
 	}
 	brought := 0
 	for len(in) > 0 {
-		bring := s.left(in[0])
+		bring := s.leave(in[0])
 		in = in[1:]
 		for bring {
-			l, tasks := s.next(false)
+			l, tasks := s.takeNext(false)
 			for _, task := range tasks {
 				in = append(in, l)
 				s.arrived(task.id)
@@ -115,7 +115,7 @@ func TestLines_ShareWhatWaitsInMemory(t *testing.T) {
 			bring = len(tasks) > 0
 		}
 	}
-	if brought != 11+32 || s.here != 0 || s.later != 0 || s.busy != 0 || len(s.behind) != 0 || len(s.turns) != 0 || len(s.of) > linesKept+1 {
+	if brought != 11+32 || s.inMemory != 0 || s.putOff != 0 || s.busy != 0 || len(s.backlogs) != 0 || len(s.turns) != 0 || len(s.byParty) > linesKept+1 {
 		t.Errorf("%d were brought in; left is %+v", brought, s)
 	}
 }

@@ -76,7 +76,7 @@ func (u *pump) sweepOnce(ctx context.Context, feed *broker.Feed) error {
 		}
 	}
 	for id, records := range old {
-		if u.lines.holds(u.lines.hash(id)) {
+		if u.lines.hasPutOff(u.lines.hash(id)) {
 			continue // a message of one of these runs may be among those that are put off
 		}
 		u.route(id, expire{records})

@@ -67,7 +67,7 @@ func (w *world) publishes() {
 
 // delivers delivers to the owner of the partition's consumer what it has not delivered.
 //
-// Product: broker.(*Feed).Next, actors.(*pump).understands, actors.(*pump).putsOff, actors.(*activation).accept, runtime.(*Mailbox).sealIfEmpty
+// Product: broker.(*Feed).Next, actors.(*pump).understands, actors.(*pump).putOff, actors.(*activation).accept, runtime.(*Mailbox).sealIfEmpty
 func (w *world) delivers() {
 	c := w.from.Consumer
 	if c.Epoch == 0 || !w.from.has(int(c.Node)) {
