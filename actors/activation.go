@@ -328,7 +328,7 @@ func (a *activation) execute(ref schemas.Ref, task *item) {
 	bound := task != nil && task.isClients()
 	var p party
 	if bound {
-		p = partyOf(a.kind, a.id, task.d.From)
+		p = u.partyOf(task)
 	}
 	placed := bound && u.host.slots.Try(p)
 	if bound && !placed {

@@ -3,6 +3,10 @@ package actors
 import (
 	"container/list"
 	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -15,38 +19,65 @@ type party struct {
 	tenant string
 }
 
-// partyOf returns whose places the runs of an identity take that a sender of a trust
-// domain started: the tenant is what the kind says of the key, or else the domain.
-func partyOf(kind *runtime.Kind, id schemas.Identity, from string) party {
+// parties tell whose places runs take.
+type parties struct {
+	kinds map[schemas.Kind]*runtime.Kind
+	log   *slog.Logger
+	said  sync.Map // kinds of which the log has said that their FairBy panics
+}
+
+// of returns whose places the runs of an identity take that a sender of a trust domain
+// started: the tenant is what the kind says of the key, or else the domain.
+func (s *parties) of(id schemas.Identity, from string) party {
+	kind := s.kinds[id.Kind]
 	if kind == nil || kind.FairBy == nil {
 		return party{id.Kind, from}
 	}
-	return party{id.Kind, tenantOf(kind, id.Key)}
+	return party{id.Kind, s.tenant(kind, id)}
 }
 
-// tenantOf asks the kind; of a key that its code panics for there is no tenant.
-func tenantOf(kind *runtime.Kind, key string) (tenant string) {
-	defer func() { _ = recover() }()
-	return kind.FairBy(key)
+// tenant asks the kind. The keys that its code panics for have one tenant: it has no name.
+func (s *parties) tenant(kind *runtime.Kind, id schemas.Identity) (tenant string) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, said := s.said.LoadOrStore(id.Kind, true); !said {
+			s.log.Error("the FairBy of a kind panicked: all identities that it panics for count as one tenant of the kind, whose name is empty; this is said once for the kind",
+				"kind", string(id.Kind), "identity", id.String(), "tenant", tenant, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	return kind.FairBy(id.Key)
 }
 
 // places are those of a host, for runs that go on.
-type places struct{ h *Host }
-
-func (s places) party(id schemas.Identity, from string) party {
-	return partyOf(s.h.kinds[id.Kind], id, from)
+type places struct {
+	parties *parties
+	slots   *slots
 }
 
-// Try takes a place if one is free.
-func (s places) Try(id schemas.Identity, from string) bool { return s.h.slots.Try(s.party(id, from)) }
-
-// Wait takes a place once it is its party's turn.
-func (s places) Wait(ctx context.Context, id schemas.Identity, from string, draining <-chan struct{}) error {
-	return s.h.slots.Wait(ctx, s.party(id, from), draining)
+// For returns the place of a run: its party is known from then on.
+func (s places) For(id schemas.Identity, from string) runtime.Place {
+	return runPlace{s.slots, s.parties.of(id, from)}
 }
 
-// Free gives a place back.
-func (s places) Free(id schemas.Identity, from string) { s.h.slots.Free(s.party(id, from)) }
+// A runPlace is a place that a run of a party takes, and gives back.
+type runPlace struct {
+	slots *slots
+	party party
+}
+
+// Try takes the place if one is free.
+func (p runPlace) Try() bool { return p.slots.Try(p.party) }
+
+// Wait takes the place once it is the party's turn.
+func (p runPlace) Wait(ctx context.Context, draining <-chan struct{}) error {
+	return p.slots.Wait(ctx, p.party, draining)
+}
+
+// Free gives the place back.
+func (p runPlace) Free() { p.slots.Free(p.party) }
 
 // weight is that of a kind.
 func (h *Host) weight(kind schemas.Kind) int64 {
@@ -100,12 +131,12 @@ type tenantShare struct {
 }
 
 // shares are the parties that hold a place of a node, or wait for one. Invariant: they
-// are guarded by the lock of their slots.
+// are guarded by the lock of their slots, but for waiting, which is only changed under it.
 type shares struct {
 	kinds   map[schemas.Kind]*kindShare
 	weights func(schemas.Kind) int64 // nil: 1 each
 	clock   int64                    // the turn of the kind that was given the last place
-	waiting int
+	waiting atomic.Int64             // for a place, of all
 }
 
 // of returns a party's share, made if there is none.
@@ -162,7 +193,7 @@ func (s *shares) wait(w *placeless) {
 	w.at = t.queue.PushBack(w)
 	k.waiting++
 	t.waiting++
-	s.waiting++
+	s.waiting.Add(1)
 }
 
 // remove takes somebody from the queue.
@@ -171,7 +202,7 @@ func (s *shares) remove(w *placeless) {
 	t.queue.Remove(w.at)
 	k.waiting--
 	t.waiting--
-	s.waiting--
+	s.waiting.Add(-1)
 	s.forget(w.party, k, t)
 }
 

@@ -153,6 +153,7 @@ type Host struct {
 	system  *system
 	member  *cluster.Member
 	slots   *slots // one for each run that a client started
+	parties *parties
 	ready   chan struct{}
 	once    sync.Once
 	held    *held
@@ -187,7 +188,7 @@ func NewHost(cfg Config) (*Host, error) {
 	nonce := make([]byte, 12)
 	_, _ = rand.Read(nonce) // never fails
 	h := &Host{
-		cfg: cfg, kinds: kinds, system: cfg.system(),
+		cfg: cfg, kinds: kinds, system: cfg.system(), parties: &parties{kinds: kinds, log: cfg.Log},
 		slots: newSlots(cfg.MaxRuns, appendsAtOnce(cfg.Broker), cfg.Log), ready: make(chan struct{}), held: &held{maxMessages: cfg.MaxHeld, maxBytes: cfg.MaxHeldBytes, stillness: cfg.stillness},
 		brings: make(chan struct{}, bringsAtOnce), audits: make(chan struct{}, auditsAtOnce), pumps: map[schemas.Partition]*pump{},
 		loans: loans{lent: map[uint64]*lent{}, borrowed: map[schemas.Identity]*borrowed{}, over: map[loanKey]time.Time{}},
@@ -197,7 +198,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h.slots.shares.weights, h.ahead = h.weight, aheadOf(cfg.MaxHeld, b.Partitions())
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
-		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h}, Crew: runtime.NewCrew(idleGoroutines),
+		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h.parties, h.slots}, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
 	}

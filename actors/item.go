@@ -29,6 +29,7 @@ type item struct {
 	press  *press   // of a task that does not wait as others do; nil for most
 	hashes [][]byte // of a task that became light
 	bytes  atomic.Int64
+	party  party                // of a client's task, once it was asked for
 	line   atomic.Pointer[line] // in which it waits for a place; nil for none
 	// counts says as what it is counted by the host: countsHeld and so on.
 	counts atomic.Int32
@@ -105,6 +106,14 @@ func (u *pump) lighten(it *item) {
 	}
 	env.Payload, it.light = nil, true
 	u.weigh(it, 0)
+}
+
+// partyOf returns whose place the run of a client's task takes.
+func (u *pump) partyOf(it *item) party {
+	if it.party == (party{}) {
+		it.party = u.host.parties.of(it.d.To, it.d.From)
+	}
+	return it.party
 }
 
 // isClients reports whether it is a task that no run has sent: its run takes a place.

@@ -16,7 +16,7 @@ func (u *pump) putOff(it *item, kind *runtime.Kind) bool {
 	queues := kind.Policy(env) == schemas.Busy_BUSY_QUEUE
 	switch {
 	case it.isClients() && (queues || !u.active(it.d.To) && !u.lines.hasPutOff(id)):
-		l := u.lines.enter(partyOf(kind, it.d.To, it.d.From), id, it.d.Place())
+		l := u.lines.enter(u.partyOf(it), id, it.d.Place())
 		if l != nil {
 			it.line.Store(l)
 			return false

@@ -1,12 +1,14 @@
 package actors
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -40,7 +42,7 @@ func TestShares_KindsTakeTurnsByTheirWeights(t *testing.T) {
 		t.Errorf("the tenant who sent three had %d: %s", n, got)
 	}
 	s.waits(party{"a", ""}, 1, &order)
-	if n := s.shares.waiting; n != 203-16+1 {
+	if n := s.shares.waiting.Load(); n != 203-16+1 {
 		t.Errorf("%d wait", n)
 	}
 }
@@ -117,5 +119,45 @@ func TestLines_ShareWhatWaitsInMemory(t *testing.T) {
 	}
 	if brought != 11+32 || s.inMemory != 0 || s.putOff != 0 || s.busy != 0 || len(s.backlogs) != 0 || len(s.turns) != 0 || len(s.byParty) > linesKept+1 {
 		t.Errorf("%d were brought in; left is %+v", brought, s)
+	}
+}
+
+// TestParties_FairByThatPanicsIsSaidOnceForItsKind: and what its identities count for.
+func TestParties_FairByThatPanicsIsSaidOnceForItsKind(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	panics := func(key string) string { panic("no tenant of " + key) }
+	s := &parties{log: slog.New(slog.NewTextHandler(&log, nil)), kinds: map[schemas.Kind]*runtime.Kind{"a": {FairBy: panics}, "b": {FairBy: panics}}}
+	for _, kind := range []schemas.Kind{"a", "a", "b", "a"} {
+		if p := s.of(schemas.Identity{Kind: kind, Key: "k"}, "domain"); p != (party{kind, ""}) {
+			t.Errorf("it counts for %+v, want the tenant of its kind that has no name", p)
+		}
+	}
+	said := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(said) != 2 {
+		t.Fatalf("the log has %d lines, want one for each of two kinds:\n%s", len(said), &log)
+	}
+	for i, kind := range []string{"a", "b"} {
+		for _, want := range []string{"level=ERROR", "kind=" + kind, "identity=" + kind + "/k", `tenant=""`, `panic="no tenant of k"`} {
+			if !strings.Contains(said[i], want) {
+				t.Errorf("the log says %s, want %s", said[i], want)
+			}
+		}
+	}
+}
+
+// TestPlaces_APlaceIsOfOneParty: what FairBy says later changes nothing.
+func TestPlaces_APlaceIsOfOneParty(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	fickle := func(string) string { asked++; return fmt.Sprint(asked) }
+	s := newSlots(1, 1, slog.New(slog.DiscardHandler))
+	p := places{&parties{kinds: map[schemas.Kind]*runtime.Kind{"a": {FairBy: fickle}}}, s}.For(schemas.Identity{Kind: "a", Key: "k"}, "")
+	if !p.Try() {
+		t.Fatal("there is no place")
+	}
+	p.Free()
+	if k := s.shares.kinds["a"]; asked != 1 || k.held != 0 || len(k.tenants) != 0 || s.free != 1 {
+		t.Errorf("the kind was asked %d times, and has %d places, %d tenants; want one, and none of both", asked, k.held, len(k.tenants))
 	}
 }

@@ -24,7 +24,6 @@ type slots struct {
 	log     *slog.Logger
 
 	appending atomic.Int64 // entries that are on their way to the journal
-	waiting   atomic.Int64 // how long the queue is
 
 	mu     sync.Mutex
 	free   int
@@ -73,9 +72,14 @@ func (s *slots) Try(p party) bool {
 	if !s.room() {
 		return false
 	}
+	s.enter(p)
+	return true
+}
+
+// enter gives a place to a party that came while there was room. The lock is held.
+func (s *slots) enter(p party) {
 	s.take(p)
 	s.grant() // whoever waits has not to wait for those who begin now
-	return true
 }
 
 // take gives a party a place. The lock is held.
@@ -92,7 +96,7 @@ func (s *slots) Appends() { s.appending.Add(1) }
 
 // Appended lets one begin who waits, if there is room now.
 func (s *slots) Appended() {
-	if s.appending.Add(-1) >= s.appends || s.waiting.Load() == 0 {
+	if s.appending.Add(-1) >= s.appends || s.shares.waiting.Load() == 0 {
 		return
 	}
 	s.mu.Lock()
@@ -114,7 +118,7 @@ func (s *slots) Begin(of *pump, p party, begin func() bool) bool {
 	if !begin() {
 		return false
 	}
-	s.take(p)
+	s.enter(p)
 	return true
 }
 
@@ -123,7 +127,7 @@ func (s *slots) Begin(of *pump, p party, begin func() bool) bool {
 func (s *slots) Wait(ctx context.Context, p party, draining <-chan struct{}) error {
 	s.mu.Lock()
 	if s.room() {
-		s.take(p)
+		s.enter(p)
 		s.mu.Unlock()
 		return nil
 	}
@@ -145,7 +149,7 @@ func (s *slots) Wait(ctx context.Context, p party, draining <-chan struct{}) err
 	if over(placed) {
 		s.giveBack(p)
 	} else {
-		s.remove(w)
+		s.shares.remove(w)
 	}
 	return err
 }
@@ -153,10 +157,9 @@ func (s *slots) Wait(ctx context.Context, p party, draining <-chan struct{}) err
 // wait queues who has no place. The lock is held.
 func (s *slots) wait(w *placeless) {
 	s.shares.wait(w)
-	s.waiting.Add(1)
 	if now := time.Now(); s.free == 0 && now.Sub(s.said) >= sayEvery {
 		s.said = now
-		s.log.Warn("runs of clients wait for a place: as many execute as may at once; raise MaxRuns, or add a node", "places", s.places, "waiting", s.shares.waiting)
+		s.log.Warn("runs of clients wait for a place: as many execute as may at once; raise MaxRuns, or add a node", "places", s.places, "waiting", s.shares.waiting.Load())
 	}
 	s.grant() // what was on its way may have arrived before this was seen to wait
 }
@@ -187,17 +190,12 @@ func (s *slots) grant() {
 		if w == nil {
 			return
 		}
-		s.remove(w)
+		s.shares.remove(w)
 		if w.begin() {
 			s.take(w.party)
 			return
 		}
 	}
-}
-
-func (s *slots) remove(w *placeless) {
-	s.waiting.Add(-1)
-	s.shares.remove(w)
 }
 
 // Forget lets go of what waits for a pump that has ended.
@@ -209,7 +207,7 @@ func (s *slots) Forget(of *pump) {
 			for e := t.queue.Front(); e != nil; {
 				next := e.Next()
 				if w := e.Value.(*placeless); w.of == of {
-					s.remove(w)
+					s.shares.remove(w)
 				}
 				e = next
 			}

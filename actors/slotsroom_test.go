@@ -50,8 +50,8 @@ func TestSlots_NoRunBeginsWhileTheJournalIsBusy(t *testing.T) {
 		t.Error("what does not begin is said to wait")
 	}
 	s.Appended()
-	if s.free != 100-6+1 || s.shares.waiting != 0 {
-		t.Errorf("%d places are free, and %d wait; want 95, and none", s.free, s.shares.waiting)
+	if s.free != 100-6+1 || s.shares.waiting.Load() != 0 {
+		t.Errorf("%d places are free, and %d wait; want 95, and none", s.free, s.shares.waiting.Load())
 	}
 }
 
@@ -88,20 +88,26 @@ func TestSlots_WhoIsForgottenOrGivesUpTakesNoPlace(t *testing.T) {
 // its first entry; then those who come see to it that the next one begins.
 func TestSlots_WhoComesNudgesWhoWaits(t *testing.T) {
 	t.Parallel()
-	s := newSlots(8, 1, slog.New(slog.DiscardHandler))
-	s.Appends()
-	var begun []string
-	for _, name := range []string{"a", "b", "c"} {
-		s.Begin(nil, party{}, func() bool { begun = append(begun, name); return true })
-	}
-	s.Appended()
-	if want := []string{"a"}; !slices.Equal(begun, want) {
-		t.Fatalf("%q began, want %q", begun, want)
-	}
-	if !s.Try(party{}) {
-		t.Error("there is a place for who comes")
-	}
-	if want := []string{"a", "b"}; !slices.Equal(begun, want) {
-		t.Errorf("%q began, want %q", begun, want)
+	for how, comes := range map[string]func(*slots) bool{
+		"Try":   func(s *slots) bool { return s.Try(party{}) },
+		"Begin": func(s *slots) bool { return s.Begin(nil, party{}, func() bool { return true }) },
+		"Wait":  func(s *slots) bool { return s.Wait(t.Context(), party{}, nil) == nil },
+	} {
+		s := newSlots(8, 1, slog.New(slog.DiscardHandler))
+		s.Appends()
+		var begun []string
+		for _, name := range []string{"a", "b", "c"} {
+			s.Begin(nil, party{}, func() bool { begun = append(begun, name); return true })
+		}
+		s.Appended()
+		if want := []string{"a"}; !slices.Equal(begun, want) {
+			t.Fatalf("%q began, want %q", begun, want)
+		}
+		if !comes(s) || s.free != 8-3 {
+			t.Errorf("%s: %d places are free, want that who comes has one, too", how, s.free)
+		}
+		if want := []string{"a", "b"}; !slices.Equal(begun, want) {
+			t.Errorf("%s: %q began, want %q", how, begun, want)
+		}
 	}
 }

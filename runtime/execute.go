@@ -168,16 +168,16 @@ func (x *Executor) goOn(ctx context.Context, ref schemas.Ref, mail *Mailbox, pla
 		return end
 	}
 	if places != nil && startedOf(entries).GetParent() == "" {
-		id, from := ref.Identity, startedOf(entries).GetFrom()
-		if !places.Try(id, from) { // what waits keeps no journal in memory
+		place := places.For(ref.Identity, startedOf(entries).GetFrom())
+		if !place.Try() { // what waits keeps no journal in memory
 			entries = nil
-			if err := places.Wait(ctx, id, from, x.lease.Draining()); err != nil {
+			if err := place.Wait(ctx, x.lease.Draining()); err != nil {
 				return ending(Restart, err)
 			}
-			defer places.Free(id, from)
+			defer place.Free()
 			return x.goOn(ctx, ref, mail, nil, admitted)
 		}
-		defer places.Free(id, from)
+		defer place.Free()
 	}
 	events := last.Entry.GetEvents()
 	e, q, end := x.reclaim(ctx, ref, entries, mail)

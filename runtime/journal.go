@@ -72,16 +72,22 @@ type Lease interface {
 	Draining() <-chan struct{}
 }
 
-// Places are what bounds how many runs that clients started execute at once. Each is
-// for a run of an identity, started by a sender of a trust domain.
+// Places are what bounds how many runs that clients started execute at once.
 type Places interface {
-	// Try takes a place if one is free.
-	Try(id schemas.Identity, from string) bool
-	// Wait takes a place once one is free. It gives up when ctx ends, or draining is
+	// For returns the place of a run of an identity, started by a sender of a trust
+	// domain. It is not taken yet.
+	For(id schemas.Identity, from string) Place
+}
+
+// A Place is one of those of a node, for one run.
+type Place interface {
+	// Try takes the place if one is free.
+	Try() bool
+	// Wait takes the place once one is free. It gives up when ctx ends, or draining is
 	// closed.
-	Wait(ctx context.Context, id schemas.Identity, from string, draining <-chan struct{}) error
-	// Free gives a place back.
-	Free(id schemas.Identity, from string)
+	Wait(ctx context.Context, draining <-chan struct{}) error
+	// Free gives the place back.
+	Free()
 }
 
 // Tracer emits one trace through runs and steps. A nil Tracer costs nothing.
