@@ -57,42 +57,60 @@ func startTogether(t testing.TB, configs []nodeConfig) []*nodeProc {
 	return nodes
 }
 
+// A shopCluster is three nodes whose servers are one cluster, one of which executes the
+// runs of the shop.
+type shopCluster struct {
+	*store
+	far   *farSide
+	nodes []*nodeProc
+	busy  int     // which of them executes a run
+	calm  outcome // of the same runs where nothing is disturbed
+}
+
+// startShopCluster returns once a step has begun.
+func startShopCluster(t *testing.T) *shopCluster {
+	t.Helper()
+	sc := shopScenario(nodeConfig{Durability: perdure.Quorum}, 200*time.Millisecond)
+	calm := undisturbed(t, scenario{node: nodeConfig{Durability: perdure.Process}, tasks: sc.tasks, start: sc.start})
+	c := &shopCluster{far: newFarSide(t), calm: calm.outcome}
+	sc.node.Far = c.far.URL
+	c.nodes = startTogether(t, threeNodes(t, sc.node))
+	var urls []string
+	for _, n := range c.nodes {
+		urls = append(urls, n.url)
+	}
+	c.store = openStore(t, strings.Join(urls, ","))
+	if err := sc.start(soon(t, patience), c.client); err != nil {
+		t.Fatal(err)
+	}
+	c.far.wait(t, 1)
+	c.busy = slices.IndexFunc(c.nodes, func(n *nodeProc) bool { return len(c.far.by(n.config.Name)) > 0 })
+	return c
+}
+
+// endsAsUndisturbed waits until the runs have ended, and compares what came of them.
+func (c *shopCluster) endsAsUndisturbed(t *testing.T) {
+	t.Helper()
+	eventually(t, "the runs end", func() bool { return c.over(len(c.calm.Results)) })
+	c.settled()
+	if diff := cmp.Diff(c.calm, c.outcome()); diff != "" {
+		t.Errorf("results and states (-undisturbed +disturbed):\n%s", diff)
+	}
+}
+
 // TestCluster_NodesOutliveAnyOfThem kills, of three nodes whose servers are one
 // cluster, the one that executes a run, its server with it: another one finishes the
 // run from the step where it was.
 func TestCluster_NodesOutliveAnyOfThem(t *testing.T) {
 	t.Parallel()
-	sc := shopScenario(nodeConfig{Durability: perdure.Quorum}, 200*time.Millisecond)
-	calm := undisturbed(t, scenario{node: nodeConfig{Durability: perdure.Process}, tasks: sc.tasks, start: sc.start})
-	far := newFarSide(t)
-	sc.node.Far = far.URL
-	configs := threeNodes(t, sc.node)
-	nodes := startTogether(t, configs)
-	var urls []string
-	for _, n := range nodes {
-		urls = append(urls, n.url)
-	}
-	s := openStore(t, strings.Join(urls, ","))
-	if err := sc.start(soon(t, patience), s.client); err != nil {
-		t.Fatal(err)
-	}
-	far.wait(t, 1)
-	for i, n := range nodes {
-		if len(far.by(n.config.Name)) == 0 {
-			continue
-		}
-		n.kill()
-		nodes[i] = spawnNode(t, n.config).opened().run()
-		break
-	}
-	eventually(t, "the runs end", func() bool { return s.over(len(calm.outcome.Results)) })
-	s.settled()
-	if diff := cmp.Diff(calm.outcome, s.outcome()); diff != "" {
-		t.Errorf("results and states (-undisturbed +disturbed):\n%s", diff)
-	}
-	for key, n := range far.total() {
-		if n > 2 || n > 1 && strings.HasSuffix(far.step(key), " charge") {
-			t.Errorf("%s ran %d times", far.step(key), n)
+	c := startShopCluster(t)
+	killed := c.nodes[c.busy]
+	killed.kill()
+	spawnNode(t, killed.config).opened().run()
+	c.endsAsUndisturbed(t)
+	for key, n := range c.far.total() {
+		if n > 2 || n > 1 && strings.HasSuffix(c.far.step(key), " charge") {
+			t.Errorf("%s ran %d times", c.far.step(key), n)
 		}
 	}
 }
@@ -175,22 +193,8 @@ func TestCluster_AServerThatWasRemovedDoesNotVote(t *testing.T) {
 // have, and another one may go.
 func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
 	t.Parallel()
-	sc := shopScenario(nodeConfig{Durability: perdure.Quorum}, 200*time.Millisecond)
-	calm := undisturbed(t, scenario{node: nodeConfig{Durability: perdure.Process}, tasks: sc.tasks, start: sc.start})
-	far := newFarSide(t)
-	sc.node.Far = far.URL
-	configs := threeNodes(t, sc.node)
-	nodes := startTogether(t, configs)
-	var urls []string
-	for _, n := range nodes {
-		urls = append(urls, n.url)
-	}
-	s := openStore(t, strings.Join(urls, ","))
-	if err := sc.start(soon(t, patience), s.client); err != nil {
-		t.Fatal(err)
-	}
-	far.wait(t, 1)
-	lost := slices.IndexFunc(nodes, func(n *nodeProc) bool { return len(far.by(n.config.Name)) > 0 })
+	c := startShopCluster(t)
+	nodes, lost := c.nodes, c.busy
 	nodes[lost].kill()
 	if err := os.RemoveAll(nodes[lost].config.Dir); err != nil {
 		t.Fatal(err)
@@ -215,12 +219,8 @@ func TestCluster_AMachineThatLostItsDisk(t *testing.T) {
 	}
 	next.kill() // of what it and the first one had, only the one with the new disk has a copy, too
 	eventually(t, "each stream has a leader again", clustered(nodes[lost], next.config.Name+" is away, which holds 8 streams"))
-	eventually(t, "the runs end", func() bool { return s.over(len(calm.outcome.Results)) })
-	s.settled()
-	if diff := cmp.Diff(calm.outcome, s.outcome()); diff != "" {
-		t.Errorf("results and states (-undisturbed +disturbed):\n%s", diff)
-	}
-	if _, err := perdure.Start(soon(t, patience), s.client, shopCount.At("corner"), "hand", perdure.MessageID("after")); err != nil {
+	c.endsAsUndisturbed(t)
+	if _, err := perdure.Start(soon(t, patience), c.client, shopCount.At("corner"), "hand", perdure.MessageID("after")); err != nil {
 		t.Errorf("start a run on two of three: %v", err)
 	}
 }
