@@ -361,11 +361,11 @@ func (h *Host) leave(stop context.CancelCauseFunc) error {
 		}
 	}()
 	err := h.member.Leave(ctx)
-	h.cfg.Log.Info("left", "node", h.cfg.Node, "handed_over", h.handedOver.Load()-before, "took", time.Since(began).Round(time.Millisecond))
 	stop(errStopped)
 	h.loans.close()
 	h.wg.Wait()
 	<-done
+	h.cfg.Log.Info("left", "node", h.cfg.Node, "handed_over", h.handedOver.Load()-before, "took", time.Since(began).Round(time.Millisecond))
 	if errors.Is(err, context.DeadlineExceeded) {
 		h.cfg.Log.Warn("the node left before everything was handed over; who goes on takes it as from one that is dead", "error", err)
 		return nil

@@ -56,6 +56,11 @@ func TestLeavingHostHandsOverAtOnceWhatOnlyWaits(t *testing.T) {
 	if n := g.times("gate"); n != 1 || s.status(busy) == "queued" {
 		t.Errorf("the step ran %d times and its run is %s", n, s.status(busy))
 	}
+	for _, want := range []string{"leaving: nothing new is taken", "msg=left node=node handed_over=4 took="} {
+		if n := strings.Count(s.log.String(), want); n != 1 {
+			t.Errorf("the host says %q %d times, want once", want, n)
+		}
+	}
 }
 
 // TestStepIsToldToStopBeforeAnotherNodeRepeatsIt: a step that is longer than the
