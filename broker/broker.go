@@ -165,7 +165,7 @@ func (b *Broker) Close() error {
 
 func (b *Broker) close() error {
 	if b.link != nil {
-		b.remains.finish(b)
+		b.remains.finish(b.link, b.link.nc.IsConnected)
 		b.link.close()
 		if b.pub != nil {
 			b.pub.lane.close()

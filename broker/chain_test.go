@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/schemas"
 	"golang.org/x/sync/errgroup"
@@ -141,20 +143,26 @@ func TestP19_WhatLiesFarApartIsRemovedBehindWhatReplacesIt(t *testing.T) {
 	}
 }
 
-// TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway ends the server, and then the node,
-// while the entries of many runs are to be removed.
+// TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway kills the server once it has
+// confirmed a record, and ends the node while the entries of many runs are to be removed.
 func TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway(t *testing.T) {
 	t.Parallel()
-	const runs = 300
 	srv := brokertest.Server(t)
-	r := connected(t, srv.URL())
+	var kills atomic.Bool
+	r := connected(t, srv.URL(), func(c *broker.Config) {
+		c.Fault = func(p broker.FaultPoint) {
+			if p.Op == "commit" && p.After && kills.CompareAndSwap(true, false) {
+				srv.Kill() // before a request to remove anything is sent
+			}
+		}
+	})
 	more := func(r *raw, kind string) (n uint64) {
 		for _, entries := range r.subjects(r.n.RunsStream(), r.n.Namespace()+".run.*."+kind+".>") {
 			n += entries - 1
 		}
 		return n
 	}
-	replace := func(kind string) {
+	replace := func(kind string, runs int) {
 		t.Helper()
 		seqs := map[schemas.Ref][]uint64{}
 		for i := range runs {
@@ -163,6 +171,7 @@ func TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway(t *testing.T) {
 			seqs[ref] = []uint64{a, r.appended(ref, a, entry(kind, 2))}
 		}
 		r.others(1200)
+		r.appended(identity("last", kind).Run("1"), 0, start(kind, 1)) // the node sees how long the stream is
 		var g errgroup.Group
 		for ref, before := range seqs {
 			g.Go(func() error {
@@ -172,16 +181,16 @@ func TestP19_WhatWasReplacedIsRemovedThoughAServerIsAway(t *testing.T) {
 		}
 		must(t, g.Wait())
 	}
-	replace("outage")
-	left := more(r, "outage")
-	srv.Kill()
+	kills.Store(true)
+	replace("outage", 1)
+	if kills.Load() {
+		t.Fatal("the server was not killed")
+	}
 	srv.Restart()
 	r.until("the server is back", func() bool { return r.nc.IsConnected() })
-	t.Logf("%d entries were left as the server was killed", left)
-	r.until("the records are alone", func() bool { return more(r, "outage") == 0 })
+	r.until("the record is alone", func() bool { return more(r, "outage") == 0 })
 
-	replace("end")
-	t.Logf("%d entries are left as the node ends", more(r, "end"))
+	replace("end", 300)
 	must(t, r.b.Close())
 	if n := more(connected(t, srv.URL()), "end"); n != 0 {
 		t.Errorf("%d entries are left by a node that ended", n)

@@ -80,11 +80,11 @@ func (r *remains) remove(ctx context.Context, b *Broker, entries []uint64) {
 	r.pending.Add(-1)
 }
 
-// finish waits until nothing is waiting to be removed, for a moment at most: what is
-// left then is found by an auditor.
-func (r *remains) finish(b *Broker) {
-	for end := time.Now().Add(remainsAtEnd); r.pending.Load() > 0 && b.link.nc.IsConnected() && time.Now().Before(end); {
-		if b.link.pause(b.link.life, retryWait) != nil {
+// finish waits until nothing is waiting to be removed, for a moment at most, while there
+// is a connection: what is left then is found by an auditor.
+func (r *remains) finish(l *link, connected func() bool) {
+	for end := time.Now().Add(remainsAtEnd); r.pending.Load() > 0 && connected() && time.Now().Before(end); {
+		if l.pause(context.Background(), retryWait) != nil {
 			return
 		}
 	}
@@ -103,21 +103,28 @@ func (r *remains) work(b *Broker) {
 	}
 }
 
-// removeAll removes the entries of a run. Where the stream has no leader for a moment
-// it goes on once there is one.
+// removeAll removes the entries of a run.
 func (r *remains) removeAll(b *Broker, entries []uint64) {
 	ctx, cancel := context.WithTimeout(b.link.life, remainsFor)
 	defer cancel()
+	if left, err := removeEach(ctx, b.link, entries, b.runs.deleteMessage); err != nil {
+		b.cfg.Logger.Debug("journal entries that were replaced are not removed yet", "sequence", left[0], "entries", len(left), "error", err)
+	}
+}
+
+// removeEach removes entries in their order. What the server refuses, as where the stream
+// has no leader for a moment, is tried again. Once ctx ends, or the link is closed, it
+// returns those that are left, and why the first of them is.
+func removeEach(ctx context.Context, l *link, entries []uint64, remove func(context.Context, uint64) error) (left []uint64, err error) {
 	for pause := retryWait; len(entries) > 0; {
-		err := b.runs.deleteMessage(ctx, entries[0])
-		if err == nil {
+		if err = remove(ctx, entries[0]); err == nil {
 			entries, pause = entries[1:], retryWait
 			continue
 		}
-		if b.link.pause(ctx, jitter(pause)) != nil {
-			b.cfg.Logger.Debug("journal entries that were replaced are not removed yet", "sequence", entries[0], "entries", len(entries), "error", err)
-			return
+		if l.pause(ctx, jitter(pause)) != nil {
+			break
 		}
 		pause = min(2*pause, retryWaitMax)
 	}
+	return entries, err
 }
