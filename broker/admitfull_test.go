@@ -28,3 +28,18 @@ func TestAdmission_FullSaysWhatWasFoundLast(t *testing.T) {
 		}
 	}
 }
+
+// TestAdmission_KindsThatHaveFewHaveAQuarterMore: of what was found last, and none once
+// that is taken.
+func TestAdmission_KindsThatHaveFewHaveAQuarterMore(t *testing.T) {
+	t.Parallel()
+	for found, want := range map[int64]struct {
+		overfull bool
+		minor    int64
+	}{15: {false, 4}, 16: {true, 4}, 19: {true, 4}, 20: {false, 0}, 21: {false, 0}} {
+		a := &admission{found: found, most: 16}
+		if overfull, minor := a.overfull(), a.minor(); overfull != want.overfull || minor != want.minor {
+			t.Errorf("%d of %d: others are let in: %v, %d of a kind; want %v, %d", found, a.most, overfull, minor, want.overfull, want.minor)
+		}
+	}
+}

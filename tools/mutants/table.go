@@ -71,6 +71,31 @@ var table = []mutant{
 		by: []tests{{"./broker", "TestAdmit_AFullInboxMakesWait"}}, cheap: true,
 	},
 	{
+		name: "what was replaced is removed at the first attempt, or never", breaks: "P19: entries that were replaced go though a server is away", file: "broker/remains.go",
+		old: "if l.pause(ctx, jitter(pause)) != nil {", new: "if l.pause(ctx, jitter(pause)) != nil || entries != nil {",
+		by: []tests{{"./broker", "TestRemains_"}},
+	},
+	{
+		name: "a node ends before what was replaced is removed", breaks: "P19: a node that ends removes what it has replaced", file: "broker/remains.go",
+		old: "r.pending.Load() > 0 &&", new: "r.pending.Load() < 0 &&",
+		by: []tests{{"./broker", "TestRemains_"}},
+	},
+	{
+		name: "a kind that floods keeps out the others", breaks: "a full inbox takes tasks of kinds that have few in it", file: "broker/admitkind.go",
+		old: "return a.most > 0 && a.found >= a.most &&", new: "return a.most < 0 && a.found >= a.most &&",
+		by: []tests{{"./broker", "TestAdmit_AKindThatFloods"}},
+	},
+	{
+		name: "a kind that floods is one that has few", breaks: "MaxWaiting bounds what waits", file: "broker/admitkind.go",
+		old: "left := k.a.minor() - n", new: "left := k.a.minor() - min(n, 0)",
+		by: []tests{{"./broker", "TestAdmit_AKindThatFloods"}},
+	},
+	{
+		name: "kinds that have few are let in without end", breaks: "an inbox has a quarter more than MaxWaiting at most", file: "broker/admitkind.go",
+		old: "	if a.found >= a.most+a.most/minorPart {\n", new: "	if a.found < 0 {\n",
+		by: []tests{{"./broker", "TestAdmission_KindsThatHaveFew"}},
+	},
+	{
 		name: "a full inbox holds up steps", breaks: "what goes on starts what it needs", file: "client.go",
 		old: "if _, step := runtime.StepFrom(ctx); !step {", new: "if _, step := runtime.StepFrom(ctx); step || !step {",
 		by: []tests{{".", "TestMaxWaiting_WhoStartsARunWaits"}},
@@ -84,6 +109,11 @@ var table = []mutant{
 		name: "timers by the machine's clock", breaks: "P25: due times are the broker's", file: "runtime/clock.go",
 		old: "return c.Clock()", new: "return time.Now(), 0",
 		by: []tests{engine("TestP25_TimersAreDueByTheStoresClock")},
+	},
+	{
+		name: "a measure of the clock that took long is taken", breaks: "P25: a timer is late by little", file: "broker/clock.go",
+		old: "n < measuresAtOnce &&", new: "n < 1 &&",
+		by: []tests{{"./broker", "TestClock_IsMeasuredAgain"}},
 	},
 	{
 		name: "signals unbuffered", breaks: "P15: a signal is kept until it is awaited", file: "runtime/signal.go",
@@ -200,6 +230,31 @@ var table = []mutant{
 		name: "a lost run is not woken", breaks: "what nothing brings back is repaired", file: "actors/auditruns.go",
 		old: "mend:  func(ctx context.Context) error { return a.wake(ctx, ref, seq) },", new: "mend:  func(context.Context) error { return nil },",
 		by: []tests{hosts("TestAudit_ARunThatNothing")},
+	},
+	{
+		name: "an owner key that cannot be read is passed over", breaks: "what nobody can read is found, and repaired", file: "actors/auditmembers.go",
+		old: "if o.Unreadable == nil {", new: "if o.Owner.GetNode() == \"\" {",
+		by: []tests{hosts("TestP08_AuditSpares")},
+	},
+	{
+		name: "the consumers of an unreadable owner are strays", breaks: "P08: an audit takes nothing from an owner who may live", file: "actors/auditmembers.go",
+		old: "if unknown[at] {", new: "if unknown[at] && c.Epoch == 0 {",
+		by: []tests{hosts("TestP08_AuditSpares")},
+	},
+	{
+		name: "a note is counted as what is left", breaks: "what is harmless fails no audit", file: "actors/audit.go",
+		old: "if !f.Repaired && !f.Note {", new: "if !f.Repaired {",
+		by: []tests{hosts("TestP19_AuditFindsEntries")},
+	},
+	{
+		name: "a note is counted as what should not be", breaks: "what is harmless alarms nobody", file: "actors/auditor.go",
+		old: "if f.Note {", new: "if f.Note && !f.Repaired {",
+		by: []tests{hosts("TestP19_TheOwnerRemoves")},
+	},
+	{
+		name: "the owner leaves entries below a record", breaks: "P19: the owner removes entries that a record stands for", file: "actors/auditruns.go",
+		old: "} else if last.More && !rec.GetHistory() {", new: "} else if last.More && rec == nil {",
+		by: []tests{hosts("TestP19_TheOwnerRemoves")},
 	},
 	{
 		name: "an older build is the newest", breaks: "new runs are of the build that came last", file: "cluster/builds.go",
