@@ -130,19 +130,24 @@ func (a *auditor) unreadableOwners(owners []cluster.PoolOwner, consumers []broke
 				}
 				// The epoch that it names is no lower than any before: the next owner's is
 				// above, and removes these, too (P08).
-				for _, c := range consumers {
-					if c.Pool != o.Pool || c.Partition != o.Partition || c.Epoch > o.Owner.GetEpoch() {
-						continue
-					}
-					if err := a.all.RemoveConsumer(ctx, c); err != nil {
-						return err
-					}
-				}
-				return nil
+				return a.removeConsumers(ctx, consumers, o)
 			},
 		})
 	}
 	return all
+}
+
+// removeConsumers removes those of an owner's partition, of its epoch and of those before.
+func (a *auditor) removeConsumers(ctx context.Context, consumers []broker.Consumer, o cluster.PoolOwner) error {
+	for _, c := range consumers {
+		if c.Pool != o.Pool || c.Partition != o.Partition || c.Epoch > o.Owner.GetEpoch() {
+			continue
+		}
+		if err := a.all.RemoveConsumer(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deadOwners looks for partitions whose owner is dead.
@@ -176,13 +181,8 @@ func (a *auditor) deadOwners(owners []cluster.PoolOwner, members []cluster.PoolM
 			},
 			mend: func(ctx context.Context) error {
 				for _, o := range of { // in the order of a node that leaves
-					for _, c := range consumers {
-						if c.Pool != o.Pool || c.Partition != o.Partition || c.Epoch > o.Owner.GetEpoch() {
-							continue
-						}
-						if err := a.all.RemoveConsumer(ctx, c); err != nil {
-							return err
-						}
+					if err := a.removeConsumers(ctx, consumers, o); err != nil {
+						return err
 					}
 					if _, err := cluster.Release(ctx, a.b, o); err != nil {
 						return err

@@ -187,14 +187,5 @@ func (e *examiner) ask(ctx context.Context, subject string, in, out any) error {
 		}
 		return fmt.Errorf("request %s: %w", subject, err)
 	}
-	var head struct {
-		Error *refusal `json:"error"`
-	}
-	if err := json.Unmarshal(msg.Data, &head); err != nil {
-		return fmt.Errorf("%w: answer to %s: %w", ErrIncompatible, subject, err)
-	}
-	if head.Error != nil {
-		return head.Error
-	}
-	return json.Unmarshal(msg.Data, out)
+	return decodeAnswer(subject, msg.Data, out)
 }

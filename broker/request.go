@@ -42,10 +42,16 @@ func (p *publisher) requestEach(ctx context.Context, wait time.Duration, subject
 	if err != nil {
 		return err
 	}
+	return decodeAnswer(subject, msg.Data, out)
+}
+
+// decodeAnswer decodes the answer of the JetStream API to a request into out, unless that
+// is nil. The error is a *refusal, or [ErrIncompatible].
+func decodeAnswer(subject string, data []byte, out any) error {
 	var head struct {
 		Error *refusal `json:"error"`
 	}
-	if err := json.Unmarshal(msg.Data, &head); err != nil {
+	if err := json.Unmarshal(data, &head); err != nil {
 		return fmt.Errorf("%w: answer to %s: %w", ErrIncompatible, subject, err)
 	}
 	if head.Error != nil {
@@ -54,7 +60,7 @@ func (p *publisher) requestEach(ctx context.Context, wait time.Duration, subject
 	if out == nil {
 		return nil
 	}
-	if err := json.Unmarshal(msg.Data, out); err != nil {
+	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("%w: answer to %s: %w", ErrIncompatible, subject, err)
 	}
 	return nil
