@@ -265,6 +265,8 @@ func (l *live) wait(ctx context.Context) *Ending {
 		d = l.cfg.SuspendAfter
 	case asks:
 		d = quiet
+	case d > clockLook:
+		d = clockLook
 	}
 	var fired <-chan time.Time
 	if d >= 0 {

@@ -116,6 +116,11 @@ var table = []mutant{
 		by: []tests{{"./broker", "TestClock_IsMeasuredAgain"}},
 	},
 	{
+		name: "a clock that is set is not seen", breaks: "P25: a timer in memory goes by the broker's clock", file: "runtime/live.go",
+		old: "case d > clockLook:", new: "case d < 0:",
+		by: []tests{engine("TestP25_AClockThatIsSet")},
+	},
+	{
 		name: "signals unbuffered", breaks: "P15: a signal is kept until it is awaited", file: "runtime/signal.go",
 		old: "s.values[e.GetName()] = append(s.values[e.GetName()], &kept{", new: "_ = append(s.values[e.GetName()], &kept{",
 		by: []tests{memory("resolved_from_within"), contracts("TestKitchenSink$")},
