@@ -23,7 +23,8 @@ func Share(n int) KindOption {
 // FairBy says which tenant an identity of the kind belongs to, by its key: while more
 // runs wait than can go on, tenants get the same of what the kind gets, whichever sends
 // more. It is called for each task, so it is to be quick, and says the same of a key
-// each time. Without it, the trust domains that tasks come from are the tenants.
+// each time. The keys that it panics for have one tenant, whose name is empty; the log of
+// a node says so once. Without it, the trust domains that tasks come from are the tenants.
 //
 //	durable.Workflow(Fulfil, fulfil, durable.FairBy(func(key string) string {
 //		customer, _, _ := strings.Cut(key, "/")
