@@ -183,8 +183,28 @@ var table = []mutant{
 	},
 	{
 		name: "lease not looked at", breaks: "P06: nothing begins once the lease has lapsed", file: "runtime/executor.go",
-		old: "if !x.lease.Valid() {", new: "if !x.lease.Valid() && x.head == 0 {",
+		old: "case held:", new: "case held || x.head != 0:",
 		by: []tests{engine("TestP06")},
+	},
+	{
+		name: "a member that is back claims nothing", breaks: "P10: who was taken for dead keeps only what it has written again", file: "cluster/ownkey.go",
+		old: "look = m.reclaim", new: "look = m.readOwner",
+		by: []tests{{"./cluster", "TestMember"}}, cheap: true,
+	},
+	{
+		name: "a lapsed lease is waited for by nobody", breaks: "an outage of NATS drops no partition", file: "cluster/lease.go",
+		old: "for !s.good() {", new: "if !s.good() {\n\t\treturn false\n\t}\n\tfor !s.good() {",
+		by: []tests{{"./cluster", "TestLease_HoldsOnUntilItIsKnown"}},
+	},
+	{
+		name: "who watches for a member too young is nobody", breaks: "P10: a killed node is found by no responders", file: "cluster/probe.go",
+		old: "case !ring[i].young:", new: "default:",
+		by: []tests{{"./cluster", "TestP10_Judge|TestP10_KilledBehind"}},
+	},
+	{
+		name: "what was lost with a connection is not missed", breaks: "P08: a feed ends at a gap", file: "broker/pull.go",
+		old: "if l.last < l.sent && time.Since(l.back) >= missingWait {", new: "if l.last+1<<40 < l.sent && time.Since(l.back) >= missingWait {",
+		by: []tests{{"./broker", "TestP08_MessagesLostWithTheConnectionEndTheFeed"}},
 	},
 	{
 		name: "signals forgotten by continue-as-new", breaks: "a run that continues as new keeps what it has not awaited", file: "runtime/generation.go",
