@@ -24,6 +24,22 @@ type Model interface {
 	Name() string
 }
 
+// A Streamer is a model that says what it writes while it writes it.
+type Streamer interface {
+	Model
+	// Stream is [Model.Generate], and calls heard with each part of the message as it
+	// comes, in order, by one goroutine at a time, and not after it has returned. What
+	// it returns has everything that was heard: a watcher that came late misses nothing.
+	Stream(ctx context.Context, req *Request, heard func(Delta)) (*Response, error)
+}
+
+// A Delta is a part of a message that is being written.
+type Delta struct {
+	Text string `json:"text,omitempty"` // of the message's content
+	// Reasoning is of a summary for people, where the provider gives one.
+	Reasoning string `json:"reasoning,omitempty"`
+}
+
 // A Request is what a model is asked.
 type Request struct {
 	Instructions string
@@ -61,8 +77,10 @@ type Response struct {
 
 // Usage is what a model call cost, in tokens.
 type Usage struct {
-	InputTokens  int64 `json:"input_tokens"`
-	OutputTokens int64 `json:"output_tokens"`
+	InputTokens     int64 `json:"input_tokens"` // all, those from a cache included
+	OutputTokens    int64 `json:"output_tokens"`
+	CachedTokens    int64 `json:"cached_tokens,omitempty"`    // of InputTokens: what the provider had read before
+	ReasoningTokens int64 `json:"reasoning_tokens,omitempty"` // of OutputTokens
 }
 
 // A ModelOption configures how the model of an agent is called: [Retry] and
