@@ -1,9 +1,11 @@
-package openai
+package agents_test
 
 import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/perdure/perdure/agents"
 )
 
 func TestRetryAfterIsReadInAllItsForms(t *testing.T) {
@@ -22,7 +24,7 @@ func TestRetryAfterIsReadInAllItsForms(t *testing.T) {
 		{"Retry-After", "soon", 0, 0},
 		{"Retry-After", "", 0, 0},
 	} {
-		got, ok := retryAfter(http.Header{c.header: {c.value}})
+		got, ok := agents.RetryAfterHeader(http.Header{c.header: {c.value}})
 		if ok != (c.max > 0) || got < c.min || got > c.max {
 			t.Errorf("%s: %s is %s, %t; want %s to %s", c.header, c.value, got, ok, c.min, c.max)
 		}
