@@ -1,0 +1,90 @@
+package gemini
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/durable"
+	"google.golang.org/genai"
+)
+
+// failure returns what err means: final, or worth another attempt. s is what was
+// seen of the HTTP response.
+func failure(ctx context.Context, s *seen, err error) error {
+	var api genai.APIError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &api):
+		// Also in a stream that began with 200.
+	case s.broken != nil: // what the SDK says follows from it
+		return unavailable("the provider's response is cut short: %v", s.broken)
+	case s.status != 0:
+		return unavailable("the provider's response cannot be read: %s", short(err.Error()))
+	default:
+		return unavailable("the provider cannot be reached: %s", short(err.Error()))
+	}
+	status := s.status
+	if status < 400 {
+		status = api.Code
+	}
+	text := fmt.Sprintf("the provider answered %d %s: %s", status, http.StatusText(status), told(s, api))
+	again := status < 400 || status == http.StatusRequestTimeout || status == http.StatusConflict ||
+		status == http.StatusTooManyRequests || status >= 500
+	if !again {
+		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	}
+	err = unavailable("%s", text)
+	if wait, ok := retryDelay(api.Details); ok {
+		return agents.RetryAfter(err, wait)
+	}
+	if wait, ok := agents.RetryAfterHeader(s.header); ok {
+		return agents.RetryAfter(err, wait)
+	}
+	return err
+}
+
+// told returns what the provider says is wrong. Proxies answer in another form than
+// the API, of which the SDK makes a message as it is.
+func told(s *seen, e genai.APIError) string {
+	switch {
+	case strings.TrimSpace(e.Message) == "":
+		return "without a reason"
+	case e.Status == s.line:
+		return strconv.Quote(short(e.Message))
+	}
+	return short(e.Message)
+}
+
+// short returns so much of a text as belongs in an error.
+func short(text string) string {
+	text = strings.TrimSpace(text)
+	if len(text) > 300 {
+		text = text[:300]
+	}
+	return strings.ToValidUTF8(text, "?")
+}
+
+// retryDelay reads how long to wait from the details of an error.
+func retryDelay(details []map[string]any) (time.Duration, bool) {
+	for _, d := range details {
+		if d["@type"] != "type.googleapis.com/google.rpc.RetryInfo" {
+			continue
+		}
+		text, _ := d["retryDelay"].(string) // e.g. 34.07s
+		if wait, err := time.ParseDuration(text); err == nil && wait >= 0 {
+			return wait, true
+		}
+	}
+	return 0, false
+}
+
+func unavailable(format string, args ...any) error {
+	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
+}
