@@ -1,0 +1,128 @@
+package anthropic
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/anthropics/anthropic-sdk-go/v2"
+	"github.com/anthropics/anthropic-sdk-go/v2/shared"
+	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/durable"
+)
+
+// failure returns what err means: final, or worth another attempt. raw is the
+// HTTP response, nil where there was none.
+func failure(ctx context.Context, raw *http.Response, err error) error {
+	var e *anthropic.Error
+	told := errors.As(err, &e) && e.Message != ""
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case raw == nil:
+		return unavailable("the provider cannot be reached: %v", err)
+	case raw.StatusCode < 400 && told:
+		return streamFailure(e)
+	case raw.StatusCode < 400:
+		return unavailable("the provider's response cannot be read: %v", err)
+	}
+	message := ""
+	if told {
+		message = e.Message
+	} else {
+		message = bodyOf(raw, err)
+	}
+	text := fmt.Sprintf("the provider answered %s: %s", strings.TrimSpace(fmt.Sprint(raw.StatusCode, " ", http.StatusText(raw.StatusCode))), message)
+	again := raw.StatusCode == http.StatusRequestTimeout || raw.StatusCode == http.StatusConflict ||
+		raw.StatusCode == http.StatusTooManyRequests || raw.StatusCode >= 500
+	if !again || told && spent(e) {
+		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	}
+	err = unavailable("%s", text)
+	if wait, ok := retryAfter(raw.Header); ok {
+		err = agents.RetryAfter(err, wait)
+	}
+	return err
+}
+
+// spent reports whether an error is a limit that no waiting mends.
+func spent(e *anthropic.Error) bool {
+	return e.ErrorCode() == anthropic.ErrorCodeContractSpendLimitReached || e.ErrorCode() == anthropic.ErrorCodeEnforcedSpendLimitReached
+}
+
+// streamFailure returns what an error in a stream means, whose status was 200.
+func streamFailure(e *anthropic.Error) error {
+	text := fmt.Sprintf("the provider ended its stream with %s: %s", e.Type(), e.Message)
+	final := []shared.ErrorType{
+		shared.ErrorTypeInvalidRequestError, shared.ErrorTypeAuthenticationError, shared.ErrorTypeBillingError,
+		shared.ErrorTypePermissionError, shared.ErrorTypeNotFoundError,
+	}
+	if slices.Contains(final, e.Type()) || spent(e) {
+		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	}
+	return unavailable("%s", text)
+}
+
+// bodyOf returns what is wrong according to a body that is not in the provider's
+// form, as those of proxies are.
+func bodyOf(raw *http.Response, err error) string {
+	body, readErr := io.ReadAll(io.LimitReader(raw.Body, 4096))
+	if readErr != nil {
+		return err.Error()
+	}
+	var other struct {
+		Error   json.RawMessage `json:"error"`
+		Message string          `json:"message"`
+	}
+	if json.Unmarshal(body, &other) == nil {
+		var s string
+		if json.Unmarshal(other.Error, &s) == nil && s != "" {
+			return s
+		}
+		if other.Message != "" {
+			return other.Message
+		}
+	}
+	text := strings.ToValidUTF8(strings.TrimSpace(string(body)), "?")
+	if text == "" {
+		return "without a reason"
+	}
+	if len(text) > 300 {
+		text = strings.ToValidUTF8(text[:300], "")
+	}
+	return strconv.Quote(text)
+}
+
+// retryAfter reads how long to wait, as seconds, milliseconds or a date.
+func retryAfter(h http.Header) (time.Duration, bool) {
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
+		return seconds(ms / 1000)
+	}
+	value := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(value, 64); err == nil {
+		return seconds(s)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(time.Until(at), 0), true
+	}
+	return 0, false
+}
+
+func seconds(s float64) (time.Duration, bool) {
+	if math.IsNaN(s) || s < 0 {
+		return 0, false
+	}
+	return time.Duration(min(s, 1e6) * float64(time.Second)), true // no overflow
+}
+
+func unavailable(format string, args ...any) error {
+	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
+}
