@@ -9,9 +9,8 @@
 // looks for credentials.
 //
 // Instructions and tools, and the conversation as far as it was sent before,
-// are read from the provider's cache, unless [NoCache] says otherwise. For that
-// the same request always has the same bytes, and a longer one begins with those
-// of the shorter one.
+// are read from the provider's cache, unless [NoCache] says otherwise. The same
+// request always has the same bytes.
 //
 // How the model came to a message is kept with it as [agents.Reasoning] and sent
 // back as it was, which the API requires of calls of tools. The API takes it back

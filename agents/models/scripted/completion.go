@@ -2,11 +2,18 @@ package scripted
 
 import (
 	"encoding/json"
+	"net/http"
 	"strconv"
 )
 
-// completion returns the body of an answer.
-func (v *Server) completion(req *Request, reply Reply) []byte {
+// completions is the Chat Completions API.
+type completions struct{ *Server }
+
+func (completions) parse(_ http.Header, body []byte) (*Request, error) { return parseRequest(body) }
+
+func (completions) error(status int, message string) []byte { return errorBody(status, message) }
+
+func (v completions) body(req *Request, reply Reply) ([][]byte, error) {
 	message := map[string]any{"role": "assistant", "content": reply.Text, "refusal": nil}
 	if reply.Refusal != "" {
 		message["refusal"] = reply.Refusal
@@ -37,10 +44,7 @@ func (v *Server) completion(req *Request, reply Reply) []byte {
 		"choices": []any{map[string]any{"index": 0, "message": message, "finish_reason": finish, "logprobs": nil}},
 		"usage":   map[string]any{"prompt_tokens": in, "completion_tokens": out, "total_tokens": in + out},
 	})
-	if err != nil {
-		return errorBody(500, err.Error())
-	}
-	return data
+	return [][]byte{data}, err
 }
 
 func (v *Server) nextID() int {

@@ -1,10 +1,11 @@
 // Package scripted is a model that plays a script: a server that speaks the
-// Chat Completions API over HTTP, for demos and tests without a provider, a key
-// or chance.
+// Chat Completions API and Anthropic's Messages API over HTTP, for demos and tests
+// without a provider, a key or chance.
 //
 //	err := scripted.Serve(ctx, "127.0.0.1:8099", scripted.Weather(), nil)
 //
-// Point a client at it with OPENAI_BASE_URL=http://127.0.0.1:8099/v1. A script
+// Point a client at it with OPENAI_BASE_URL=http://127.0.0.1:8099/v1, or with
+// ANTHROPIC_BASE_URL=http://127.0.0.1:8099. A script is the same for both: it
 // is a list of rules; the first that fits a request says what is answered, or
 // what goes wrong: a stall, a throttled or failed request, a connection that is
 // cut, a body that is no JSON.
@@ -20,4 +21,8 @@
 // makes a recorded call again is caught: GET /calls answers the [Counts]. What
 // it is asked is checked as a provider checks it, e.g. that every tool call is
 // followed by its result. POST /release ends the stalls.
+//
+// Over the Messages API answers are streamed where they are asked for so, what
+// the model thinks is shown and is held to come back as it was, and the usage
+// says what would have been read from the provider's cache.
 package scripted

@@ -18,13 +18,19 @@ type Request struct {
 	Messages []Message
 	Tools    []string        // names of those that it may call
 	Schema   json.RawMessage // of the answer; nil: text
+	Stream   bool            // the answer is to be streamed
 	Body     []byte          // as it was sent
+
+	read  []read // what the model reads, of the Messages API
+	think bool   // what the model thinks is shown
 }
 
 // A Message is a message of a conversation.
 type Message struct {
 	Role       string // system, developer, user, assistant, tool
 	Content    string
+	Files      int    // images and documents beside it, of the user
+	Thinking   string // of the assistant, what is shown of it
 	Calls      []Call // of the assistant
 	ToolCallID string // of a tool's result
 	Tool       string // likewise: the tool's name

@@ -46,6 +46,12 @@ type Reply struct {
 	Refusal      string `json:"refusal,omitempty"`
 	FinishReason string `json:"finish_reason,omitempty"` // default: "stop", or "tool_calls"
 
+	// Thinking is what the model thinks first, where the API shows it: the Messages
+	// API, of a request that may be thought about.
+	Thinking string `json:"thinking,omitempty"`
+	// Redacted is more of it that is not shown: what the API has in place of it.
+	Redacted string `json:"redacted,omitempty"`
+
 	// Stall is how long the request waits before anything is answered.
 	Stall Duration `json:"stall,omitempty"`
 	// Hold stalls the request until [Server.Release].
@@ -53,8 +59,13 @@ type Reply struct {
 	// Status, from 400 to 599, fails the request; Text is the error's message.
 	Status     int      `json:"status,omitempty"`
 	RetryAfter Duration `json:"retry_after,omitempty"` // the header, in whole seconds, or Retry-After-Ms
-	// Cut ends the connection in the middle of the body.
-	Cut bool `json:"cut,omitempty"`
+	// Midway has Stall, Hold and, of an answer that is streamed, Status happen in
+	// the middle of the body in place of before it.
+	Midway bool `json:"midway,omitempty"`
+	// Cut ends the connection in the middle of the body, or behind so many bytes of
+	// it as CutAt says.
+	Cut   bool `json:"cut,omitempty"`
+	CutAt int  `json:"cut_at,omitempty"`
 	// Body is sent as it is in place of a response; with status 200 unless
 	// Status says otherwise.
 	Body string `json:"body,omitempty"`
@@ -145,8 +156,11 @@ func (s Script) compile() ([]*Rule, error) {
 				bad("message: %w", err)
 			}
 		}
-		if r.Request < 0 || r.Times < 0 {
-			bad("request %d and times %d: none may be negative", r.Request, r.Times)
+		if r.Request < 0 || r.Times < 0 || r.CutAt < 0 {
+			bad("request %d, times %d and cut_at %d: none may be negative", r.Request, r.Times, r.CutAt)
+		}
+		if r.CutAt > 0 && !r.Cut {
+			bad("cut_at %d without cut: set both", r.CutAt)
 		}
 		if r.Stall < 0 || r.RetryAfter < 0 {
 			bad("stall %s and retry_after %s: none may be negative", time.Duration(r.Stall), time.Duration(r.RetryAfter))

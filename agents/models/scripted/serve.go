@@ -14,7 +14,8 @@ import (
 
 // Serve plays a script at an address until ctx ends, which is no error. Port 0
 // is one that is free; ready, if not nil, is given the server's URL once it can
-// be asked. The API's base URL is that URL with /v1 behind it.
+// be asked. The base URL of Chat Completions is that URL with /v1 behind it, that
+// of the Messages API is that URL.
 func Serve(ctx context.Context, addr string, s Script, ready func(url string)) error {
 	if addr == "" {
 		return errors.New("an address is needed to serve the scripted model, e.g. 127.0.0.1:0")

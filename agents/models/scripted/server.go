@@ -2,6 +2,7 @@ package scripted
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,7 +14,8 @@ import (
 )
 
 // A Server plays a script to whoever asks. It is an [http.Handler] with the
-// paths POST /v1/chat/completions, GET /v1/models, GET /calls and POST /release.
+// paths POST /v1/chat/completions, POST /v1/messages, GET /v1/models, GET /calls
+// and POST /release.
 type Server struct {
 	mux *http.ServeMux
 
@@ -24,6 +26,7 @@ type Server struct {
 	changed  chan struct{} // closed, and made anew, when counts change
 	released chan struct{} // closed by Release
 	models   map[string]bool
+	cached   map[[sha256.Size]byte]bool // what the Messages API has read before
 }
 
 // Counts is what a server was asked, as GET /calls answers it.
@@ -51,8 +54,10 @@ func New(s Script) (*Server, error) {
 	v := &Server{
 		mux: http.NewServeMux(), rules: rules, counts: Counts{Keys: map[string]int{}},
 		changed: make(chan struct{}), released: make(chan struct{}), models: map[string]bool{"scripted": true},
+		cached: map[[sha256.Size]byte]bool{},
 	}
-	v.mux.HandleFunc("POST /v1/chat/completions", v.complete)
+	v.mux.HandleFunc("POST /v1/chat/completions", v.answer(completions{v}))
+	v.mux.HandleFunc("POST /v1/messages", v.answer(messages{v}))
 	v.mux.HandleFunc("GET /v1/models", v.list)
 	v.mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, v.Counts()) })
 	v.mux.HandleFunc("POST /release", func(w http.ResponseWriter, _ *http.Request) {
@@ -136,30 +141,44 @@ func (v *Server) arrive(key string) (number int, left func()) {
 	}
 }
 
-func (v *Server) complete(w http.ResponseWriter, r *http.Request) {
-	key := r.Header.Get("Idempotency-Key")
-	number, left := v.arrive(key)
-	defer left()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<20))
-	if err != nil {
-		writeError(w, http.StatusBadRequest, "the body cannot be read: "+err.Error())
-		return
+// A protocol is an API that the script is played over.
+type protocol interface {
+	// parse reads a request and refuses what a provider refuses.
+	parse(header http.Header, body []byte) (*Request, error)
+	// body returns an answer: whole, or an event for each part of a stream.
+	body(req *Request, reply Reply) ([][]byte, error)
+	// error is an error in the provider's form.
+	error(status int, message string) []byte
+}
+
+// answer returns the handler of a protocol's requests.
+func (v *Server) answer(p protocol) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get("Idempotency-Key")
+		number, left := v.arrive(key)
+		defer left()
+		refuse := func(message string) { write(w, http.StatusBadRequest, p.error(http.StatusBadRequest, message)) }
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<20))
+		if err != nil {
+			refuse("the body cannot be read: " + err.Error())
+			return
+		}
+		req, err := p.parse(r.Header, body)
+		if err != nil {
+			refuse(err.Error())
+			return
+		}
+		req.Number, req.Key = number, key
+		reply, ok := v.play(req)
+		if !ok {
+			refuse(fmt.Sprintf("the script has no rule for request %d, whose last message is of role %q: %.200q", number, req.Last().Role, req.Last().Content))
+			return
+		}
+		if !reply.Midway {
+			v.stall(r.Context(), reply)
+		}
+		v.send(r.Context(), w, p, req, reply)
 	}
-	req, err := parseRequest(body)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	req.Number, req.Key = number, key
-	reply, ok := v.play(req)
-	if !ok {
-		writeError(w, http.StatusBadRequest, fmt.Sprintf("the script has no rule for request %d, whose last message is of role %q: %.200q", number, req.Last().Role, req.Last().Content))
-		return
-	}
-	if v.stall(r.Context(), reply) != nil {
-		panic(http.ErrAbortHandler) // the client went away, or the server ends: no answer is better than an empty one
-	}
-	v.send(w, req, reply)
 }
 
 // play returns the reply of the first rule that fits.
@@ -191,29 +210,28 @@ func (v *Server) play(req *Request) (Reply, bool) {
 	return Reply{}, false
 }
 
-// stall waits as long as a reply says. The error is that of a client that went
-// away.
-func (v *Server) stall(ctx context.Context, reply Reply) error {
+// stall waits as long as a reply says. If the client goes away meanwhile, or the
+// server ends, it ends the connection: no answer is better than an empty one.
+func (v *Server) stall(ctx context.Context, reply Reply) {
 	if reply.Stall > 0 {
 		t := time.NewTimer(time.Duration(reply.Stall))
 		defer t.Stop()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			panic(http.ErrAbortHandler)
 		}
 	}
 	if reply.Hold {
 		select {
 		case <-v.released:
 		case <-ctx.Done():
-			return ctx.Err()
+			panic(http.ErrAbortHandler)
 		}
 	}
-	return nil
 }
 
-func (v *Server) send(w http.ResponseWriter, req *Request, reply Reply) {
+func (v *Server) send(ctx context.Context, w http.ResponseWriter, p protocol, req *Request, reply Reply) {
 	if reply.RetryAfter > 0 {
 		d := time.Duration(reply.RetryAfter)
 		if d%time.Second == 0 {
@@ -222,32 +240,71 @@ func (v *Server) send(w http.ResponseWriter, req *Request, reply Reply) {
 			w.Header().Set("Retry-After-Ms", strconv.FormatInt(d.Milliseconds(), 10))
 		}
 	}
+	midway := reply.Midway && req.Stream // where a failure is an event
+	failed := reply.Status != 0 && !midway
 	status := http.StatusOK
-	if reply.Status != 0 {
+	if failed {
 		status = reply.Status
 	}
-	var data []byte
+	message := reply.Text
+	if message == "" {
+		message = "the script says so"
+	}
+	var parts [][]byte
 	switch {
 	case reply.Body != "":
-		data = []byte(reply.Body)
-	case reply.Status != 0:
-		message := reply.Text
-		if message == "" {
-			message = "the script says so"
-		}
-		data = errorBody(reply.Status, message)
+		parts = [][]byte{[]byte(reply.Body)}
+	case failed:
+		parts = [][]byte{p.error(reply.Status, message)}
 	default:
-		data = v.completion(req, reply)
+		var err error
+		if parts, err = p.body(req, reply); err != nil {
+			failed, status = true, http.StatusInternalServerError
+			parts = [][]byte{p.error(status, err.Error())}
+		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	total := 0
+	for _, part := range parts {
+		total += len(part)
+	}
+	if w.Header().Set("Content-Type", "text/event-stream"); !req.Stream || failed {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(total))
+	}
 	w.WriteHeader(status)
+	if len(parts) == 1 { // two halves, so that there is a middle
+		parts = [][]byte{parts[0][:total/2], parts[0][total/2:]}
+	}
+	left := total
 	if reply.Cut {
-		_, _ = w.Write(data[:len(data)/2])
-		_ = http.NewResponseController(w).Flush()
+		if left = total / 2; reply.CutAt > 0 {
+			left = min(reply.CutAt, total)
+		}
+	}
+	for i, part := range parts {
+		if reply.Midway && i == len(parts)/2 {
+			v.stall(ctx, reply)
+			if midway && reply.Status != 0 {
+				_, _ = w.Write(event("error", p.error(reply.Status, message)))
+				return
+			}
+		}
+		_, _ = w.Write(part[:min(left, len(part))]) // a client that went away is its own business
+		if left -= len(part); req.Stream || reply.Midway || left < 0 {
+			_ = http.NewResponseController(w).Flush()
+		}
+		if left < 0 {
+			break
+		}
+	}
+	if reply.Cut {
 		panic(http.ErrAbortHandler) // how a handler ends the connection
 	}
-	_, _ = w.Write(data) // a client that went away is its own business
+}
+
+// event is an event of a stream.
+func event(kind string, data []byte) []byte {
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", kind, data)
 }
 
 func (v *Server) list(w http.ResponseWriter, _ *http.Request) {
@@ -261,12 +318,16 @@ func (v *Server) list(w http.ResponseWriter, _ *http.Request) {
 }
 
 func writeError(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(errorBody(status, message))
+	write(w, status, errorBody(status, message))
 }
 
-// errorBody is an error in the provider's form.
+func write(w http.ResponseWriter, status int, data []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(data)
+}
+
+// errorBody is an error in the form of Chat Completions.
 func errorBody(status int, message string) []byte {
 	kind, code := "server_error", any(nil)
 	switch {
@@ -290,7 +351,5 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 		writeError(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(data)
+	write(w, status, data)
 }
