@@ -48,19 +48,21 @@ func ExampleModel_Stream() {
 	question := agents.Message{Role: agents.RoleUser, Content: "How far is it to Utrecht?"}
 	r, err := model.Stream(context.Background(), &agents.Request{Messages: []agents.Message{question}}, func(d agents.Delta) {
 		if d.Text != "" {
-			fmt.Printf("%q ", d.Text)
+			fmt.Printf("%q\n", d.Text)
 		}
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println()
 	fmt.Println(r.Message.Content)
 	// The next request says what was said. What the model thought goes with it.
 	fmt.Println(r.Message.Reasoning.Provider, r.Usage.ReasoningTokens > 0)
 	// Output:
-	// "It " "is " "40 " "km."
+	// "It "
+	// "is "
+	// "40 "
+	// "km."
 	// It is 40 km.
 	// anthropic true
 }

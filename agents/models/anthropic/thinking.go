@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"unicode/utf8"
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/packages/param"
@@ -99,7 +100,7 @@ func (c *conversation) recall(m agents.Message) (blocks []anthropic.ContentBlock
 		case err == nil && p.Type == "" && p.Call && len(wanted) > 0:
 			blocks = append(blocks, calls(wanted[:1])...)
 			wanted = wanted[1:]
-		case err == nil && p.Type == "" && !p.Call && p.Text <= len(content):
+		case err == nil && p.Type == "" && !p.Call && cuts(content, p.Text):
 			blocks = append(blocks, text(content[:p.Text])...)
 			content = content[p.Text:]
 		case p.Type != "":
@@ -109,4 +110,9 @@ func (c *conversation) recall(m agents.Message) (blocks []anthropic.ContentBlock
 		}
 	}
 	return append(append(blocks, text(content)...), calls(wanted)...), true
+}
+
+// cuts reports whether a text has n bytes in front, whole characters.
+func cuts(text string, n int) bool {
+	return n >= 0 && n <= len(text) && (n == len(text) || utf8.RuneStart(text[n]))
 }
