@@ -322,7 +322,7 @@ func TestResponsesAreRead(t *testing.T) {
 		"cut short":        {with(text, "max_tokens", ""), agents.Response{Message: message("Hi "), FinishReason: "length"}},
 		"too long for it":  {with(text, "model_context_window_exceeded", ""), agents.Response{Message: message("Hi "), FinishReason: "length"}},
 		"a call cut short": {with(text+","+call+","+call, "max_tokens", ""), agents.Response{Message: message("Hi ", c1), FinishReason: "length"}},
-		"declined":         {with(text+","+call, "refusal", `,"stop_details":{"type":"refusal","category":"bio","explanation":"No."}`), agents.Response{Message: message(""), FinishReason: "content_filter", Refusal: "No. (bio)"}},
+		"declined":         {with(text+","+call, "refusal", `,"stop_details":{"type":"refusal","category":"bio","explanation":"No."}`), agents.Response{Message: message("Hi "), FinishReason: "content_filter", Refusal: "No. (bio)"}},
 		"declined, no why": {with("", "refusal", `,"stop_details":null`), agents.Response{Message: message(""), FinishReason: "content_filter", Refusal: "the provider gives no reason"}},
 		"for a new reason": {with(text, "new", ""), agents.Response{Message: message("Hi "), FinishReason: "new"}},
 	} {

@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
@@ -26,8 +27,8 @@ func response(msg *anthropic.Message, prefix string) (*agents.Response, error) {
 	content := msg.Content
 	switch n := len(content); {
 	case msg.StopReason == anthropic.StopReasonRefusal:
-		// What it had begun, calls included, is not what it would have said.
-		content = nil
+		// Calls that it had begun are not to be made.
+		content = slices.DeleteFunc(slices.Clone(content), func(b anthropic.ContentBlockUnion) bool { return b.Type == "tool_use" })
 		r.Refusal = refusal(msg.StopDetails)
 	case r.FinishReason == "length" && n > 0 && content[n-1].Type == "tool_use":
 		// A call that was cut short may look whole, and is not what it would have been.
