@@ -25,10 +25,9 @@ func anthropicModel(t *testing.T, fn func(*scripted.Request) scripted.Reply) (*a
 	return anthropic.New("claude", anthropic.BaseURL(srv.URL), anthropic.APIKey("k"), anthropic.Thinking()), v
 }
 
-// TestAnthropicModelRemembersAndSurvivesADeploy has runs of one identity, each with
-// a call of a tool, of which the memory keeps question and answer; and in the last
-// one other instructions, from its second request on.
-func TestAnthropicModelRemembersAndSurvivesADeploy(t *testing.T) {
+// TestAnthropicModelRemembersAcrossRuns has runs of one identity, each with a call
+// of a tool, of which the memory keeps question and answer.
+func TestAnthropicModelRemembersAcrossRuns(t *testing.T) {
 	var shown []string
 	m, server := anthropicModel(t, func(r *scripted.Request) scripted.Reply {
 		var thoughts []string
