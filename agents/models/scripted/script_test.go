@@ -19,13 +19,13 @@ var comparable = cmpopts.IgnoreUnexported(scripted.Rule{})
 func TestParseReadsEveryField(t *testing.T) {
 	got, err := scripted.Parse([]byte(`{"rules":[
 		{"request":3,"message":"(?i)oslo","result":"*","times":2,"text":"t","refusal":"r","finish_reason":"length","stall":"1.5s","hold":true,
-		 "status":429,"retry_after":"2s","cut":true,"body":"b","calls":[{"id":"i","name":"f","arguments":{ "city": "Oslo" }},{"name":"g","arguments":"{broken"}]}]}`))
+		 "status":429,"retry_after":"2s","midway":true,"cut":true,"cut_at":7,"body":"b","thinking":"h","redacted":"d","calls":[{"id":"i","name":"f","arguments":{ "city": "Oslo" }},{"name":"g","arguments":"{broken"}]}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := scripted.Script{Rules: []scripted.Rule{{Request: 3, Message: "(?i)oslo", Result: "*", Times: 2, Reply: scripted.Reply{
 		Text: "t", Refusal: "r", FinishReason: "length", Stall: scripted.Duration(1500 * time.Millisecond), Hold: true,
-		Status: 429, RetryAfter: scripted.Duration(2 * time.Second), Cut: true, Body: "b",
+		Status: 429, RetryAfter: scripted.Duration(2 * time.Second), Midway: true, Cut: true, CutAt: 7, Body: "b", Thinking: "h", Redacted: "d",
 		Calls: []scripted.Call{{ID: "i", Name: "f", Arguments: `{"city":"Oslo"}`}, {Name: "g", Arguments: "{broken"}},
 	}}}}
 	if diff := cmp.Diff(want, got, comparable); diff != "" {
@@ -43,6 +43,8 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		`{"rules":[{},{"message":"("}]}`:       "rule 2 of the script: message",
 		`{"rules":[{"times":-1}]}`:             "negative",
 		`{"rules":[{"stall":"-1s"}]}`:          "negative",
+		`{"rules":[{"cut_at":-1}]}`:            "negative",
+		`{"rules":[{"cut_at":7}]}`:             "cut_at 7 without cut",
 		`{"rules":[{"stall":5}]}`:              `"1.5s"`,
 		`{"rules":[{"stall":"soon"}]}`:         "soon",
 		`{"rules":[{"status":200}]}`:           "from 400 to 599",
@@ -68,6 +70,10 @@ func TestScriptSurvivesJSON(t *testing.T) {
 				Result: text.Draw(t, "result"), Times: rapid.IntRange(0, 9).Draw(t, "times"),
 			}
 			r.Text, r.Body, r.Cut, r.Hold = text.Draw(t, "text"), text.Draw(t, "body"), rapid.Bool().Draw(t, "cut"), rapid.Bool().Draw(t, "hold")
+			r.Thinking, r.Redacted, r.Midway = text.Draw(t, "thinking"), text.Draw(t, "redacted"), rapid.Bool().Draw(t, "midway")
+			if r.Cut {
+				r.CutAt = rapid.IntRange(0, 9).Draw(t, "cut at")
+			}
 			r.Stall, r.RetryAfter = duration.Draw(t, "stall"), duration.Draw(t, "retry after")
 			r.Status = rapid.SampledFrom([]int{0, 400, 599}).Draw(t, "status")
 			for range rapid.IntRange(0, 2).Draw(t, "calls") {
@@ -100,7 +106,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for i := range s.Rules { // what takes time, or ends a connection, is tested elsewhere
-			s.Rules[i].Stall, s.Rules[i].Hold, s.Rules[i].Cut = 0, false, false
+			s.Rules[i].Stall, s.Rules[i].Hold, s.Rules[i].Cut, s.Rules[i].CutAt = 0, false, false, 0
 		}
 		v, err := scripted.New(s)
 		if err != nil {
