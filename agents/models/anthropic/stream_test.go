@@ -61,6 +61,21 @@ func TestStreamIsHeardAndReturnsWhatGenerateDoes(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreTold has no calls made of what was begun.
+func TestRefusalsAreTold(t *testing.T) {
+	p := provide(t, scripted.Rule{Reply: scripted.Reply{Text: "Well, ", Calls: everything.Calls, Refusal: "I would rather not."}})
+	req := &agents.Request{Messages: []agents.Message{user("hi")}}
+	streamed, err := p.model().Stream(t.Context(), req, func(agents.Delta) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []*agents.Response{ask(t, p.model(), req), streamed} {
+		if got.Refusal != "I would rather not." || got.FinishReason != "content_filter" || len(got.Message.ToolCalls) != 0 || got.Message.Content != "Well, " {
+			t.Errorf("response %+v", got)
+		}
+	}
+}
+
 func TestStreamIsHeardWhileItIsWritten(t *testing.T) {
 	p := provide(t, scripted.Rule{Reply: scripted.Reply{Text: "one two three four five six", Midway: true, Hold: true}})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -94,6 +94,7 @@ func TestThoughtsAboutSomethingElseAreLeftOut(t *testing.T) {
 		"instructions":    func(r *agents.Request) { r.Instructions = "be long" },
 		"tools":           func(r *agents.Request) { r.Tools = []agents.ToolSpec{weather} },
 		"earlier message": func(r *agents.Request) { r.Messages = r.Messages[2:] },
+		"question":        func(r *agents.Request) { r.Messages[2].Content = "Milan?" },
 		"their form":      func(r *agents.Request) { r.Messages[3].Reasoning.Data = json.RawMessage(`"x"`) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -41,12 +42,8 @@ func (v messages) body(req *Request, reply Reply) ([][]byte, error) {
 		list = append(list, b.wire())
 	}
 	begun["content"] = list
-	for k, value := range ended {
-		begun[k] = value
-	}
-	for k, value := range output {
-		usage[k] = value
-	}
+	maps.Copy(begun, ended)
+	maps.Copy(usage, output)
 	data, err := json.Marshal(begun)
 	return [][]byte{data}, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -230,9 +231,7 @@ func checkEnforced(path string, s map[string]any) error {
 	}
 	below := map[string]any{"items": s["items"]}
 	properties, _ := s["properties"].(map[string]any)
-	for name, p := range properties {
-		below[name] = p
-	}
+	maps.Copy(below, properties)
 	for name, p := range below {
 		if m, ok := p.(map[string]any); ok {
 			if err := checkEnforced(path+"/"+name, m); err != nil {
