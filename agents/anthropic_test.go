@@ -1,6 +1,8 @@
 package agents_test
 
 import (
+	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/perdure/perdure/agents/models/anthropic"
 	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
 )
 
 // anthropicModel is a model behind the Messages API that thinks; the server checks
@@ -57,6 +60,55 @@ func TestAnthropicModelRemembersAcrossRuns(t *testing.T) {
 		t.Errorf("thoughts by request %q, want %q", shown, want)
 	}
 	if c := server.Counts(); c.Calls != 6 || c.Repeated != 0 || len(c.Keys) != 6 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// TestAnthropicModelGoesOnAfterADeploy kills a process in a call of a tool and
+// deploys other instructions under the run.
+func TestAnthropicModelGoesOnAfterADeploy(t *testing.T) {
+	m, server := anthropicModel(t, func(r *scripted.Request) scripted.Reply {
+		if r.Rounds() < 3 {
+			return scripted.Reply{Thinking: "look again", Calls: []scripted.Call{call("get_weather", `{"city":"Oslo"}`)}}
+		}
+		var thoughts int
+		for _, m := range r.Messages {
+			if m.Thinking != "" {
+				thoughts++
+			}
+		}
+		return scripted.Reply{Text: fmt.Sprint(r.Messages[0].Content, ": ", thoughts, " thoughts")}
+	})
+	reached := make(chan struct{})
+	n := 0
+	dies := agents.Func("get_weather", "", func(ctx context.Context, in place) (report, error) {
+		if n++; n == 2 {
+			close(reached)
+			<-ctx.Done() // its process is killed
+			return report{}, ctx.Err()
+		}
+		return getWeather(ctx, in)
+	})
+	build := func(instructions string, tool agents.Tool) *runtime.Kind {
+		return agents.New(weather, agents.Instructions(instructions), agents.UseModel(m, agents.Retry(1, time.Millisecond)), agents.Tools(tool))
+	}
+	b := setup(t, build("one", dies))
+	p := b.Start()
+	r := ref("weather", "w", "1")
+	b.Task(r, "", payload(t, "Oslo?"))
+	<-reached
+	p.Kill()
+	b.Deploy(build("two", agents.Func("get_weather", "", getWeather)))
+	b.Start()
+	rec, err := b.Result(b.ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of three thoughts the last alone is about the new instructions.
+	if got, err := outcome[string](t, rec); err != nil || got != "two: 1 thoughts" {
+		t.Errorf("answer %q, %v", got, err)
+	}
+	if c := server.Counts(); c.Calls != 4 || c.Repeated != 0 {
 		t.Errorf("counts %+v", c)
 	}
 }
