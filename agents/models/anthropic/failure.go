@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/shared"
@@ -47,7 +45,7 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 		return durable.Fail(agents.ErrModel.Code, "%s", text)
 	}
 	err = unavailable("%s", text)
-	if wait, ok := retryAfter(raw.Header); ok {
+	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}
 	return err
@@ -99,28 +97,6 @@ func bodyOf(raw *http.Response, err error) string {
 		text = strings.ToValidUTF8(text[:300], "")
 	}
 	return strconv.Quote(text)
-}
-
-// retryAfter reads how long to wait, as seconds, milliseconds or a date.
-func retryAfter(h http.Header) (time.Duration, bool) {
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
-		return seconds(ms / 1000)
-	}
-	value := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(value, 64); err == nil {
-		return seconds(s)
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(time.Until(at), 0), true
-	}
-	return 0, false
-}
-
-func seconds(s float64) (time.Duration, bool) {
-	if math.IsNaN(s) || s < 0 {
-		return 0, false
-	}
-	return time.Duration(min(s, 1e6) * float64(time.Second)), true // no overflow
 }
 
 func unavailable(format string, args ...any) error {
