@@ -310,15 +310,16 @@ func TestBroker_OutlivesItsServer(t *testing.T) {
 	r.sent("local", id, task("1"))
 	r.next(f)
 	srv.Kill()
-	if !errors.Is(endOf(r, f), broker.ErrGap) {
-		t.Error("the feed goes on without its server")
-	}
+	r.until("the connection is lost", func() bool { return !r.nc.IsConnected() })
 	out := beside(func() (schemas.Outcome, error) { return r.b.Journal().Append(r.ctx, id.Run("1"), last, entry("w", 2)) })
 	put := beside(func() (schemas.Outcome, error) { return r.b.State().Put(r.ctx, id, 0, state("1", 1, "x")) })
 	blob := beside(func() (*schemas.Blob, error) {
 		return r.b.Blobs().Put(r.ctx, identity("wf", "k").Run("1"), "a", []byte("x"))
 	})
 	srv.Restart()
+	if err := endOf(r, f); !errors.Is(err, broker.ErrConsumerGone) {
+		t.Errorf("the feed ended with %v, want ErrConsumerGone: its consumer was in the server's memory", err)
+	}
 	got := <-out
 	must(t, got.err)
 	if got.v.Fenced {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,16 +34,19 @@ type provider struct {
 func provide(t *testing.T, fn http.HandlerFunc) *provider {
 	t.Helper()
 	p := &provider{}
+	var one sync.Mutex // a request may come again while the first is still handled
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
+		one.Lock()
 		p.body, p.header, p.path = nil, r.Header, r.URL.Path
 		p.calls.Add(1)
 		if err := json.Unmarshal(data, &p.body); err != nil {
 			t.Errorf("body %s: %v", data, err)
 		}
+		one.Unlock()
 		fn(w, r)
 	}))
 	t.Cleanup(srv.Close)
