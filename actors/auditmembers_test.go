@@ -34,6 +34,14 @@ func TestP08_AuditFindsConsumersOfNoOwner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		mark, err := s.b.Inbox().Mark(s.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.until("the consumer of the timers is made, too", func() bool {
+			whole, err := f.CaughtUp(s.ctx, mark, 0)
+			return err == nil && whole
+		})
 		f.Stop()
 	}
 	leave(owner.GetEpoch())
