@@ -74,8 +74,8 @@ func (a *agent) bad(format string, args ...any) {
 // is reported when a node is opened with it.
 //
 // With In string the input is the user's message: a JSON string, or an object
-// {"message": "..."} from clients without this library. Any other In is given
-// to the model as JSON. With Out string the answer is the model's text. Any
+// {"message": "...", "files": [...]} from clients without this library. With In
+// [Input] the caller gives files by Go. Any other In is given to the model as JSON. With Out string the answer is the model's text. Any
 // other Out is a structured answer: the model is told its JSON Schema, what it
 // writes is checked against it, and a bad answer is handed back to it twice
 // before the run fails with [ErrBadAnswer].
@@ -83,7 +83,7 @@ func (a *agent) bad(format string, args ...any) {
 // A run's step for a model call is named "model", that for a tool call "tool
 // NAME"; calls that the model asks for at once are made at once.
 func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind {
-	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20}
+	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20, memory: memory{files: defaultFiles}}
 	if name.Err() != nil {
 		a.errs = append(a.errs, name.Err())
 	} else if name.OncePerKey() {
@@ -111,11 +111,11 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
-				message, err := read(input)
+				user, err := read(input)
 				if err != nil {
 					return nil, err
 				}
-				return a.run(c, message)
+				return a.run(c, user)
 			},
 			Check: func(input *schemas.Payload) error {
 				_, err := read(input)

@@ -30,7 +30,7 @@ type conversation struct {
 
 // run is the loop: ask the model, call the tools that it wants called, ask
 // again, until it answers.
-func (a *agent) run(c *runtime.Context, message string) (*schemas.Payload, error) {
+func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) {
 	before, err := a.memory.recall(c)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,6 @@ func (a *agent) run(c *runtime.Context, message string) (*schemas.Payload, error
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
 	v.settings()
 	v.say(before...)
-	user := Message{Role: RoleUser, Content: message}
 	v.say(user)
 	turn := []Message{user} // to remember: what was not mended afterwards
 	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
@@ -95,7 +94,7 @@ func (v *conversation) say(messages ...Message) {
 }
 
 func (v *conversation) write(part any) {
-	_ = json.NewEncoder(v.hash).Encode(part) // strings and schemas that were encoded before, into a hash: it cannot fail
+	_ = json.NewEncoder(v.hash).Encode(part) // what was JSON before, into a hash: it cannot fail
 }
 
 // A modelCall is what the step of a model call records: what is new.
@@ -123,6 +122,12 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		durable.Annotate(ctx, "model", r.Model)
 		durable.Annotate(ctx, "input_tokens", strconv.FormatInt(r.Usage.InputTokens, 10))
 		durable.Annotate(ctx, "output_tokens", strconv.FormatInt(r.Usage.OutputTokens, 10))
+		if n := r.Usage.CachedTokens; n != 0 {
+			durable.Annotate(ctx, "cached_tokens", strconv.FormatInt(n, 10))
+		}
+		if n := r.Usage.ReasoningTokens; n != 0 {
+			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
+		}
 		durable.Annotate(ctx, "request_sha256", sum)
 		return modelCall{*r, sum}, nil
 	}, v.call.stepOptions()...)

@@ -1,19 +1,22 @@
 package agents
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 )
 
 // A MemoryPolicy says what an agent remembers: [NoMemory], [KeepTurns],
-// [KeepToolCalls].
+// [KeepToolCalls], [KeepFiles].
 type MemoryPolicy func(*agent)
 
 // Memory sets what an agent remembers from one run to the next of the same
 // identity. By default that is the whole conversation: of each run that came to
 // an answer, the user's message and the answer. It is the identity's state and
 // is stored with the run. It is sent with every request: bound it with
-// [KeepTurns] where a key is used for long.
+// [KeepTurns] where a key is used for long. Files are remembered as [KeepFiles] says.
 func Memory(policies ...MemoryPolicy) Option {
 	return func(a *agent) {
 		for _, p := range policies {
@@ -39,10 +42,26 @@ func KeepTurns(n int) MemoryPolicy {
 // longer.
 func KeepToolCalls() MemoryPolicy { return func(a *agent) { a.memory.toolCalls = true } }
 
+// KeepFiles remembers files of the user, the newest first, as long as those that
+// are kept have at most n bytes together; 8 MiB by default, 0 for none. In
+// place of one that is not kept the conversation says that it was there. One that
+// the provider finds at a URL has no bytes, and is kept.
+func KeepFiles(n int) MemoryPolicy {
+	return func(a *agent) {
+		if a.memory.files = n; n < 0 {
+			a.bad("KeepFiles(%d): give a number of bytes, or 0 to keep none", n)
+		}
+	}
+}
+
+// defaultFiles is how much of files is remembered, in bytes.
+const defaultFiles = 8 << 20
+
 type memory struct {
 	off       bool
 	turns     int // 0: all
 	toolCalls bool
+	files     int // bytes
 }
 
 // remembered is the state of an agent.
@@ -77,7 +96,7 @@ func (m memory) keep(c *runtime.Context, before, turn []Message) error {
 	if m.turns > 0 {
 		messages = lastTurns(messages, m.turns)
 	}
-	p, err := durable.Encode(remembered{messages})
+	p, err := durable.Encode(remembered{m.withoutLarge(messages)})
 	if err != nil {
 		return durable.Fail(durable.ErrInvalid.Code, "the conversation cannot be stored: %v", err)
 	}
@@ -95,4 +114,26 @@ func lastTurns(messages []Message, n int) []Message {
 		}
 	}
 	return messages
+}
+
+// withoutLarge returns messages with the files that are remembered. None of the
+// messages is changed: others hold them as well.
+func (m memory) withoutLarge(messages []Message) []Message {
+	out := slices.Clone(messages)
+	left := m.files
+	for i, msg := range slices.Backward(messages) {
+		var kept []File
+		notes := ""
+		for _, f := range slices.Backward(msg.Files) {
+			if n := len(f.Data); n <= left {
+				left -= n
+				kept = append(kept, f)
+			} else {
+				notes = fmt.Sprintf("[The file %q, %s of %d bytes, was shown here and is no longer kept.]\n\n", f.Name, f.MediaType, n) + notes
+			}
+		}
+		slices.Reverse(kept)
+		out[i].Files, out[i].Content = kept, notes+msg.Content
+	}
+	return out
 }

@@ -23,7 +23,9 @@ func schemaOf[T any]() (*jsonschema.Schema, error) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	s, err := jsonschema.ForType(t, nil)
+	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+		reflect.TypeFor[[]byte](): {Types: []string{"null", "string"}, Description: "base64"}, // as encoding/json has it
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("derive the JSON Schema of %s: %w", t, err)
 	}
