@@ -68,8 +68,13 @@ func told(raw *http.Response, err error) (message, code string) {
 	if text == "" {
 		return "without a reason", ""
 	}
+	return strconv.Quote(short(text)), ""
+}
+
+// short returns a text that an error can have in it.
+func short(text string) string {
 	if len(text) > 300 {
-		text = text[:300]
+		text = strings.ToValidUTF8(text[:300], "")
 	}
-	return strconv.Quote(text), ""
+	return text
 }

@@ -23,7 +23,7 @@ type Model struct {
 	err    error
 }
 
-var _ agents.Model = (*Model)(nil)
+var _ agents.Streamer = (*Model)(nil)
 
 type config struct {
 	baseURL     string
@@ -109,15 +109,20 @@ func (m *Model) Generate(ctx context.Context, req *agents.Request) (*agents.Resp
 		return nil, err
 	}
 	var raw *http.Response
-	opts := []option.RequestOption{option.WithResponseInto(&raw)}
-	if key := durable.IdempotencyKey(ctx); key != "" {
-		opts = append(opts, option.WithHeader(agents.IdempotencyHeader, key))
-	}
-	c, err := m.client.New(ctx, params, opts...)
+	c, err := m.client.New(ctx, params, requestOptions(ctx, &raw)...)
 	if err != nil {
 		return nil, failure(ctx, raw, err)
 	}
 	return response(c)
+}
+
+// requestOptions returns those of one request, whose response is raw.
+func requestOptions(ctx context.Context, raw **http.Response) []option.RequestOption {
+	opts := []option.RequestOption{option.WithResponseInto(raw)}
+	if key := durable.IdempotencyKey(ctx); key != "" {
+		opts = append(opts, option.WithHeader(agents.IdempotencyHeader, key))
+	}
+	return opts
 }
 
 // ofOpenAI reports whether requests go to OpenAI itself, or to its deployment
@@ -138,13 +143,20 @@ func response(c *openai.ChatCompletion) (*agents.Response, error) {
 	choice := c.Choices[0]
 	r := &agents.Response{
 		Message:      agents.Message{Role: agents.RoleAssistant, Content: choice.Message.Content},
-		Usage:        agents.Usage{InputTokens: c.Usage.PromptTokens, OutputTokens: c.Usage.CompletionTokens},
+		Usage:        usage(c.Usage),
 		FinishReason: choice.FinishReason, Refusal: choice.Message.Refusal, Model: c.Model,
 	}
 	for _, call := range choice.Message.ToolCalls {
 		r.Message.ToolCalls = append(r.Message.ToolCalls, agents.ToolCall{ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments})
 	}
 	return r, nil
+}
+
+func usage(u openai.CompletionUsage) agents.Usage {
+	return agents.Usage{
+		InputTokens: u.PromptTokens, CachedTokens: u.PromptTokensDetails.CachedTokens,
+		OutputTokens: u.CompletionTokens, ReasoningTokens: u.CompletionTokensDetails.ReasoningTokens,
+	}
 }
 
 func unavailable(format string, args ...any) error {

@@ -20,7 +20,7 @@ import (
 )
 
 const fine = `{"id":"x","object":"chat.completion","model":"m-2026","choices":[{"index":0,"finish_reason":"stop",` +
-	`"message":{"role":"assistant","content":"hi","refusal":null}}],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}`
+	`"message":{"role":"assistant","content":"hi","refusal":null}}],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}}`
 
 // provider answers every request by fn and keeps the last one.
 type provider struct {
@@ -85,7 +85,7 @@ func TestRequestIsTheConversationInTheProvidersForm(t *testing.T) {
 	}
 	want := &agents.Response{
 		Message: agents.Message{Role: agents.RoleAssistant, Content: "hi"},
-		Usage:   agents.Usage{InputTokens: 7, OutputTokens: 3}, FinishReason: "stop", Model: "m-2026",
+		Usage:   agents.Usage{InputTokens: 7, OutputTokens: 3, CachedTokens: 4, ReasoningTokens: 2}, FinishReason: "stop", Model: "m-2026",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("response (-want +got):", diff)

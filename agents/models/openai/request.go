@@ -57,8 +57,15 @@ func (m *Model) params(req *agents.Request) (openai.ChatCompletionNewParams, err
 }
 
 func message(m agents.Message) (openai.ChatCompletionMessageParamUnion, error) {
+	if err := checkFiles(m); err != nil {
+		return openai.ChatCompletionMessageParamUnion{}, err
+	}
 	switch m.Role {
 	case agents.RoleUser:
+		if len(m.Files) > 0 {
+			content, err := parts(m)
+			return openai.UserMessage(content), err
+		}
 		return openai.UserMessage(m.Content), nil
 	case agents.RoleTool:
 		return openai.ToolMessage(m.Content, m.ToolCallID), nil
