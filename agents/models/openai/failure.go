@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,4 +78,27 @@ func short(text string) string {
 		text = strings.ToValidUTF8(text[:300], "")
 	}
 	return text
+}
+
+// A failed response is one whose error came behind a status of 200.
+type failed struct {
+	Message string `json:"message"`
+	Type    string `json:"type"`
+	Code    any    `json:"code"` // a string, or of other servers a status
+}
+
+// err returns what the error means: final, or worth another attempt.
+func (f failed) err() error {
+	text := "the provider broke off: " + short(f.Message)
+	code, _ := f.Code.(string)
+	if f.Type == "invalid_request_error" || slices.Contains(final, code) || strings.HasPrefix(code, "invalid_") || strings.HasPrefix(code, "image_") {
+		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	}
+	return unavailable("%s", text)
+}
+
+// final are codes, beside those that begin alike, of what no other attempt mends.
+var final = []string{
+	"insufficient_quota", "context_length_exceeded", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch",
+	"unsupported_image_media_type", "empty_image_file",
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/perdure/perdure/durable"
 )
 
-// A Model calls one model of one provider. It is safe for concurrent use.
+// A Model calls one model of one provider by Chat Completions. It is safe for concurrent use.
 type Model struct {
 	name   string
 	client openai.ChatCompletionService
@@ -30,10 +30,12 @@ type config struct {
 	options     []option.RequestOption
 	maxTokens   int64
 	temperature *float64
+	effort      string
+	summaries   bool
 }
 
 // An Option configures a model: [BaseURL], [APIKey], [HTTPClient], [MaxTokens],
-// [Temperature].
+// [Temperature], [ReasoningEffort], and of [NewResponses] alone [ReasoningSummaries].
 type Option func(*config)
 
 // BaseURL sets where the API is, path included, e.g.
@@ -66,23 +68,43 @@ func MaxTokens(n int) Option { return func(c *config) { c.maxTokens = int64(n) }
 // default is the provider's; some models accept no other.
 func Temperature(t float64) Option { return func(c *config) { c.temperature = &t } }
 
-// New returns the model that the provider knows by this name.
+// ReasoningEffort sets how much the model thinks before it answers: "none",
+// "minimal", "low", "medium", "high" or what else the provider names. The default
+// is the model's.
+func ReasoningEffort(effort string) Option { return func(c *config) { c.effort = effort } }
+
+// New returns the model that the provider knows by this name, asked by Chat
+// Completions.
 func New(model string, opts ...Option) *Model {
-	m := &Model{name: model, cfg: config{baseURL: os.Getenv("OPENAI_BASE_URL")}}
+	m := &Model{name: model}
+	m.cfg, m.err = configure(model, "openai.New", opts)
+	if m.cfg.summaries && m.err == nil {
+		m.err = durable.Fail(durable.ErrInvalid.Code, "model %q: Chat Completions gives no summaries of reasoning; use openai.NewResponses, or leave out openai.ReasoningSummaries", model)
+	}
+	// A whole client would link every service of the SDK: 22 MB more of a program.
+	m.client = openai.NewChatCompletionService(m.cfg.client()...)
+	return m
+}
+
+// configure returns the settings of a model, and what is wrong with them.
+func configure(model, constructor string, opts []Option) (config, error) {
+	c := config{baseURL: os.Getenv("OPENAI_BASE_URL")}
 	for _, o := range opts {
-		o(&m.cfg)
+		o(&c)
+	}
+	if u, err := url.Parse(c.baseURL); err != nil || c.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return c, durable.Fail(durable.ErrInvalid.Code, "the model's base URL is %q; give one such as http://localhost:11434/v1", c.baseURL)
 	}
 	if model == "" {
-		m.err = durable.Fail(durable.ErrInvalid.Code, "the model has no name; give the provider's, e.g. openai.New(\"gpt-5-mini\")")
+		return c, durable.Fail(durable.ErrInvalid.Code, "the model has no name; give the provider's, e.g. %s(\"gpt-5-mini\")", constructor)
 	}
-	if u, err := url.Parse(m.cfg.baseURL); err != nil || m.cfg.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		m.err = durable.Fail(durable.ErrInvalid.Code, "the model's base URL is %q; give one such as http://localhost:11434/v1", m.cfg.baseURL)
-	}
-	// The step that calls the model retries, so that each request is an attempt
-	// that is counted.
-	// A whole client would link every service of the SDK: 22 MB more of a program.
-	m.client = openai.NewChatCompletionService(slices.Concat(openai.DefaultClientOptions(), m.cfg.options, []option.RequestOption{option.WithMaxRetries(0), option.WithMiddleware(once)})...)
-	return m
+	return c, nil
+}
+
+// client returns the options of the SDK's client. The step that calls the model
+// retries, so that each request is an attempt that is counted.
+func (c config) client() []option.RequestOption {
+	return slices.Concat(openai.DefaultClientOptions(), c.options, []option.RequestOption{option.WithMaxRetries(0), option.WithMiddleware(once)})
 }
 
 // once keeps net/http from sending a request a second time by itself, as it

@@ -29,6 +29,7 @@ type provider struct {
 	header http.Header
 	path   string
 	calls  atomic.Int32
+	heard  func(body []byte) // may be nil
 }
 
 func provide(t *testing.T, fn http.HandlerFunc) *provider {
@@ -43,6 +44,9 @@ func provide(t *testing.T, fn http.HandlerFunc) *provider {
 		one.Lock()
 		p.body, p.header, p.path = nil, r.Header, r.URL.Path
 		p.calls.Add(1)
+		if p.heard != nil {
+			p.heard(data)
+		}
 		if err := json.Unmarshal(data, &p.body); err != nil {
 			t.Errorf("body %s: %v", data, err)
 		}

@@ -17,6 +17,7 @@ func (m *Model) params(req *agents.Request) (openai.ChatCompletionNewParams, err
 	if m.cfg.temperature != nil {
 		p.Temperature = param.NewOpt(*m.cfg.temperature)
 	}
+	p.ReasoningEffort = shared.ReasoningEffort(m.cfg.effort)
 	if m.cfg.maxTokens > 0 && m.ofOpenAI() {
 		p.MaxCompletionTokens = param.NewOpt(m.cfg.maxTokens)
 	} else if m.cfg.maxTokens > 0 {

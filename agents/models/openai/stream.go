@@ -11,7 +11,6 @@ import (
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/perdure/perdure/agents"
-	"github.com/perdure/perdure/durable"
 )
 
 // Stream makes one HTTP request, whose response comes in pieces. One that is cut
@@ -106,19 +105,4 @@ func broken(ctx context.Context, raw *http.Response, err error) error {
 		event.Error.Message = e.Message
 	}
 	return event.Error.err()
-}
-
-// A failed response is one whose error came behind a status of 200.
-type failed struct {
-	Message string `json:"message"`
-	Type    string `json:"type"`
-	Code    any    `json:"code"` // a string, or of other servers a status
-}
-
-func (f failed) err() error {
-	text := "the provider broke off: " + short(f.Message)
-	if f.Type == "invalid_request_error" || f.Code == "insufficient_quota" {
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
-	}
-	return unavailable("%s", text)
 }
