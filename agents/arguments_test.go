@@ -22,6 +22,7 @@ type order struct {
 	Box    *box           `json:"box,omitempty"`
 	Lines  []box          `json:"lines,omitempty"`
 	Small  uint8          `json:"small,omitempty"`
+	Photo  []byte         `json:"photo,omitempty"`
 }
 
 type box struct {
@@ -52,6 +53,7 @@ func TestArgumentsThatGoWritesAreAccepted(t *testing.T) {
 			Urgent: rapid.Bool().Draw(t, "urgent"), Tags: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "tags"),
 			Extra: rapid.MapOfN(rapid.String(), rapid.Int(), 0, 3).Draw(t, "extra"),
 			Lines: rapid.SliceOfN(boxes, 0, 3).Draw(t, "lines"), Small: rapid.Uint8().Draw(t, "small"),
+			Photo: rapid.SliceOfN(rapid.Byte(), 0, 3).Draw(t, "photo"),
 		}
 		if rapid.Bool().Draw(t, "boxed") {
 			b := boxes.Draw(t, "box")
