@@ -93,14 +93,13 @@ func (a *answer) response() (*agents.Response, error) {
 				items = append(items, item{Kind: kindReasoning, ID: o.ID, Summary: o.summary(), EncryptedContent: o.EncryptedContent})
 			}
 		case kindMessage:
-			text := ""
+			before := len(r.Message.Content)
 			for _, c := range o.Content {
-				text += c.Text
+				r.Message.Content += c.Text
 				r.Refusal += c.Refusal
 			}
-			if text != "" {
-				r.Message.Content += text
-				items = append(items, item{Kind: kindMessage, Bytes: len(text), Phase: o.Phase})
+			if n := len(r.Message.Content) - before; n > 0 {
+				items = append(items, item{Kind: kindMessage, Bytes: n, Phase: o.Phase})
 			}
 		case kindCall:
 			if o.Status == "incomplete" { // cut short: what it says cannot be meant
