@@ -39,11 +39,21 @@ func (v completions) body(req *Request, reply Reply) ([][]byte, error) {
 		finish = reply.FinishReason
 	}
 	in, out := tokens(len(req.Body)), tokens(written)
-	data, err := json.Marshal(map[string]any{
+	usage := map[string]any{
+		"prompt_tokens": in, "completion_tokens": out, "total_tokens": in + out,
+		"prompt_tokens_details": map[string]any{"cached_tokens": v.seen(req.Body) / 4},
+	}
+	whole := map[string]any{
 		"id": "chatcmpl-" + strconv.Itoa(req.Number), "object": "chat.completion", "created": 0, "model": req.Model,
-		"choices": []any{map[string]any{"index": 0, "message": message, "finish_reason": finish, "logprobs": nil}},
-		"usage":   map[string]any{"prompt_tokens": in, "completion_tokens": out, "total_tokens": in + out},
-	})
+		"choices": []any{map[string]any{"index": 0, "message": message, "finish_reason": finish, "logprobs": nil}}, "usage": usage,
+	}
+	if req.Stream {
+		if !req.usage {
+			usage = nil
+		}
+		return chunks(whole, message, finish, usage)
+	}
+	data, err := json.Marshal(whole)
 	return [][]byte{data}, err
 }
 

@@ -21,8 +21,10 @@ type Request struct {
 	Stream   bool            // the answer is to be streamed
 	Body     []byte          // as it was sent
 
-	read  []read // what the model reads, of the Messages API
-	think bool   // what the model thinks is shown
+	read    []read // what the model reads, of the Messages API
+	think   bool   // what the model thinks is shown
+	encrypt bool   // of the Responses API: it comes encrypted, too
+	usage   bool   // of Chat Completions: a stream says what it cost
 }
 
 // A Message is a message of a conversation.
@@ -80,10 +82,13 @@ func (r *Request) Rounds() (n int) {
 
 // wire is a request as clients send it.
 type wire struct {
-	Model    string        `json:"model"`
-	Stream   bool          `json:"stream"`
-	Messages []wireMessage `json:"messages"`
-	Tools    []struct {
+	Model         string        `json:"model"`
+	Stream        bool          `json:"stream"`
+	Messages      []wireMessage `json:"messages"`
+	StreamOptions *struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	Tools []struct {
 		Type     string `json:"type"`
 		Function struct {
 			Name       string          `json:"name"`
@@ -125,12 +130,12 @@ func parseRequest(body []byte) (*Request, error) {
 	switch {
 	case w.Model == "":
 		return nil, errors.New("the request names no model")
-	case w.Stream:
-		return nil, errors.New("this server does not stream; ask without stream")
+	case w.StreamOptions != nil && !w.Stream:
+		return nil, errors.New("stream_options is only allowed when stream is true")
 	case len(w.Messages) == 0:
 		return nil, errors.New("the request has no messages")
 	}
-	r := &Request{Model: w.Model, Body: body}
+	r := &Request{Model: w.Model, Body: body, Stream: w.Stream, usage: w.StreamOptions != nil && w.StreamOptions.IncludeUsage}
 	for _, t := range w.Tools {
 		var schema struct {
 			Type string `json:"type"`

@@ -47,7 +47,7 @@ type Reply struct {
 	FinishReason string `json:"finish_reason,omitempty"` // default: "stop", or "tool_calls"
 
 	// Thinking is what the model thinks first, where the API shows it: the Messages
-	// API, of a request that may be thought about.
+	// API, of a request that may be thought about, and the Responses API.
 	Thinking string `json:"thinking,omitempty"`
 	// Redacted is more of it that is not shown: what the API has in place of it.
 	Redacted string `json:"redacted,omitempty"`

@@ -14,8 +14,8 @@ import (
 )
 
 // A Server plays a script to whoever asks. It is an [http.Handler] with the
-// paths POST /v1/chat/completions, POST /v1/messages, GET /v1/models, GET /calls
-// and POST /release.
+// paths POST /v1/chat/completions, POST /v1/responses, POST /v1/messages, GET
+// /v1/models, GET /calls and POST /release.
 type Server struct {
 	mux *http.ServeMux
 
@@ -27,6 +27,7 @@ type Server struct {
 	released chan struct{} // closed by Release
 	models   map[string]bool
 	cached   map[[sha256.Size]byte]bool // what the Messages API has read before
+	bodies   [][]byte                   // the last requests of the other two
 }
 
 // Counts is what a server was asked, as GET /calls answers it.
@@ -58,6 +59,7 @@ func New(s Script) (*Server, error) {
 	}
 	v.mux.HandleFunc("POST /v1/chat/completions", v.answer(completions{v}))
 	v.mux.HandleFunc("POST /v1/messages", v.answer(messages{v}))
+	v.mux.HandleFunc("POST /v1/responses", v.answer(responses{v}))
 	v.mux.HandleFunc("GET /v1/models", v.list)
 	v.mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, v.Counts()) })
 	v.mux.HandleFunc("POST /release", func(w http.ResponseWriter, _ *http.Request) {

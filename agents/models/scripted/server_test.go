@@ -171,7 +171,7 @@ func TestRequestsThatAProviderRefusesAreRefused(t *testing.T) {
 		"no JSON":                   {`{"model":`, "400: the body is not a request"},
 		"no model":                  {`{"messages":[` + hello + `]}`, "400: the request names no model"},
 		"no messages":               {`{"model":"m","messages":[]}`, "400: the request has no messages"},
-		"stream":                    {with(`"stream":true`), "400: this server does not stream"},
+		"options without a stream":  {with(`"stream_options":{"include_usage":true}`), "400: stream_options is only allowed"},
 		"a call without its result": {messages(hello, call, hello), "400: message 3: 1 tool calls before it have no result"},
 		"ends in a call":            {messages(hello, call), "400: the last 1 tool calls have no result"},
 		"a result of no call":       {messages(hello, result), `400: message 2: the result of tool call "c1" follows no such call`},
