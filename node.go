@@ -11,6 +11,7 @@ import (
 	"github.com/perdure/perdure/actors"
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/config"
+	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -27,7 +28,8 @@ type Node struct {
 	cancel    context.CancelFunc
 	health    *health // nil for none
 	running   atomic.Bool
-	draining  atomic.Bool // what Run was given has ended
+	draining  atomic.Bool    // what Run was given has ended
+	closes    []func() error // what its kinds have opened
 	closing   sync.Once
 	closeErr  error
 }
@@ -97,6 +99,9 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if n.host, err = actors.NewHost(o.host); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
+	if err := n.openKinds(ctx, o.host.Kinds); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
 	n.client = &Client{b: n.b, from: schemas.LocalDomain, propagate: o.host.Tracer != nil}
 	meaning := n.b.Durability().Meaning()
 	if !n.b.Embedded() && n.b.Durability() != Quorum {
@@ -107,6 +112,26 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 		n.health.node.Store(n)
 	}
 	return n, nil
+}
+
+// openKinds opens what kinds need, those of older builds included. Whatever it has opened is
+// closed with the node.
+func (n *Node) openKinds(ctx context.Context, kinds []*runtime.Kind) error {
+	var errs []error
+	for _, k := range kinds {
+		for _, build := range append([]*runtime.Kind{k}, k.Older...) {
+			if build.Open == nil {
+				continue
+			}
+			closes, err := build.Open(ctx)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s %q: %w", k.Type, string(k.Name), err))
+				continue
+			}
+			n.closes = append(n.closes, closes)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Run takes work until ctx ends, and answers the node's API. Then it leaves: it
@@ -154,6 +179,9 @@ func (n *Node) Close() error {
 		}
 		if n.b != nil {
 			n.closeErr = errors.Join(n.closeErr, n.b.Close())
+		}
+		for _, closes := range n.closes {
+			n.closeErr = errors.Join(n.closeErr, closes())
 		}
 		n.closeErr = errors.Join(n.closeErr, n.telemetry(context.Background()))
 		if n.health != nil {

@@ -18,6 +18,7 @@ type agent struct {
 	tools         map[string]Tool
 	names         []string   // of tools, in the order given
 	specs         []ToolSpec // likewise
+	servers       []ToolServer
 	maxIterations int
 	memory        memory
 	answer        answerer
@@ -45,6 +46,10 @@ func Tools(tools ...Tool) Option {
 	return func(a *agent) {
 		for _, t := range tools {
 			a.errs = append(a.errs, t.errs...)
+			if t.server != nil {
+				a.servers = append(a.servers, t.server)
+				continue
+			}
 			name := t.spec.Name
 			if _, ok := a.tools[name]; ok {
 				a.bad("tool %q is given twice; rename one of them", name)
@@ -107,7 +112,7 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	if a.answer, err = answers[Out](); err != nil {
 		a.errs = append(a.errs, err)
 	}
-	return &runtime.Kind{
+	k := &runtime.Kind{
 		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
@@ -123,4 +128,8 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 			},
 		}},
 	}
+	if len(a.servers) > 0 {
+		k.Open = a.open
+	}
+	return k
 }

@@ -3,7 +3,6 @@ package agents
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ type conversation struct {
 	// hash is of what the next request says: settings first, then message after
 	// message, so that a request costs the hash of what is new in it.
 	hash    hash.Hash
+	served  servedTools
 	changed bool // some recorded answer is to another request than this build makes
 }
 
@@ -101,15 +101,29 @@ func (v *conversation) write(part any) {
 type modelCall struct {
 	Response
 	RequestSHA256 string `json:"request_sha256"` // base64, of settings and messages as JSON
+	// Tools is what the request said of the tools of servers, if the one before it said
+	// something else.
+	Tools json.RawMessage `json:"tools,omitempty"`
 }
 
 // ask makes the model call of an iteration.
 func (v *conversation) ask(iteration int) (*Response, error) {
-	sum := base64.RawStdEncoding.EncodeToString(v.hash.Sum(nil))
-	req := &Request{Instructions: v.instructions, Messages: v.messages, Tools: v.specs, Output: v.answer.spec}
+	asked, before := v.hash.Sum(nil), v.served
+	messages := v.messages
 	var attempts atomic.Int32
+	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
 	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
 		last := int(attempts.Add(1)) >= v.call.attempts
+		if offer.Load() == nil {
+			now, err := v.serve(ctx)
+			if err != nil {
+				return modelCall{}, err
+			}
+			offer.CompareAndSwap(nil, &now)
+		}
+		served := *offer.Load()
+		sum := served.sum(asked)
+		req := &Request{Instructions: v.instructions, Messages: messages, Tools: served.after(v.specs), Output: v.answer.spec}
 		r, err := v.generate(ctx, req)
 		if err != nil {
 			if !last {
@@ -129,7 +143,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{*r, sum}, nil
+		return modelCall{*r, sum, served.since(before)}, nil
 	}, v.call.stepOptions()...)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
@@ -137,7 +151,13 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask model %s: %w", v.model.Name(), err)
 	}
-	v.compare(t.RequestSHA256, sum)
+	if o := offer.Load(); o != nil && len(o.twice) > 0 {
+		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
+	}
+	if v.served, err = before.then(t.Tools); err != nil {
+		return nil, err
+	}
+	v.compare(t.RequestSHA256, v.served.sum(asked))
 	return &t.Response, nil
 }
 
@@ -186,9 +206,9 @@ func nameCalls(calls []ToolCall, iteration int) {
 func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 	futures := make([]*durable.Future[json.RawMessage], len(calls))
 	for i, call := range calls {
-		tool, ok := v.tools[call.Name]
+		tool, ok := v.tool(call.Name)
 		if !ok {
-			tool = unknownTool(call.Name, v.names)
+			tool = unknownTool(call.Name, v.served.names(v.names))
 		}
 		futures[i] = tool.begin(v.ctx, call.Arguments)
 	}

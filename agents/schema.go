@@ -44,6 +44,24 @@ func compile(root *jsonschema.Schema) (*schema, error) {
 	return &schema{root, resolved, text}, nil
 }
 
+// readSchema returns a JSON Schema that others wrote, of objects. One that cannot be read
+// here, for the dialect of a pattern in it for instance, allows any object.
+func readSchema(text json.RawMessage) *schema {
+	var root jsonschema.Schema
+	err := json.Unmarshal(text, &root)
+	if err == nil {
+		var resolved *jsonschema.Resolved
+		if resolved, err = root.Resolve(nil); err == nil {
+			return &schema{&root, resolved, text}
+		}
+	}
+	anything, err := (&jsonschema.Schema{Type: "object"}).Resolve(nil)
+	if err != nil {
+		panic(err) // it is the same each time
+	}
+	return &schema{nil, anything, text}
+}
+
 // check reports whether data is JSON that matches the schema.
 func (s *schema) check(data []byte) error {
 	var v any

@@ -11,16 +11,19 @@ import (
 	"github.com/perdure/perdure/durable"
 )
 
-// A Tool is something that a model can call. [Func] and [Delegate] make them.
+// A Tool is something that a model can call: [Func], [Delegate] and [Raw] make them.
+// One that [Served] makes stands for all tools of a server.
 type Tool struct {
-	spec ToolSpec
-	errs []error
+	spec   ToolSpec
+	errs   []error
+	server ToolServer // if it stands for one
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]
 }
 
-// Spec returns what the model is told of the tool.
+// Spec returns what the model is told of the tool; nothing for one that stands for a
+// server's.
 func (t Tool) Spec() ToolSpec { return t.spec }
 
 // A ToolOption configures the step of a tool call: [Retry], [Timeout], [Once],
@@ -93,9 +96,7 @@ func checkToolName(name string) error {
 // use [Once].
 func Func[In, Out any](name, description string, fn func(context.Context, In) (Out, error), opts ...ToolOption) Tool {
 	t := Tool{spec: ToolSpec{Name: name, Description: description}}
-	bad := func(format string, args ...any) {
-		t.errs = append(t.errs, durable.Fail(durable.ErrInvalid.Code, "tool %q: "+format, append([]any{name}, args...)...))
-	}
+	bad := t.bad
 	if err := checkToolName(name); err != nil {
 		t.errs = append(t.errs, err)
 	}
@@ -115,19 +116,55 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	if v := cfg.verify; v != nil && (v.in != reflect.TypeFor[In]() || v.out != reflect.TypeFor[Out]()) {
 		bad("IfUnknown has a function of %s and %s, the tool one of %s and %s; give both the same types", v.in, v.out, reflect.TypeFor[In](), reflect.TypeFor[Out]())
 	}
-	call := callWith(args, fn)
-	t.begin = func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		steps := cfg.steps
-		if cfg.verify != nil {
+	t.begin = cfg.stepOf(name, callWith(args, fn))
+	return t
+}
+
+// Raw makes a tool that is not of Go types: what the model is told of it, its name,
+// its description and the JSON Schema of its arguments, is spec, and fn is given the
+// arguments as the model wrote them, a JSON object that matches the schema. A schema
+// that this library cannot read is not checked. The rest is as of [Func].
+func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) (json.RawMessage, error), opts ...ToolOption) Tool {
+	t := Tool{spec: spec}
+	if err := checkToolName(spec.Name); err != nil {
+		t.errs = append(t.errs, err)
+	}
+	if fn == nil {
+		t.bad("its function is nil")
+	}
+	var shape struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(spec.Parameters, &shape); err != nil {
+		t.bad("its parameters are no JSON Schema: %v", err)
+	} else if shape.Type != "object" {
+		t.bad("the schema of its parameters is of type %q; make it one of type object", shape.Type)
+	}
+	var cfg toolConfig
+	for _, o := range opts {
+		o.applyTool(&cfg)
+	}
+	t.begin = cfg.stepOf(spec.Name, callWith(readSchema(spec.Parameters), fn))
+	return t
+}
+
+func (t *Tool) bad(format string, args ...any) {
+	t.errs = append(t.errs, durable.Fail(durable.ErrInvalid.Code, "tool %q: "+format, append([]any{t.spec.Name}, args...)...))
+}
+
+// stepOf returns what begins a call as a step of this configuration.
+func (c toolConfig) stepOf(name string, call func(context.Context, string) (json.RawMessage, error)) func(durable.Context, string) *durable.Future[json.RawMessage] {
+	return func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
+		steps := c.steps
+		if c.verify != nil {
 			steps = append(steps[:len(steps):len(steps)], durable.OnceOrVerify(func(ctx context.Context) (json.RawMessage, error) {
-				return cfg.verify.verify(ctx, arguments)
+				return c.verify.verify(ctx, arguments)
 			}))
 		}
 		return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
 			return call(ctx, arguments)
 		}, steps...)
 	}
-	return t
 }
 
 // stepName is what the journal calls a call of a tool. A name that only a model

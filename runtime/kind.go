@@ -85,6 +85,11 @@ type Kind struct {
 	// Ledger is the code of a kind that comes with the engine, and has neither
 	// methods nor runs; nil for all others.
 	Ledger Ledger
+	// Open opens what the kind needs of the world while a node hosts it, such as sessions
+	// with servers, and returns what closes it; nil: it needs nothing. It is called when
+	// a node is opened, before the node takes work. What it opened outlives ctx. What is
+	// opened twice, for two nodes in one process, is closed once both have closed it.
+	Open func(ctx context.Context) (closes func() error, err error)
 	// Errs is what is wrong with the definition; it is reported when a node is
 	// opened, for every kind at once.
 	Errs []error
