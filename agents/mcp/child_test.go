@@ -5,9 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"syscall"
+	"sync/atomic"
 	"testing"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -49,17 +50,35 @@ func child(does string) int {
 		}
 		return text("alive"), nil, nil
 	})
+	in := &freezing{r: os.Stdin}
 	sdk.AddTool(s, &sdk.Tool{Name: "freeze"}, func(context.Context, *sdk.CallToolRequest, none) (*sdk.CallToolResult, any, error) {
 		if first {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			in.frozen.Store(true)
+			select {}
 		}
 		return text("thawed"), nil, nil
 	})
-	if err := s.Run(context.Background(), &sdk.StdioTransport{}); err != nil {
+	if err := s.Run(context.Background(), &sdk.IOTransport{Reader: in, Writer: os.Stdout}); err != nil {
 		return 1
 	}
 	return 0
 }
+
+// freezing is an input that nobody reads any more once it is frozen.
+type freezing struct {
+	r      io.ReadCloser
+	frozen atomic.Bool
+}
+
+func (f *freezing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if f.frozen.Load() {
+		select {}
+	}
+	return n, err
+}
+
+func (f *freezing) Close() error { return f.r.Close() }
 
 func noteLine(file, line string) {
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -31,7 +31,8 @@ func TestAOnceToolIsNotCalledAgainWhenItsProgramDies(t *testing.T) {
 	contains(t, told(t, p.tools(t, "serves", fast, mcp.Tool("crash", agents.Once())), "crash", `{}`), `"mcp_unavailable"`, "may have been carried out")
 }
 
-// TestAProgramThatAnswersNothingAnyMoreIsStartedAgain stops the program as SIGSTOP does.
+// TestAProgramThatAnswersNothingAnyMoreIsStartedAgain has one that reads
+// no more.
 func TestAProgramThatAnswersNothingAnyMoreIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	p := newProgram(t)
@@ -84,6 +85,15 @@ func TestALostSessionIsMadeAnew(t *testing.T) {
 	}
 }
 
+// only2025 makes a server one of the protocol's version of 2025, which has sessions.
+func only2025(w http.ResponseWriter, _ *http.Request, body string) bool {
+	if !strings.Contains(body, `"server/discover"`) {
+		return false
+	}
+	http.Error(w, `{"jsonrpc":"2.0","id":`+idOf(body)+`,"error":{"code":-32601,"message":"unknown method"}}`, http.StatusBadRequest)
+	return true
+}
+
 // TestASessionThatTheServerDoesNotKnowIsMadeAnew is of servers with sessions, such as those
 // of versions of the protocol before 2026: they answer 404.
 func TestASessionThatTheServerDoesNotKnowIsMadeAnew(t *testing.T) {
@@ -92,8 +102,7 @@ func TestASessionThatTheServerDoesNotKnowIsMadeAnew(t *testing.T) {
 			s := newSite(t, nil)
 			refused := map[string]bool{}
 			s.answerBy(func(w http.ResponseWriter, r *http.Request, body string) bool {
-				if strings.Contains(body, `"server/discover"`) { // a server of 2025
-					http.Error(w, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown method"}}`, http.StatusBadRequest)
+				if only2025(w, r, body) {
 					return true
 				}
 				id := r.Header.Get("Mcp-Session-Id")
