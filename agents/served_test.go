@@ -86,7 +86,7 @@ type misconfigured struct{ agents.ToolServer }
 func (misconfigured) Err() error { return errors.New("it has no address") }
 
 func TestWrongToolsAreReportedWithTheAgent(t *testing.T) {
-	m := agentstest.Model(t, scripted.Script{})
+	m := agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Reply: scripted.Reply{Text: "."}}}})
 	for want, tool := range map[string]agents.Tool{
 		`tool name "a b"`:           agents.Raw(agents.ToolSpec{Name: "a b", Parameters: json.RawMessage(`{"type":"object"}`)}, echo),
 		`is of type "string"`:       agents.Raw(rawSpec(`{"type":"string"}`), echo),
@@ -106,7 +106,7 @@ func TestWrongToolsAreReportedWithTheAgent(t *testing.T) {
 
 // TestServersThatCannotBeUsedAreClosedAgain has two servers, of which one is wrong.
 func TestServersThatCannotBeUsedAreClosedAgain(t *testing.T) {
-	m := agentstest.Model(t, scripted.Script{})
+	m := agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Reply: scripted.Reply{Text: "."}}}})
 	for name, c := range map[string]struct {
 		second *shop
 		want   string
