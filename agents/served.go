@@ -21,9 +21,9 @@ import (
 // is reported when a node is opened with the agent.
 type ToolServer interface {
 	// Open is called when a node is opened with an agent that has the server, before the
-	// node takes work. It fails if the server does not answer. Close is called when the
-	// node is closed, once for each Open that succeeded.
+	// node takes work. It fails if the server does not answer.
 	Open(ctx context.Context) error
+	// Close is called when the node is closed, once for each Open that succeeded.
 	Close() error
 	// Tools returns the tools that the server has now, which [Raw] and [Func] make. It is
 	// called before each request to a model, and by a server that has been opened it is

@@ -97,7 +97,7 @@ func only2025(w http.ResponseWriter, _ *http.Request, body string) bool {
 // TestASessionThatTheServerDoesNotKnowIsMadeAnew is of servers with sessions, such as those
 // of versions of the protocol before 2026: they answer 404.
 func TestASessionThatTheServerDoesNotKnowIsMadeAnew(t *testing.T) {
-	for name, body404 := range map[string]string{"by text": "session not found", "by JSON": `{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}`} {
+	for name, body404 := range map[string]string{"by text": "session not found", "by JSON": `{"jsonrpc":"2.0","id":%ID,"error":{"code":-32001,"message":"Session not found"}}`} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, nil)
 			refused := map[string]bool{}
@@ -108,7 +108,7 @@ func TestASessionThatTheServerDoesNotKnowIsMadeAnew(t *testing.T) {
 				id := r.Header.Get("Mcp-Session-Id")
 				if isCall(body) && len(refused) == 0 {
 					refused[id] = true
-					http.Error(w, body404, http.StatusNotFound)
+					http.Error(w, strings.ReplaceAll(body404, "%ID", idOf(body)), http.StatusNotFound)
 					return true
 				}
 				if isCall(body) && (refused[id] || id == "") {
