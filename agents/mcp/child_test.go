@@ -61,6 +61,7 @@ func child(does string) int {
 	if err := s.Run(context.Background(), &sdk.IOTransport{Reader: in, Writer: os.Stdout}); err != nil {
 		return 1
 	}
+	noteLine("ends", does)
 	return 0
 }
 
@@ -118,6 +119,9 @@ func (p program) tools(t *testing.T, does string, opts ...mcp.StdioOption) agent
 }
 
 func (p program) starts() int { return len(lines(filepath.Join(p.dir, "starts"))) }
+
+// ends is how many of them have ended because their input did.
+func (p program) ends() int { return len(lines(filepath.Join(p.dir, "ends"))) }
 
 func (p program) calls() []string { return lines(filepath.Join(p.dir, "calls")) }
 

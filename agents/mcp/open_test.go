@@ -2,8 +2,6 @@ package mcp_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"github.com/perdure/perdure/agents/agentstest"
 	"github.com/perdure/perdure/agents/mcp"
 	"github.com/perdure/perdure/agents/models/scripted"
-	"github.com/perdure/perdure/runtime"
 )
 
 func silent(t *testing.T) agents.Model {
@@ -123,40 +120,18 @@ func TestWhatANodeOpensItCloses(t *testing.T) {
 		t.Errorf("the program was started %d times, want 1", n)
 	}
 	for i, c := range closes {
-		if n := children(t); n != 1 {
-			t.Errorf("%d programs run before close %d, want 1", n, i+1)
+		if n := p.ends(); n != 0 {
+			t.Errorf("the program has ended before close %d", i+1)
 		}
 		if err := c(); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := children(t); n != 0 {
-		t.Errorf("%d programs run after the last node was closed", n)
+	if n := p.ends(); n != 1 {
+		t.Errorf("%d programs have ended when the last node is closed, want 1", n)
 	}
-	reopened(t, kind, p)
-}
-
-func reopened(t *testing.T, kind *runtime.Kind, p program) {
-	t.Helper()
 	opened(t, kind)
 	if n := p.starts(); n != 2 {
 		t.Errorf("the program was started %d times for two openings", n)
 	}
-}
-
-// children counts the processes that this one has started and that have not ended.
-func children(t *testing.T) int {
-	t.Helper()
-	lists, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, l := range lists {
-		data, err := os.ReadFile(l)
-		if err == nil {
-			n += len(strings.Fields(string(data)))
-		}
-	}
-	return n
 }
