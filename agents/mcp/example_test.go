@@ -45,7 +45,8 @@ func Example() {
 		},
 		) (*sdk.CallToolResult, struct {
 			Shelf int `json:"shelf"`
-		}, error) {
+		}, error,
+		) {
 			return nil, struct {
 				Shelf int `json:"shelf"`
 			}{len(in.Title)}, nil
