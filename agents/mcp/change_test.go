@@ -209,24 +209,40 @@ func TestWhichToolsTheModelIsOffered(t *testing.T) {
 	}
 }
 
-// TestTheModelIsOfferedWhatTheServerLastHad takes the server away before a second run.
+// TestTheModelIsOfferedWhatTheServerLastHad has a program that dies and does not start again.
 func TestTheModelIsOfferedWhatTheServerLastHad(t *testing.T) {
-	s := newSite(t, nil)
 	var got [][]string
 	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
 		got = append(got, r.Tools)
-		if r.User() == "second" && r.Rounds() == 0 {
+		switch r.Rounds() {
+		case 0:
+			return calls("crash", `{}`)
+		case 1:
+			return calls("words", `{}`)
+		}
+		return scripted.Reply{Text: seen(r)}
+	}))
+	w := host(t, agent(m, agents.Tools(newProgram(t).tools(t, "serves once", mcp.Allow("words", "crash"), fast))))
+	w.Start()
+	contains(t, w.ask("1", "go"), "mcp_unavailable", "exit status 3", "cannot read the token file")
+	if diff := cmp.Diff([][]string{{"crash", "words"}, {"crash", "words"}, {"crash", "words"}}, got); diff != "" {
+		t.Errorf("tools (-want +got): %s", diff)
+	}
+}
+
+// TestAServerOutOfReachIsTold takes a server away between two runs.
+func TestAServerOutOfReachIsTold(t *testing.T) {
+	s := newSite(t, nil)
+	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
+		if r.Rounds() == 0 {
 			return calls("words", `{}`)
 		}
 		return scripted.Reply{Text: "told: " + r.Last().Content}
 	}))
 	w := host(t, agent(m, agents.Tools(mcp.HTTP(s.URL, mcp.Allow("words"), fast))))
 	w.Start()
-	w.ask("1", "first")
+	contains(t, w.ask("1", "first"), "told: one\ntwo")
 	s.CloseClientConnections()
 	s.Close()
 	contains(t, w.ask("2", "second"), "mcp_unavailable", "MCP server "+s.URL)
-	if diff := cmp.Diff([][]string{{"words"}, {"words"}, {"words"}}, got); diff != "" {
-		t.Errorf("tools (-want +got): %s", diff)
-	}
 }

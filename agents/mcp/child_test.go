@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 // that it works in.
 func child(does string) int {
 	noteLine("starts", does)
+	first := len(lines("starts")) == 1
+	if does == "serves once" && !first {
+		does = "fails"
+	}
 	switch does {
 	case "fails":
 		fmt.Fprintln(os.Stderr, "cannot read the token file")
@@ -42,7 +46,6 @@ func child(does string) int {
 			}
 		}
 	}
-	first := len(lines("starts")) == 1
 	s := farSide(func(tool, key string) { noteLine("calls", tool+" "+key) })
 	sdk.AddTool(s, &sdk.Tool{Name: "crash"}, func(context.Context, *sdk.CallToolRequest, none) (*sdk.CallToolResult, any, error) {
 		if first {

@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"sync/atomic"
 
@@ -42,9 +43,7 @@ type replyTransport struct {
 func (t replyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host == t.host && len(t.header) > 0 {
 		req = req.Clone(req.Context())
-		for name, values := range t.header {
-			req.Header[name] = values
-		}
+		maps.Copy(req.Header, t.header)
 	}
 	resp, err := t.base.RoundTrip(req)
 	if r, ok := req.Context().Value(replyKey{}).(*reply); ok && err == nil {
