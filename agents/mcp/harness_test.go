@@ -243,20 +243,6 @@ func (w *world) offers() (all []string) {
 	return all
 }
 
-// eventually waits for what a server tells another goroutine.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(20 * time.Second); !is(); {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("%s: it does not happen", what)
-		}
-	}
-}
-
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
