@@ -231,12 +231,16 @@ func (p *puller) resume(ctx context.Context) error {
 }
 
 // missing reports as an error what a consumer has delivered over a connection that was
-// lost, and that is not among what was received.
+// lost, and that is not among what was received; and what was received and is not held,
+// since requests of connections before were open as well.
 func (p *puller) missing() error {
 	if len(p.msgs) > 0 {
 		return nil // it may be
 	}
 	for _, l := range p.legs {
+		if n, err := l.sub.Dropped(); err == nil && n > 0 {
+			return fmt.Errorf("%w: %d messages of %s were more than could be held", ErrGap, n, l.consumer)
+		}
 		if l.last < l.sent && time.Since(l.back) >= missingWait {
 			return fmt.Errorf("%w: the connection to NATS was lost, and with it deliveries %d to %d of %s", ErrGap, l.last+1, l.sent, l.consumer)
 		}
