@@ -43,6 +43,7 @@ type Member struct {
 	own      ownKey
 	leaving  bool
 	patience time.Duration      // elapsed time until which nothing is taken from the dead
+	shown    uint64             // up to which revision the watch has shown all keys
 	refusing bool               // the clocks differ too much (P25)
 	rewatch  context.CancelFunc // begins the watch anew
 	abort    context.CancelFunc // ends a try to renew the lease
@@ -200,22 +201,35 @@ func (m *Member) follow(ctx context.Context, caughtUp chan struct{}) {
 }
 
 func (m *Member) followOnce(ctx context.Context, caughtUp func()) error {
-	seen := map[string]bool{} // nil once caught up
+	seen, last := map[string]bool{}, uint64(0) // seen is nil once caught up
 	for c, err := range m.cfg.Store.Watch(ctx, "") {
+		last = max(last, c.Rev)
 		switch {
 		case err != nil:
 			return err
 		case c.CaughtUp:
 			m.forgetUnless(seen)
 			seen = nil
+			m.show(last)
 			caughtUp()
 			continue
 		case seen != nil && !c.Gone:
 			seen[c.Key] = true
 		}
 		m.observe(c)
+		if seen == nil {
+			m.show(last)
+		}
 	}
 	return nil
+}
+
+// show notes up to which revision the watch has shown every key.
+func (m *Member) show(rev uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shown = max(m.shown, rev)
+	poke(m.wake)
 }
 
 // observe applies a change of a key.

@@ -55,8 +55,12 @@ func (m *Member) duty(p schemas.Partition) duty {
 		default:
 		}
 	}
+	who := m.roster.tenure(p, m.cfg.Nonce)
+	if who == free && s.owner.GetNode() != "" && s.rev > m.shown {
+		return rest // whoever wrote that was there then, and the watch may not have shown it yet
+	}
 	want := m.roster.winners[p] == m.cfg.Node && !m.leaving
-	return decide(want, m.roster.tenure(p, m.cfg.Nonce), s.lease != nil, draining)
+	return decide(want, who, s.lease != nil, draining)
 }
 
 // settle does what has to be done, each time that something changed, until

@@ -58,7 +58,8 @@ func TestFencedReleaseIsReadBeforeTheNextClaim(t *testing.T) {
 		c := s.connect()
 		h := join(t, &ledger{}, c, "n1")
 		awaitSettled(t, time.Second, h)
-		defer c.stall()()
+		letGo := c.stall()
+		defer letGo()
 		usurp(t, s, 5, 7)
 		old := h.lease(5)
 		if err := old.Release(t.Context()); err != nil {
@@ -67,6 +68,7 @@ func TestFencedReleaseIsReadBeforeTheNextClaim(t *testing.T) {
 		if old.Valid() {
 			t.Error("a released lease is valid")
 		}
+		letGo()
 		synctest.Wait()
 		if l := h.lease(5); l == nil || l.Epoch() != 8 {
 			t.Errorf("it holds %+v, want epoch 8: the key names a dead incarnation", l)
