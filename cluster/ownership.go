@@ -125,7 +125,7 @@ func (m *Member) act(ctx context.Context, p schemas.Partition) {
 	case <-ctx.Done():
 	}
 	m.mu.Lock()
-	fails := m.roster.slots[p].pause.fails
+	fails, deaths := m.roster.slots[p].pause.fails, m.own.deaths
 	m.mu.Unlock()
 	try, cancel := context.WithTimeout(ctx, m.cfg.tryFor(fails))
 	owner, seq, err := m.writeDue(try, p)
@@ -142,7 +142,8 @@ func (m *Member) act(ctx context.Context, p schemas.Partition) {
 		}
 	case seq != 0:
 		m.noteOwner(p, owner, seq)
-		if owner.GetNode() != "" && s.seen == seq && m.own.rev != 0 && ctx.Err() == nil {
+		// What was claimed before the others took this member for dead may be theirs.
+		if owner.GetNode() != "" && s.seen == seq && m.own.rev != 0 && m.own.deaths == deaths && ctx.Err() == nil {
 			m.gain(p, owner.GetEpoch())
 		}
 	}

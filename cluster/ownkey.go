@@ -24,6 +24,7 @@ type ownKey struct {
 	// reclaim means that the others may have taken what this member holds: it is
 	// its own once it has written the owner keys again.
 	reclaim bool
+	deaths  int // how often this member was taken for dead
 	silent  int // renewals that the watch has not shown
 }
 
@@ -170,6 +171,7 @@ func (m *Member) expelled(why string) {
 	}
 	m.own.rev, m.own.echo, m.own.silent = 0, 0, 0
 	m.own.expelled = true
+	m.own.deaths++
 	m.standing.until.Store(0)
 	m.standing.session.Store(unread)
 	m.setPeer(m.cfg.Node, nil, 0)

@@ -76,3 +76,49 @@ func TestMemberThatIsBackIsNotRobbed_ByWhoReadsItsKeyFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestClaimFromBeforeTheExpulsionIsNoGain has the answer to a claim come when the member
+// was taken for dead, another has taken the partition, and the member is about to be back.
+func TestClaimFromBeforeTheExpulsionIsNoGain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemory()
+		c := s.connect()
+		answered, held, watches := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var back, read sync.Once
+		var armed, claimed atomic.Bool
+		key, five := keysOf(DefaultPool).member("n1"), keysOf(DefaultPool).owner(5)
+		store := delaying{c, func(k string) {
+			if armed.Load() && strings.HasPrefix(k, ownerPrefix) && k != five {
+				read.Do(func() { close(answered) }) // what it holds is being written again
+				pass(time.Millisecond)
+			}
+		}, func(k string) {
+			switch {
+			case k == five:
+				if !claimed.Swap(true) {
+					close(held)
+					<-answered // which is late
+				}
+			case k == key && armed.Load():
+				back.Do(func() { usurp(t, s, 5, 2) })
+			}
+		}, func() {
+			if armed.Load() {
+				<-watches
+			}
+		}}
+		h := join(t, &ledger{}, store, "n1")
+		<-held
+		await(t, time.Second, "all but one are its own", func() bool { return h.valid() == testPartitions-1 })
+		letGo := c.stall()
+		armed.Store(true)
+		s.remove(key, s.live(key))
+		pass(1200 * time.Millisecond) // it renews its lease, finds that it has none, and is back
+		if l := h.lease(5); l != nil && l.Valid() {
+			t.Error("the lease of a partition is valid that another has taken before the member was back")
+		}
+		letGo()
+		close(watches)
+		awaitSettled(t, 5*time.Second, h)
+	})
+}
