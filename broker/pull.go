@@ -60,6 +60,7 @@ type leg struct {
 	last   uint64    // delivery sequence of the last message
 	sent   uint64    // what the consumer had delivered when the connection was back
 	back   time.Time // when that was
+	doubt  bool      // its leader may be another one, and what the last one delivered not sent
 	heard  time.Time // when the server last gave a sign, or was asked
 }
 
@@ -112,7 +113,7 @@ func (p *puller) ask() error {
 			continue
 		}
 		if silent && now.Sub(l.heard) >= l.patience {
-			l.wanted = 0
+			l.wanted, l.doubt = 0, true
 		}
 		if l.wanted > 0 {
 			continue
@@ -242,7 +243,7 @@ func (p *puller) missing() error {
 			return fmt.Errorf("%w: %d messages of %s were more than could be held", ErrGap, n, l.consumer)
 		}
 		if l.last < l.sent && time.Since(l.back) >= missingWait {
-			return fmt.Errorf("%w: the connection to NATS was lost, and with it deliveries %d to %d of %s", ErrGap, l.last+1, l.sent, l.consumer)
+			return fmt.Errorf("%w: deliveries %d to %d of %s were lost, with a connection to NATS or the consumer's leader", ErrGap, l.last+1, l.sent, l.consumer)
 		}
 	}
 	return nil
@@ -252,7 +253,7 @@ func (p *puller) missing() error {
 func (p *puller) control(ctx context.Context, l *leg, status, text string) error {
 	switch {
 	case status == "100": // heartbeat
-		return nil
+		return p.settle(ctx, l)
 	case status == "409" && strings.Contains(text, "Consumer Deleted"):
 		return ErrConsumerGone
 	case status == "503":
@@ -262,10 +263,26 @@ func (p *puller) control(ctx context.Context, l *leg, status, text string) error
 		if err := p.unheard(ctx, l); err != nil {
 			return err
 		}
+		l.doubt = true
+	case status == "409":
+		l.doubt = true
 	}
 	// The request has ended: by its time or by a change of leader.
 	l.wanted = 0
 	return nil
+}
+
+// settle asks a leader that is there what has been delivered, if another one may have
+// been before: a consumer of several replicas sends a message once its group knows that it
+// has, and a leader that is killed in between has not sent it.
+func (p *puller) settle(ctx context.Context, l *leg) (err error) {
+	if !l.doubt || p.delivered == nil {
+		return nil
+	}
+	if l.sent, err = p.delivered(ctx, l); err == nil {
+		l.doubt, l.back = false, time.Now()
+	}
+	return err
 }
 
 // receive decodes a message and checks that none is missing before it.
