@@ -22,6 +22,7 @@ func TestP08_AConsumerDiesWithItsServer(t *testing.T) {
 	r.next(f)
 	third := r.next(f)
 	must(t, f.Ack(r.ctx, third))
+	broker.Whole(f)
 	srv.Kill()
 	srv.Restart()
 	err := endOf(r, f)

@@ -56,6 +56,8 @@ type leg struct {
 	patience time.Duration // without a sign of the server for so long, it is asked again
 
 	late   bool      // its consumer is not made yet: begun tells
+	inbox  string    // of the replies to requests, each its own below it
+	asked  uint64    // requests so far
 	wanted int       // of the open request, not yet received
 	last   uint64    // delivery sequence of the last message
 	sent   uint64    // what the consumer had delivered when the connection was back
@@ -96,7 +98,8 @@ func (p *puller) add(r *reader, consumer string) error {
 		return fmt.Errorf("encode pull: %w", err)
 	}
 	l := &leg{stream: r.stream, consumer: consumer, request: request, patience: beat * 5 / 2}
-	if l.sub, err = p.link.nc.ChanSubscribe(p.link.nc.NewInbox(), p.msgs); err != nil {
+	l.inbox = p.link.nc.NewInbox()
+	if l.sub, err = p.link.nc.ChanSubscribe(l.inbox+".*", p.msgs); err != nil {
 		return fmt.Errorf("subscribe to consumer %s: %w", consumer, err)
 	}
 	p.legs = append(p.legs, l)
@@ -118,13 +121,21 @@ func (p *puller) ask() error {
 		if l.wanted > 0 {
 			continue
 		}
-		if err := p.link.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+l.stream+"."+l.consumer, l.sub.Subject, l.request); err != nil {
+		l.asked++
+		if err := p.link.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+l.stream+"."+l.consumer, l.reply(), l.request); err != nil {
+			if p.link.look(); isClosed(p.lost) {
+				return nil // next goes on over the next connection, or ends
+			}
 			return fmt.Errorf("%w: pull: %w", ErrGap, err)
 		}
 		l.wanted, l.heard = PullMax, now
 	}
 	return nil
 }
+
+// reply is where the server says how it stands with the last request. One that was made
+// over a connection before may be open, too; it is not made again when it ends.
+func (l *leg) reply() string { return l.inbox + "." + strconv.FormatUint(l.asked, 10) }
 
 // patience is that of the least patient leg.
 func (p *puller) patience() time.Duration {
@@ -179,11 +190,10 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 				return pulled{}, fmt.Errorf("%w: a message of no consumer", ErrGap)
 			}
 			l.heard = time.Now()
-			status := msg.Header.Get("Status")
-			if status == "" || msg.Reply != "" {
+			if msg.Header.Get("Status") == "" || msg.Reply != "" {
 				return l.receive(msg)
 			}
-			if err := p.control(ctx, l, status, msg.Header.Get("Description")); err != nil {
+			if err := p.control(ctx, l, msg); err != nil {
 				return pulled{}, err
 			}
 		case err := <-p.begun:
@@ -225,6 +235,9 @@ func (p *puller) resume(ctx context.Context) error {
 		if l.sent, err = p.delivered(ctx, l); err != nil {
 			return err
 		}
+		if l.sent < l.last {
+			return fmt.Errorf("%w: the consumer %s knows of %d deliveries of %d", ErrGap, l.consumer, l.sent, l.last)
+		}
 		l.wanted, l.back = 0, time.Now()
 	}
 	p.lost = lost
@@ -250,7 +263,8 @@ func (p *puller) missing() error {
 }
 
 // control handles what the server says of a request.
-func (p *puller) control(ctx context.Context, l *leg, status, text string) error {
+func (p *puller) control(ctx context.Context, l *leg, msg *nats.Msg) error {
+	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
 	switch {
 	case status == "100": // heartbeat
 		return p.settle(ctx, l)
@@ -267,8 +281,9 @@ func (p *puller) control(ctx context.Context, l *leg, status, text string) error
 	case status == "409":
 		l.doubt = true
 	}
-	// The request has ended: by its time or by a change of leader.
-	l.wanted = 0
+	if msg.Subject == l.reply() { // the request has ended: by its time or by a change of leader
+		l.wanted = 0
+	}
 	return nil
 }
 

@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// requestWait is how long one try of a JetStream request waits, after shorter ones: what
-// is asked of a stream or a consumer without a leader is lost, and soon there is one.
+// requestWait is how long one try of a JetStream request waits, where it is of a message
+// or a consumer after shorter ones: what is asked of one without a leader is lost, and
+// soon there is one.
 const (
 	requestWait      = 5 * time.Second
 	firstRequestWait = 500 * time.Millisecond
@@ -71,11 +73,14 @@ func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string,
 	w := p.mux.register()
 	defer p.mux.forget(w)
 	msg := &nats.Msg{Subject: subject, Reply: w.reply, Data: body}
-	pause, short := retryWait, firstRequestWait
+	pause, short := retryWait, wait
+	if brief(subject) {
+		short = min(firstRequestWait, wait)
+	}
 	var last error // what an attempt ended with, for people
 	for {
-		answer, err := p.try(ctx, w, msg, min(wait, short))
-		short *= 2
+		answer, err := p.try(ctx, w, msg, short)
+		short = min(2*short, wait)
 		if err == nil {
 			// a stored message says what its sender wrote
 			if serverSays(answer.Header, hdrSequence) != "" || !temporaryAnswer(answer.Data) {
@@ -103,6 +108,12 @@ func (p *publisher) ask(ctx context.Context, wait time.Duration, subject string,
 		}
 		pause = min(2*pause, retryWaitMax)
 	}
+}
+
+// brief reports whether a request is answered in a moment, by a leader. One to restore a
+// stream is not, and finds its own if it is made twice.
+func brief(subject string) bool {
+	return strings.HasPrefix(subject, "$JS.API.CONSUMER.") || strings.HasPrefix(subject, "$JS.API.DIRECT.GET.") || strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET.")
 }
 
 // temporaryAnswer reports whether data is a refusal of a server that cannot
