@@ -43,10 +43,10 @@ func TestMemberThatIsBackIsNotRobbed_ByWhoReadsItsKeyFirst(t *testing.T) {
 		own.delay = func() time.Duration { return 5 * time.Millisecond } // it is back after the other has begun
 		var armed atomic.Bool
 		var stall sync.Once
-		letGo, back := func() {}, make(chan struct{})
+		letGo, back := make(chan func(), 1), make(chan struct{})
 		late := delaying{other, func(key string) {
 			if armed.Load() && strings.HasPrefix(key, ownerPrefix) {
-				stall.Do(func() { letGo = other.stall() })
+				stall.Do(func() { letGo <- other.stall() })
 				<-back
 			}
 		}, func(string) {}, func() {}}
@@ -69,7 +69,7 @@ func TestMemberThatIsBackIsNotRobbed_ByWhoReadsItsKeyFirst(t *testing.T) {
 		if twice > 0 {
 			t.Errorf("%d partitions have two owners, both with valid leases", twice)
 		}
-		letGo()
+		(<-letGo)()
 		awaitSettled(t, 5*time.Second, a, b)
 		if n := b.gained() - gained; n != 0 {
 			t.Errorf("the other took %d partitions of a member that was back", n)
