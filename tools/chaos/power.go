@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,8 +18,8 @@ const (
 	power    = "power"
 )
 
-// A weakDisk is one that the first NATS server alone is on: it can be slow, and loses
-// what was not synced when its power is cut.
+// A weakDisk is one that the first NATS server alone is on: it can be slow, and its power
+// can be cut.
 type weakDisk struct {
 	dir     string // where it is mounted
 	disk    *powercut.Disk
@@ -56,9 +55,10 @@ func (w *weakDisk) mount() (err error) {
 	return os.RemoveAll(w.left)
 }
 
-// cut takes the power of the disk away, and of the process that is on it, and mounts what
-// is left.
-func (w *weakDisk) cut(p *process, r *rand.Rand) (hit bool, err error) {
+// cut takes the power of the disk away, and of the process that is on it, and mounts an
+// empty one in its place: a server that syncs now and then, and lost its power, does not
+// know what it lacks of what it had (docs/chaos.md).
+func (w *weakDisk) cut(p *process) (hit bool, err error) {
 	w.disk.Cut()
 	gone := p.condemn()
 	w.disk.Bury() // it may have waited for the disk, and ends now
@@ -70,7 +70,7 @@ func (w *weakDisk) cut(p *process, r *rand.Rand) (hit bool, err error) {
 	}
 	w.loads++
 	w.left = filepath.Join(filepath.Dir(w.dir), fmt.Sprint("nats1-left", w.loads))
-	if err := w.disk.Left(r, w.left); err != nil {
+	if err := os.MkdirAll(w.left, 0o700); err != nil {
 		return false, err
 	}
 	return gone != nil, w.mount()
@@ -93,14 +93,15 @@ func (n *nemesis) slowDisk() harm {
 	}}
 }
 
-// power takes the power of one server away. The others have what it forgets, if they
-// had it before: a second loss before it has caught up would be that of a majority, so
-// all servers have what they should before, and the run goes on when they have it again.
+// power takes the power of one server away, which comes back with an empty directory.
+// The others have what it had: a second loss before it has caught up would be that of a
+// majority, so all servers have what they should before, and the run goes on when they
+// have it again.
 func (n *nemesis) power() harm {
 	p, w := n.c.servers[0], n.c.weak
 	var hit atomic.Bool
 	if n.c.current(n.ctx, whole) {
-		done, err := w.cut(p, n.r)
+		done, err := w.cut(p)
 		if err != nil {
 			n.h.add(event{Ev: evEnded, Node: p.name, Err: err.Error()})
 		}
