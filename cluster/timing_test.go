@@ -443,15 +443,17 @@ func TestMemberTakenForDeadKeepsWhatNobodyTook(t *testing.T) {
 func TestMemberThatIsBackIsNotRobbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, led := newMemory(), &ledger{}
-		late := s.connect()
-		a, b := join(t, led, s.connect(), "n1"), join(t, led, late, "n2")
+		own, late := s.connect(), s.connect()
+		own.delay = func() time.Duration { return 5 * time.Millisecond } // so that it is seen to be away
+		a, b := join(t, led, own, "n1"), join(t, led, late, "n2")
 		established(t, a, b)
-		gained := b.gained()
+		gained, share := b.gained(), a.valid()
 		thaw := late.freeze() // it has seen nothing of what follows
 		defer thaw()
 		key := keysOf(DefaultPool).member("n1")
 		s.remove(key, s.live(key))
-		await(t, time.Second, "n1 has its leases again", func() bool { return a.valid() == a.share() })
+		await(t, time.Second, "n1 sees it", func() bool { return a.valid() == 0 })
+		await(t, time.Second, "n1 has its leases again", func() bool { return a.valid() == share })
 		thaw()
 		awaitSettled(t, 5*time.Second, a, b)
 		if n := b.gained() - gained; n != 0 {
