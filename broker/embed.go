@@ -146,7 +146,8 @@ func (e *embedded) start(ctx context.Context, cfg *Config, name string, grouped 
 }
 
 // claimPort finds out whether a port can be listened on before the server
-// tries, since the server can only say so in its log. Port 0 becomes a free one.
+// tries, since the server can only say so in its log. Port 0 is any free one, which the
+// server takes itself: another process could have it before the server listens.
 func claimPort(host, port string) (string, int, error) {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", 0, fmt.Errorf("port %q is not a number up to 65535", port)
@@ -164,6 +165,9 @@ func claimPort(host, port string) (string, int, error) {
 	}
 	if host == "" {
 		host = "0.0.0.0"
+	}
+	if port == "0" {
+		n = server.RANDOM_PORT
 	}
 	return host, n, nil
 }
