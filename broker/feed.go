@@ -121,8 +121,9 @@ func (f *Feed) create(ctx context.Context, r *reader, p schemas.Partition, epoch
 			"ack_policy":     "explicit", "deliver_policy": "all", "replay_policy": "instant",
 			"ack_wait": redeliverWait, "max_ack_pending": -1, "max_deliver": -1,
 			// What it knows is the truth of nothing: a consumer lost with its
-			// server costs an epoch. On disk it would write ten times a second.
-			"mem_storage": r.direct,
+			// servers, or that knows less than before, costs an epoch. On disk it
+			// would write ten times a second, and take three times as long to make.
+			"mem_storage": true,
 			// The same consumer may be asked for twice, and another feed's, which is
 			// like it but for this, is not shared.
 			"metadata": map[string]string{"perdure.feed": rand.Text()},
@@ -285,6 +286,9 @@ func (f *Feed) CaughtUp(ctx context.Context, mark Mark, handled uint64) (bool, e
 		}
 		if info.NumPending > 0 && info.Delivered.Stream < last[i] {
 			return false, nil
+		}
+		if info.Delivered.Consumer < f.pull.legs[i].last.Load() {
+			return false, nil // it has forgotten, and what it delivers again is on its way
 		}
 		delivered += info.Delivered.Consumer
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -147,4 +148,18 @@ func StartTwin(t *testing.T, name, cluster, route string) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 	})
+}
+
+// P08: another leader that knows of fewer deliveries than were received has forgotten them,
+// and will deliver again. That ends the feed at once.
+func TestPuller_ALeaderThatForgotEndsIt(t *testing.T) {
+	t.Parallel()
+	for known, want := range map[uint64]error{4: ErrGap, 5: nil, 6: nil} {
+		l := &leg{consumer: "p7-e1", doubt: true}
+		l.last.Store(5)
+		p := &puller{legs: []*leg{l}, delivered: func(context.Context, *leg) (uint64, error) { return known, nil }}
+		if err := p.settle(t.Context(), l); !errors.Is(err, want) || l.doubt != (want != nil) {
+			t.Errorf("of 5 deliveries the next leader knows %d: %v, in doubt %v; want %v", known, err, l.doubt, want)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -55,15 +56,15 @@ type leg struct {
 	request  []byte
 	patience time.Duration // without a sign of the server for so long, it is asked again
 
-	late   bool      // its consumer is not made yet: begun tells
-	inbox  string    // of the replies to requests, each its own below it
-	asked  uint64    // requests so far
-	wanted int       // of the open request, not yet received
-	last   uint64    // delivery sequence of the last message
-	sent   uint64    // what the consumer had delivered when the connection was back
-	back   time.Time // when that was
-	doubt  bool      // its leader may be another one, and what the last one delivered not sent
-	heard  time.Time // when the server last gave a sign, or was asked
+	late   bool          // its consumer is not made yet: begun tells
+	inbox  string        // of the replies to requests, each its own below it
+	asked  uint64        // requests so far
+	wanted int           // of the open request, not yet received
+	last   atomic.Uint64 // delivery sequence of the last message
+	sent   uint64        // what the consumer had delivered when the connection was back
+	back   time.Time     // when that was
+	doubt  bool          // its leader may be another one, and what the last one delivered not sent
+	heard  time.Time     // when the server last gave a sign, or was asked
 }
 
 // A pulled is a message as a consumer delivers it.
@@ -142,7 +143,7 @@ func (p *puller) patience() time.Duration {
 	d := pullExpires
 	for _, l := range p.legs {
 		d = min(d, l.patience)
-		if l.last < l.sent {
+		if l.last.Load() < l.sent {
 			d = min(d, missingWait)
 		}
 	}
@@ -232,13 +233,10 @@ func (p *puller) resume(ctx context.Context) error {
 		if l.late {
 			continue
 		}
-		if l.sent, err = p.delivered(ctx, l); err != nil {
+		if err := p.account(ctx, l); err != nil {
 			return err
 		}
-		if l.sent < l.last {
-			return fmt.Errorf("%w: the consumer %s knows of %d deliveries of %d", ErrGap, l.consumer, l.sent, l.last)
-		}
-		l.wanted, l.back = 0, time.Now()
+		l.wanted = 0
 	}
 	p.lost = lost
 	return nil
@@ -255,8 +253,8 @@ func (p *puller) missing() error {
 		if n, err := l.sub.Dropped(); err == nil && n > 0 {
 			return fmt.Errorf("%w: %d messages of %s were more than could be held", ErrGap, n, l.consumer)
 		}
-		if l.last < l.sent && time.Since(l.back) >= missingWait {
-			return fmt.Errorf("%w: deliveries %d to %d of %s were lost, with a connection to NATS or the consumer's leader", ErrGap, l.last+1, l.sent, l.consumer)
+		if l.last.Load() < l.sent && time.Since(l.back) >= missingWait {
+			return fmt.Errorf("%w: deliveries %d to %d of %s were lost, with a connection to NATS or the consumer's leader", ErrGap, l.last.Load()+1, l.sent, l.consumer)
 		}
 	}
 	return nil
@@ -290,14 +288,29 @@ func (p *puller) control(ctx context.Context, l *leg, msg *nats.Msg) error {
 // settle asks a leader that is there what has been delivered, if another one may have
 // been before: a consumer of several replicas sends a message once its group knows that it
 // has, and a leader that is killed in between has not sent it.
-func (p *puller) settle(ctx context.Context, l *leg) (err error) {
+func (p *puller) settle(ctx context.Context, l *leg) error {
 	if !l.doubt || p.delivered == nil {
 		return nil
 	}
-	if l.sent, err = p.delivered(ctx, l); err == nil {
-		l.doubt, l.back = false, time.Now()
+	if err := p.account(ctx, l); err != nil {
+		return err
 	}
-	return err
+	l.doubt = false
+	return nil
+}
+
+// account asks a consumer how many messages it has delivered. One that knows of fewer
+// than were received has forgotten, with most of its servers, what it delivered, and
+// does so again.
+func (p *puller) account(ctx context.Context, l *leg) (err error) {
+	if l.sent, err = p.delivered(ctx, l); err != nil {
+		return err
+	}
+	if last := l.last.Load(); l.sent < last {
+		return fmt.Errorf("%w: the consumer %s knows of %d deliveries of %d", ErrGap, l.consumer, l.sent, last)
+	}
+	l.back = time.Now()
+	return nil
 }
 
 // receive decodes a message and checks that none is missing before it.
@@ -306,10 +319,11 @@ func (l *leg) receive(msg *nats.Msg) (pulled, error) {
 	if err != nil {
 		return pulled{}, err
 	}
-	if m.delivery != l.last+1 {
-		return pulled{}, fmt.Errorf("%w: delivery %d of %s follows %d", ErrGap, m.delivery, l.consumer, l.last)
+	if last := l.last.Load(); m.delivery != last+1 {
+		return pulled{}, fmt.Errorf("%w: delivery %d of %s follows %d", ErrGap, m.delivery, l.consumer, last)
 	}
-	l.last, m.stream = m.delivery, l.stream
+	l.last.Store(m.delivery)
+	m.stream = l.stream
 	l.wanted = max(l.wanted-1, 0)
 	return m, nil
 }

@@ -203,8 +203,18 @@ var table = []mutant{
 	},
 	{
 		name: "what was lost with a connection is not missed", breaks: "P08: a feed ends at a gap", file: "broker/pull.go",
-		old: "if l.last < l.sent && time.Since(l.back) >= missingWait {", new: "if l.last+1<<40 < l.sent && time.Since(l.back) >= missingWait {",
+		old: "if l.last.Load() < l.sent && time.Since(l.back) >= missingWait {", new: "if l.last.Load()+1<<40 < l.sent && time.Since(l.back) >= missingWait {",
 		by: []tests{{"./broker", "TestP08_MessagesLostWithTheConnectionEndTheFeed"}},
+	},
+	{
+		name: "a consumer that forgot counts on", breaks: "P08: a feed ends at a gap", file: "broker/pull.go",
+		old: "l.sent < last {", new: "l.sent+1<<40 < last {",
+		by: []tests{{"./broker", "TestPuller_ALeaderThatForgotEndsIt"}},
+	},
+	{
+		name: "a consumer that forgot is caught up", breaks: "P16: a record goes when nothing of it is on its way", file: "broker/feed.go",
+		old: "info.Delivered.Consumer < f.pull.legs[i].last.Load()", new: "info.Delivered.Consumer+1<<40 < f.pull.legs[i].last.Load()",
+		by: []tests{{"./broker", "TestP08_AConsumerForgetsWithAllOfItsServers"}},
 	},
 	{
 		name: "signals forgotten by continue-as-new", breaks: "a run that continues as new keeps what it has not awaited", file: "runtime/generation.go",
