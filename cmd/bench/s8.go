@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +37,9 @@ const s8Patience = 5 * time.Minute
 // A watched cluster is one with the runs that go on in it.
 type watched struct {
 	*cluster
-	runs int
+	runs  int
+	read  [clusterSize]int64 // of each node's file
+	byRun map[string][]ticked
 }
 
 func runS8(ctx context.Context, e env) (results []result, err error) {
@@ -52,14 +55,11 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	w := &watched{c, e.count(60, 12)}
+	w := &watched{cluster: c, runs: e.count(60, 12), byRun: map[string][]ticked{}}
 	for i := range w.runs {
 		if _, err := perdure.Start(ctx, client, ticks.At(fmt.Sprint("tick-", i)), 1_000_000); err != nil {
 			return nil, err
 		}
-	}
-	if err := w.everywhere(ctx); err != nil {
-		return nil, err
 	}
 	for _, d := range []struct {
 		metric  string
@@ -70,6 +70,9 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 		{"node killed", 1, func(p *process) error { p.kill(); return nil }},
 		{"node hangs", 2, hang},
 	} {
+		if err := w.settled(ctx); err != nil {
+			return nil, err
+		}
 		r, err := w.moved(ctx, d.node, d.metric, d.disturb)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.metric, err)
@@ -79,15 +82,18 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 		if err := w.again(ctx, d.node); err != nil {
 			return nil, err
 		}
-		if err := w.everywhere(ctx); err != nil {
-			return nil, err
-		}
+	}
+	if err := w.settled(ctx); err != nil {
+		return nil, err
 	}
 	rolled, err := w.rolled(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rolling restart: %w", err)
 	}
 	results = append(results, rolled...)
+	if err := w.settled(ctx); err != nil {
+		return nil, err
+	}
 	r, err := w.elected(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("leading server killed: %w", err)
@@ -95,22 +101,24 @@ func runS8(ctx context.Context, e env) (results []result, err error) {
 	return append(results, r), nil
 }
 
-// events returns what all nodes have noted, by run, in the order of time.
-func (w *watched) events() (byRun map[string][]ticked, err error) {
-	byRun = map[string][]ticked{}
+// events returns what all nodes have noted, by run, in the order of time. It reads what is
+// new: to look often must cost the runs nothing.
+func (w *watched) events() (map[string][]ticked, error) {
 	for i := range w.nodes {
-		events, err := readJournal(w.journal(i))
+		events, next, err := readJournalFrom(w.journal(i), w.read[i])
 		if err != nil {
 			return nil, err
 		}
+		w.read[i] = next
 		for _, e := range events {
-			byRun[e.key] = append(byRun[e.key], ticked{e, i})
+			of := append(w.byRun[e.key], ticked{e, i})
+			for k := len(of) - 1; k > 0 && of[k].at.Before(of[k-1].at); k-- { // of two nodes
+				of[k], of[k-1] = of[k-1], of[k]
+			}
+			w.byRun[e.key] = of
 		}
 	}
-	for _, events := range byRun {
-		slices.SortStableFunc(events, func(a, b ticked) int { return a.at.Compare(b.at) })
-	}
-	return byRun, nil
+	return maps.Clone(w.byRun), nil
 }
 
 // A ticked is an event of a run and the node that noted it.
@@ -144,6 +152,32 @@ func (w *watched) everywhere(ctx context.Context) error {
 			}
 		}
 		return going == w.runs && len(nodes) == len(w.nodes)
+	})
+	return err
+}
+
+// settledFor is how long nothing has moved in a cluster that has settled: longer than a
+// lease, after which a node may judge another one dead.
+const settledFor = 4 * time.Second
+
+// settled returns when all runs go on, each node has some, and none has moved for a while:
+// what a disturbance costs that comes upon another one, the rolling restart says.
+func (w *watched) settled(ctx context.Context) error {
+	from := time.Now()
+	if err := w.everywhere(ctx); err != nil {
+		return err
+	}
+	_, err := w.until(ctx, "no run moves", func(byRun map[string][]ticked) bool {
+		now := time.Now()
+		for _, events := range byRun {
+			for k := len(events) - 1; k > 0 && events[k].at.After(from); k-- {
+				if events[k].node != events[k-1].node {
+					from = events[k].at
+					break
+				}
+			}
+		}
+		return now.Sub(from) >= settledFor
 	})
 	return err
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,23 +52,50 @@ type event struct {
 
 // readJournal returns the events of a worker's file; none if it is not there.
 func readJournal(path string) (events []event, err error) {
+	events, _, err = readJournalFrom(path, 0)
+	return events, err
+}
+
+// readJournalFrom returns the events from an offset on, and the offset behind them.
+func readJournalFrom(path string, from int64) (events []event, next int64, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil, from, nil
 	} else if err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var e event
-		var at int64
-		if _, err := fmt.Sscanf(lines.Text(), "%s %s %d %d", &e.what, &e.key, &e.step, &at); err != nil {
-			return nil, fmt.Errorf("line %q: %w", lines.Text(), err)
+	data, err := io.ReadAll(io.NewSectionReader(f, from, math.MaxInt64-from))
+	if err != nil {
+		return nil, from, err
+	}
+	data = data[:bytes.LastIndexByte(data, '\n')+1]
+	for line := range strings.Lines(string(data)) {
+		e, err := parseEvent(line)
+		if err != nil {
+			return nil, from, fmt.Errorf("line %q: %w", line, err)
 		}
-		e.at = time.Unix(0, at)
 		events = append(events, e)
 	}
-	return events, nil
+	return events, from + int64(len(data)), nil
+}
+
+func parseEvent(line string) (e event, err error) {
+	words := strings.Fields(line)
+	if len(words) != 4 {
+		return e, errors.New("it does not have four words")
+	}
+	e.what, e.key = words[0], words[1]
+	step, err := strconv.Atoi(words[2])
+	if err != nil {
+		return e, err
+	}
+	at, err := strconv.ParseInt(words[3], 10, 64)
+	if err != nil {
+		return e, err
+	}
+	e.step, e.at = step, time.Unix(0, at)
+	return e, nil
 }
 
 func slowStepsKind(j *journal, pause time.Duration) *runtime.Kind {
