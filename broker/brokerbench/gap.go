@@ -2,7 +2,6 @@ package brokerbench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -42,10 +41,10 @@ func client(url string) (*nats.Conn, jetstream.JetStream, error) {
 	return nc, js, nil
 }
 
-// A Publisher publishes one message after another to a stream of three replicas, with
-// nats.go alone, and knows how long it had to wait at most.
+// A Publisher publishes one message after another to a stream that is there, with nats.go
+// alone, and knows how long it had to wait at most.
 type Publisher struct {
-	stream  string // and its subject
+	subject string
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	stop    context.CancelFunc
@@ -58,21 +57,14 @@ type Publisher struct {
 // ID, as a client does that means to lose none.
 const gapTry = 250 * time.Millisecond
 
-// NewPublisher makes the stream, led by a server, and begins to publish to it.
-func NewPublisher(ctx context.Context, url, stream, leader string) (_ *Publisher, err error) {
-	p := &Publisher{stream: stream, ended: make(chan struct{})}
+// gapPause is how long it waits between two messages: it is there to notice, not to load
+// the stream.
+const gapPause = 5 * time.Millisecond
+
+// NewPublisher begins to publish to a subject of a stream.
+func NewPublisher(ctx context.Context, url, subject string) (_ *Publisher, err error) {
+	p := &Publisher{subject: subject, ended: make(chan struct{})}
 	if p.nc, p.js, err = client(url); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			p.nc.Close()
-		}
-	}()
-	if _, err = p.js.CreateStream(ctx, jetstream.StreamConfig{Name: stream, Subjects: []string{stream}, Replicas: 3}); err != nil {
-		return nil, fmt.Errorf("make a stream of three replicas: %w", err)
-	}
-	if err = p.lead(ctx, url, leader); err != nil {
 		return nil, err
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -81,38 +73,17 @@ func NewPublisher(ctx context.Context, url, stream, leader string) (_ *Publisher
 	return p, nil
 }
 
-// lead makes a server lead the stream.
-func (p *Publisher) lead(ctx context.Context, url, leader string) error {
-	body, err := json.Marshal(map[string]any{"placement": map[string]any{"preferred": leader}})
-	if err != nil {
-		return err
-	}
-	for {
-		now, err := Leader(ctx, url, p.stream)
-		if err == nil && now == leader {
-			return nil
-		}
-		if err == nil {
-			_, err = p.nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+p.stream, body)
-		}
-		select {
-		case <-time.After(100 * time.Millisecond): // an election is under way
-		case <-ctx.Done():
-			return fmt.Errorf("make server %s lead a stream: %w (last: %w)", leader, ctx.Err(), err)
-		}
-	}
-}
-
 func (p *Publisher) publish(ctx context.Context) {
 	defer close(p.ended)
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
 		for {
 			try, cancel := context.WithTimeout(ctx, gapTry)
-			_, err := p.js.Publish(try, p.stream, []byte("x"), jetstream.WithMsgID(fmt.Sprint(i)), jetstream.WithRetryAttempts(0))
+			_, err := p.js.Publish(try, p.subject, []byte("x"), jetstream.WithMsgID(fmt.Sprint(i)), jetstream.WithRetryAttempts(0))
 			cancel()
 			if err == nil {
 				p.longest = max(p.longest, time.Since(began))
+				time.Sleep(gapPause)
 				break
 			}
 			if ctx.Err() != nil {

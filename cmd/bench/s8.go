@@ -286,9 +286,9 @@ func pausesOf(metric string, byRun map[string][]ticked, since time.Time) result 
 }
 
 // elected kills the server that leads the journals, and says how long a run did
-// nothing at most, beside bare publishers to streams that it leads as well: one for each
-// that a step needs, of the journals and of the leases. Each elects its next leader by
-// itself, by chance within 4 to 9 s.
+// nothing at most, beside bare publishers to the very streams that a step needs and that
+// server leads: the journals', and perhaps the leases'. Each elects its next leader by
+// chance within 4 to 9 s, so that of another stream says nothing.
 func (w *watched) elected(ctx context.Context) (r result, err error) {
 	leader, err := brokerbench.Leader(ctx, w.urls, "perdure_RUNS")
 	if err != nil {
@@ -298,13 +298,13 @@ func (w *watched) elected(ctx context.Context) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	names := []string{"BARE0"}
+	subjects := []string{"perdure.run.0.bare.publisher.bench"}
 	if leases == leader {
-		names = append(names, "BARE1")
+		subjects = append(subjects, "$KV.perdure_cluster.bare")
 	}
 	var bare []*brokerbench.Publisher
-	for _, name := range names {
-		p, err := brokerbench.NewPublisher(ctx, w.urls, name, leader)
+	for _, subject := range subjects {
+		p, err := brokerbench.NewPublisher(ctx, w.urls, subject)
 		if err != nil {
 			return r, err
 		}
