@@ -51,7 +51,7 @@ type scenario struct {
 	judge  func(r *result, l limits) // sets limit and target
 }
 
-var scenarios = []scenario{s1, s2, s3, s4, s5, s6, s8, s9, s10, d1, d2, d3, d4, d5, sc}
+var scenarios = []scenario{s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, d1, d2, d3, d4, d5, sc}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
