@@ -33,6 +33,7 @@ var tinyMetrics = map[string][]string{
 		"run again, not in flight", "completed twice", "lost",
 	},
 	"S5": {"memory, just suspended", "memory", "restart, killed", "restart", "lost", "lateness p99", "lateness p99, after a restart", "lateness p99, in memory"},
+	"S7": {"engine, a call", "engine, first calls", "engine, last calls", "engine, growth", "journal", "memory, idle agents", "memory, agents at work"},
 	"S8": {"node leaves", "node killed", "node hangs", "rolling restart", "rolling restart, lost", "leading server killed"},
 	"S6": {"signal", "ask", "query"},
 	"S9": {
@@ -123,7 +124,7 @@ func tinyPrints(t *testing.T, name string, metrics []string) {
 
 func TestWrongArgumentsSayWhatIsRight(t *testing.T) {
 	for args, want := range map[string]string{
-		"-s S99":                   "S1, S2, S3, S4, S5, S6, S8, S9, S10, D1, D2, D3, D4, D5, SC",
+		"-s S99":                   "S1, S2, S3, S4, S5, S6, S7, S8, S9, S10, D1, D2, D3, D4, D5, SC",
 		"-durability quorum -s S1": "use disk or process",
 		"-durability often -s S1":  "disk",
 		"S1":                       "named by -s",
