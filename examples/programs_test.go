@@ -27,7 +27,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory", "./service").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory", "./service", "./compare/boston", "./compare/triage").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the examples: %v\n%s", err, out)
 		return 1
 	}
@@ -51,11 +51,17 @@ type program struct {
 // start starts an example in dir. It is killed with the test at the latest.
 func start(t *testing.T, dir, name string, args ...string) *program {
 	t.Helper()
+	return startWith(t, nil, dir, name, args...)
+}
+
+// startWith starts an example with more variables in its environment.
+func startWith(t *testing.T, env []string, dir, name string, args ...string) *program {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), programWait)
 	p := &program{t: t, cmd: exec.CommandContext(ctx, filepath.Join(programs, name), args...), exited: make(chan struct{})}
 	p.stdout.more = make(chan struct{})
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.stdout, &p.stderr
-	p.cmd.Env = environment()
+	p.cmd.Env = append(environment(), env...)
 	if err := p.cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)

@@ -83,7 +83,10 @@ func (p *Publisher) publish(ctx context.Context) {
 			cancel()
 			if err == nil {
 				p.longest = max(p.longest, time.Since(began))
-				time.Sleep(gapPause)
+				select {
+				case <-time.After(gapPause):
+				case <-ctx.Done():
+				}
 				break
 			}
 			if ctx.Err() != nil {
