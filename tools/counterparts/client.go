@@ -61,7 +61,7 @@ func callEach(r *scripted.Request) scripted.Reply {
 		}
 		return scripted.Reply{Text: fmt.Sprintf("%q", told)}
 	}
-	calls, err := callsOf(r.Body)
+	calls, err := callsOf(r.Body, os.Getenv("MCP_CONFORMANCE_CONTEXT"))
 	if err != nil {
 		return scripted.Reply{Status: 400, Text: err.Error()}
 	}
@@ -71,27 +71,67 @@ func callEach(r *scripted.Request) scripted.Reply {
 	return scripted.Reply{Calls: calls}
 }
 
-// callsOf returns a call of each tool that a request offers.
-func callsOf(body []byte) (calls []scripted.Call, err error) {
+// callsOf returns the calls that the suite's context of a scenario asks for, otherwise one
+// of each tool that a request offers.
+func callsOf(body []byte, about string) (calls []scripted.Call, err error) {
+	var context struct {
+		Calls []struct {
+			Name      string         `json:"name"`
+			Arguments map[string]any `json:"arguments"`
+		} `json:"toolCalls"`
+	}
+	if about != "" {
+		if err := json.Unmarshal([]byte(about), &context); err != nil {
+			return nil, fmt.Errorf("MCP_CONFORMANCE_CONTEXT: %w", err)
+		}
+	}
+	for _, c := range context.Calls {
+		// null is not of the type that the schema has, and an agent's check of arguments
+		// tells the model so.
+		maps.DeleteFunc(c.Arguments, func(_ string, v any) bool { return v == nil })
+		arguments, err := json.Marshal(c.Arguments)
+		if err != nil {
+			return nil, err
+		}
+		calls = append(calls, scripted.Call{Name: c.Name, Arguments: scripted.Arguments(arguments)})
+	}
 	var request struct {
 		Tools []struct {
 			Function struct {
-				Name       string         `json:"name"`
-				Parameters map[string]any `json:"parameters"`
+				Name       string          `json:"name"`
+				Parameters json.RawMessage `json:"parameters"`
 			} `json:"function"`
 		} `json:"tools"`
 	}
-	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, err
+	if err := json.Unmarshal(body, &request); err != nil || len(calls) > 0 {
+		return calls, err
 	}
 	for _, t := range request.Tools {
-		arguments, err := json.Marshal(example(t.Function.Parameters))
+		arguments, err := exampleOf(t.Function.Parameters)
+		if t.Function.Name == schemaEcho { // it is told the schema of the other tool as the model has it
+			for _, other := range request.Tools {
+				if other.Function.Name != schemaEcho {
+					arguments, err = json.Marshal(map[string]json.RawMessage{"schema": other.Function.Parameters})
+				}
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
 		calls = append(calls, scripted.Call{Name: t.Function.Name, Arguments: scripted.Arguments(arguments)})
 	}
 	return calls, nil
+}
+
+// schemaEcho is a tool of a scenario that looks at what becomes of schemas.
+const schemaEcho = "json_schema_echo"
+
+func exampleOf(schema json.RawMessage) ([]byte, error) {
+	var s map[string]any
+	if err := json.Unmarshal(schema, &s); err != nil {
+		return nil, err
+	}
+	return json.Marshal(example(s))
 }
 
 // example returns a value that fits a schema of the kinds that tools have.

@@ -95,10 +95,10 @@ func run(ctx context.Context, args []string) (good bool, err error) {
 
 // A verdict is what a run comes to.
 type verdict struct {
-	servers, tools, kills               int
+	servers, tools, kills       int
 	scenarios, passed, expected int
-	checks                              int
-	failures                            int
+	checks                      int
+	failures                    int
 }
 
 // fail says what is wrong.
