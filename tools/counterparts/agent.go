@@ -40,7 +40,7 @@ func (s setting) open(ctx context.Context, log io.Writer) (*perdure.Node, error)
 		tools = mcp.Stdio(s.Command[0], opts...)
 	}
 	model := openai.New("scripted", openai.BaseURL(s.Model+"/v1"), openai.APIKey("none"))
-	return perdure.Open(ctx, perdure.Dir(s.Dir), perdure.MaxCrashes(0), perdure.Logger(slog.New(slog.NewTextHandler(log, nil))),
+	return perdure.Open(ctx, perdure.Dir(s.Dir), perdure.Listen("127.0.0.1:0"), perdure.MaxCrashes(0), perdure.Logger(slog.New(slog.NewTextHandler(log, nil))),
 		perdure.Host(agents.New(caller, agents.UseModel(model), agents.Tools(tools), agents.MaxIterations(100))))
 }
 
