@@ -133,10 +133,12 @@ func TestResponsesAreStreamed(t *testing.T) {
 		}
 	}
 	want := []string{
-		"response.created",
-		"response.output_item.added", "response.reasoning_summary_text.delta", "response.output_item.done",
-		"response.output_item.added", "response.output_text.delta", "response.output_item.done",
-		"response.output_item.added", "response.function_call_arguments.delta", "response.output_item.done",
+		"response.created", "response.in_progress",
+		"response.output_item.added", "response.reasoning_summary_part.added", "response.reasoning_summary_text.delta",
+		"response.reasoning_summary_text.done", "response.reasoning_summary_part.done", "response.output_item.done",
+		"response.output_item.added", "response.content_part.added", "response.output_text.delta",
+		"response.output_text.done", "response.content_part.done", "response.output_item.done",
+		"response.output_item.added", "response.function_call_arguments.delta", "response.function_call_arguments.done", "response.output_item.done",
 		"response.completed",
 	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
