@@ -34,12 +34,13 @@ export function validator(wire) {
       d.required = d.required.filter((field) => field !== 'output_text');
     }
   }
-  const check = new Ajv({ strict: false, allErrors: true }).compile(schema);
+  const check = new Ajv({ strict: false, allErrors: true, verbose: true }).compile(schema);
   return (value) => {
     if (check(value)) return [];
-    // Of a union, only what is deepest says more than that no variant fits.
-    const deepest = Math.max(...check.errors.map((e) => e.instancePath.split('/').length));
-    const wrong = check.errors.filter((e) => e.instancePath.split('/').length === deepest)
+    // Of a union, what the variant says that has the value's type is what is wrong.
+    const fields = check.errors.filter((e) => ['required', 'additionalProperties'].includes(e.keyword)
+      && [undefined, e.data.type].includes(e.parentSchema.properties?.type?.const));
+    const wrong = (fields.length > 0 ? fields : check.errors)
       .map((e) => `${type}${e.instancePath} ${e.message} ${e.params.additionalProperty ?? e.params.allowedValue ?? ''}`.trim());
     return [...new Set(wrong)].slice(0, 8);
   };
