@@ -44,7 +44,7 @@ var expectedFailures = map[string]string{
 	"auth/token-endpoint-auth-none":             noOAuth,
 	"auth/token-endpoint-auth-post":             noOAuth,
 
-	"auth/client-credentials-basic":         noGrant,
+	"auth/client-credentials-basic":         noOAuth,
 	"auth/client-credentials-jwt":           noGrant,
 	"auth/enterprise-managed-authorization": noGrant,
 	"auth/wif-jwt-bearer":                   noGrant,
