@@ -138,7 +138,7 @@ func letter(kind string) anthropic.MessageNewParams {
 	return p
 }
 
-// TestOfficialClientsKnowEveryField asks for each kind of answer by the official clients,
+// TestOfficialClientsKnowEveryFieldOfAnswers asks for each kind of answer by the official clients,
 // and holds what they have decoded to their types: no field that a type requires is
 // missing, none is there that it does not know.
 func TestOfficialClientsKnowEveryFieldOfAnswers(t *testing.T) {
@@ -162,8 +162,7 @@ func TestOfficialClientsKnowEveryFieldOfAnswers(t *testing.T) {
 	}
 }
 
-// TestOfficialClientsKnowEveryFieldOfErrors likewise, of errors: those of HTTP, and those
-// that end a stream.
+// TestOfficialClientsKnowEveryFieldOfErrors does so with errors, by their status.
 func TestOfficialClientsKnowEveryFieldOfErrors(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 413, 429, 500, 529} {
 		s := serve(t, scripted.Rule{Reply: scripted.Reply{Status: status, Text: "no such luck"}})
@@ -198,7 +197,7 @@ func TestOfficialClientsKnowEveryFieldOfErrors(t *testing.T) {
 }
 
 // TestUnlikeIsRed has each answer come with a field more, and with each of its fields less,
-// at every place, and counts what is noticed.
+// at every place, all of which is to be noticed.
 func TestUnlikeIsRed(t *testing.T) {
 	s := serve(t, answers...)
 	for _, c := range []struct {
