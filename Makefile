@@ -1,4 +1,4 @@
-# `make` lists the targets. Everything but `check` needs Go, git and make only.
+# `make` lists the targets. Everything but `check` and `counterparts` needs Go, git and make only.
 
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools/go.mod
@@ -24,11 +24,14 @@ export GIT_OPTIONAL_LOCKS ?= 0
 # Succeeds where Go's race detector can be built: it needs a C compiler.
 HAS_RACE := CGO_ENABLED=1 $(GO) build -race -o /dev/null runtime/cgo >/dev/null 2>&1
 
+# -only servers, -only conformance, -only clients; -require.
+COUNTERPARTS_FLAGS ?=
+
 # The nats CLI that `make wire` plays.
 NATS_CLI_VERSION ?= v0.5.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check race lint generate generated bench bench-compare chaos model mutants powercut wire clean
+.PHONY: help demo test check race lint generate generated bench bench-compare chaos model mutants powercut wire counterparts clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -47,12 +50,14 @@ test: ## Run every test, with the race detector where a C compiler is found: min
 	$(GO) -C cmd/perdurevet test $(TEST_FLAGS) ./...
 	$(GO) -C tools/powercut test $(TEST_FLAGS) ./...
 	$(GO) -C tools/chaos test $(TEST_FLAGS) ./...
+	$(GO) -C tools/counterparts test $(TEST_FLAGS) ./...
 
 check: race lint ## What CI runs: lint, then every test with the race detector, which it requires
 	CGO_ENABLED=1 $(GO) test -race $(TEST_FLAGS) ./...
 	$(GO) -C cmd/perdurevet test $(TEST_FLAGS) ./...
 	$(GO) -C tools/powercut test $(TEST_FLAGS) ./...
 	$(GO) -C tools/chaos test $(TEST_FLAGS) ./...
+	$(GO) -C tools/counterparts test $(TEST_FLAGS) ./...
 	@echo "make check: ok"
 
 race:
@@ -75,6 +80,10 @@ lint: generated ## Formatting, vet, perdurevet, fix, staticcheck, tidy, house ru
 	$(GO) -C tools/chaos fix -diff ./...
 	$(GO) -C tools/chaos tool -modfile=../go.mod staticcheck ./...
 	$(GO) -C tools/chaos mod tidy -diff
+	$(GO) -C tools/counterparts vet ./...
+	$(GO) -C tools/counterparts fix -diff ./...
+	$(GO) -C tools/counterparts tool -modfile=../go.mod staticcheck ./...
+	$(GO) -C tools/counterparts mod tidy -diff
 	$(GO) -C cmd/perdurevet vet ./...
 	$(GO) -C cmd/perdurevet fix -diff ./...
 	$(GO) -C cmd/perdurevet tool -modfile=../../tools/go.mod staticcheck ./...
@@ -119,6 +128,9 @@ wire: ## Play the sessions of docs/reference/wire.md with the nats CLI, built in
 	@cli="$(PERDURE_NATS_CLI)"; \
 	if [ -z "$$cli" ]; then GOBIN="$(CURDIR)/bin" $(GO) install github.com/nats-io/natscli/nats@$(NATS_CLI_VERSION) && cli="$(CURDIR)/bin/nats"; fi; \
 	PERDURE_NATS_CLI="$$cli" $(GO) test -count=1 -v -run '^TestWire_SessionsOfThePage$$' .
+
+counterparts: ## Hold MCP and the scripted model against npm's MCP servers, the MCP conformance suite and official clients of model APIs: a minute; needs npm; COUNTERPARTS_FLAGS=-require fails without
+	@$(GO) -C tools/counterparts run . $(COUNTERPARTS_FLAGS)
 
 clean: ## Remove what the targets above leave behind, data directories included
 	rm -rf bin data perdure-data

@@ -374,8 +374,8 @@ func TestHouseModules(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || found != 4 {
-		t.Errorf("found %d modules below this one, want 4 (%v)", found, err)
+	if err != nil || found != 5 {
+		t.Errorf("found %d modules below this one, want 5 (%v)", found, err)
 	}
 }
 

@@ -17,20 +17,26 @@ func (v messages) body(req *Request, reply Reply) ([][]byte, error) {
 		written += len(b.Text) + len(b.Name) + len(b.Input)
 	}
 	known, kept := v.cache(req)
-	usage := map[string]any{
+	read := map[string]any{ // what is the same at the beginning of an answer and at its end
 		"cache_read_input_tokens": tokens(known), "cache_creation_input_tokens": tokens(kept),
-		"input_tokens":  max(tokens(len(req.Body)-known-kept), 1),
-		"output_tokens": 1,
+		"input_tokens": max(tokens(len(req.Body)-known-kept), 1), "server_tool_use": nil,
 	}
+	usage := map[string]any{
+		"cache_creation": map[string]any{"ephemeral_5m_input_tokens": tokens(kept), "ephemeral_1h_input_tokens": 0},
+		"inference_geo":  nil, "service_tier": "standard", "speed": nil,
+		"output_tokens": 1, "output_tokens_details": nil,
+	}
+	maps.Copy(usage, read)
 	begun := map[string]any{
 		"id": "msg_" + strconv.Itoa(req.Number), "type": "message", "role": "assistant", "model": req.Model, "content": []any{},
-		"stop_reason": nil, "stop_sequence": nil, "stop_details": nil, "usage": usage,
+		"stop_reason": nil, "stop_sequence": nil, "stop_details": nil, "container": nil, "diagnostics": nil, "usage": usage,
 	}
-	ended := map[string]any{"stop_reason": stopReason(reply), "stop_sequence": nil, "stop_details": nil}
+	ended := map[string]any{"stop_reason": stopReason(reply), "stop_sequence": nil, "stop_details": nil, "container": nil}
 	if reply.Refusal != "" {
 		ended["stop_details"] = map[string]any{"type": "refusal", "category": nil, "explanation": reply.Refusal}
 	}
 	output := map[string]any{"output_tokens": tokens(written + thought), "output_tokens_details": map[string]any{"thinking_tokens": tokens(thought)}}
+	maps.Copy(output, read)
 	if req.Stream {
 		return stream(begun, content, ended, output)
 	}
@@ -72,11 +78,11 @@ func (v messages) content(req *Request, reply Reply) (all []block) {
 func (b block) wire() map[string]any {
 	switch b.Type {
 	case "text":
-		return map[string]any{"type": b.Type, "text": b.Text}
+		return map[string]any{"type": b.Type, "text": b.Text, "citations": nil}
 	case "thinking":
 		return map[string]any{"type": b.Type, "thinking": b.Thinking, "signature": b.Signature}
 	case "tool_use":
-		return map[string]any{"type": b.Type, "id": b.ID, "name": b.Name, "input": b.Input}
+		return map[string]any{"type": b.Type, "id": b.ID, "name": b.Name, "input": b.Input, "caller": map[string]any{"type": "direct"}}
 	}
 	return map[string]any{"type": b.Type, "data": b.Data}
 }

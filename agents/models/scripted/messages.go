@@ -79,6 +79,9 @@ type block struct {
 	Signature string          `json:"signature,omitempty"`
 	Data      string          `json:"data,omitempty"`
 	Cache     *cacheControl   `json:"cache_control,omitempty"`
+	// What answers have and no model reads.
+	Citations json.RawMessage `json:"citations,omitempty"`
+	Caller    json.RawMessage `json:"caller,omitempty"`
 }
 
 type source struct {
@@ -95,10 +98,10 @@ type cacheControl struct {
 
 // fields are those that a block of a type may have beside its type.
 var fields = map[string][]string{
-	"text":              {"text", "cache_control"},
+	"text":              {"text", "cache_control", "citations"},
 	"image":             {"source", "cache_control"},
 	"document":          {"source", "title", "cache_control"},
-	"tool_use":          {"id", "name", "input", "cache_control"},
+	"tool_use":          {"id", "name", "input", "cache_control", "caller"},
 	"tool_result":       {"tool_use_id", "content", "is_error", "cache_control"},
 	"thinking":          {"thinking", "signature"},
 	"redacted_thinking": {"data"},
@@ -288,7 +291,7 @@ func (q *question) system(r *Request) error {
 
 // bare returns a block as the model reads it.
 func (b block) bare() block {
-	b.Cache = nil
+	b.Cache, b.Citations, b.Caller = nil, nil, nil
 	return b
 }
 

@@ -2,25 +2,32 @@ package scripted
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"strconv"
 )
 
 // body returns the body of a response, or the events of one that is streamed.
 func (v responses) body(req *Request, reply Reply) ([][]byte, error) {
+	var q inquiry
+	if err := json.Unmarshal(req.Body, &q); err != nil {
+		return nil, err
+	}
 	output := v.output(req, reply)
 	written := len(reply.Text) + len(reply.Refusal) + len(reply.Thinking)
 	for _, c := range reply.Calls {
 		written += len(c.Name) + len(c.Arguments)
 	}
 	in, out := tokens(len(req.Body)), tokens(written)
-	r := map[string]any{
-		"id": "resp_" + strconv.Itoa(req.Number), "object": "response", "created_at": 0, "model": req.Model, "store": false,
-		"status": "completed", "error": nil, "incomplete_details": nil, "output": output,
-		"usage": map[string]any{
-			"input_tokens": in, "input_tokens_details": map[string]any{"cached_tokens": v.seen(req.Body) / 4},
-			"output_tokens": out, "output_tokens_details": map[string]any{"reasoning_tokens": tokens(len(reply.Thinking))}, "total_tokens": in + out,
-		},
+	begun := q.settled()
+	maps.Copy(begun, map[string]any{
+		"id": "resp_" + strconv.Itoa(req.Number), "object": "response", "created_at": 0, "model": req.Model,
+		"status": "in_progress", "error": nil, "incomplete_details": nil, "output": []any{},
+	})
+	r := maps.Clone(begun)
+	r["status"], r["output"] = "completed", output
+	r["usage"] = map[string]any{
+		"input_tokens": in, "input_tokens_details": map[string]any{"cached_tokens": v.seen(req.Body) / 4, "cache_write_tokens": 0},
+		"output_tokens": out, "output_tokens_details": map[string]any{"reasoning_tokens": tokens(len(reply.Thinking))}, "total_tokens": in + out,
 	}
 	kind := "response.completed"
 	switch reply.FinishReason {
@@ -30,7 +37,7 @@ func (v responses) body(req *Request, reply Reply) ([][]byte, error) {
 		kind, r["status"], r["incomplete_details"] = "response.incomplete", "incomplete", map[string]any{"reason": "content_filter"}
 	}
 	if req.Stream {
-		return responseEvents(kind, r, output)
+		return responseEvents(kind, begun, r, output)
 	}
 	data, err := json.Marshal(r)
 	return [][]byte{data}, err
@@ -73,42 +80,21 @@ func (v responses) output(req *Request, reply Reply) []map[string]any {
 	return items
 }
 
-// responseEvents returns the events of a response that ends as last.
-func responseEvents(last string, r map[string]any, output []map[string]any) (events [][]byte, err error) {
-	add := func(kind string, more map[string]any) {
-		more["type"], more["sequence_number"] = kind, len(events)
-		data, e := json.Marshal(more)
-		if e != nil && err == nil {
-			err = fmt.Errorf("encode %s: %w", kind, e)
-		}
-		events = append(events, event(kind, data))
+// settled returns what a response repeats of the settings that it was asked with.
+func (q *inquiry) settled() map[string]any {
+	tools := []any{}
+	for _, t := range q.Tools {
+		tools = append(tools, map[string]any{"type": t.Type, "name": t.Name, "description": t.Description, "parameters": t.Parameters, "strict": t.Strict})
 	}
-	add("response.created", map[string]any{"response": map[string]any{"id": r["id"], "object": "response", "model": r["model"], "status": "in_progress", "output": []any{}}})
-	for i, item := range output {
-		delta := func(kind, text string) {
-			for _, p := range pieces(text) {
-				add(kind, map[string]any{"item_id": item["id"], "output_index": i, "delta": p})
-			}
-		}
-		add("response.output_item.added", map[string]any{"output_index": i, "item": map[string]any{"id": item["id"], "type": item["type"], "status": "in_progress"}})
-		switch item["type"] {
-		case "reasoning":
-			for _, s := range item["summary"].([]any) {
-				delta("response.reasoning_summary_text.delta", s.(map[string]any)["text"].(string))
-			}
-		case "message":
-			for _, c := range item["content"].([]any) {
-				if c := c.(map[string]any); c["type"] == "output_text" {
-					delta("response.output_text.delta", c["text"].(string))
-				} else {
-					delta("response.refusal.delta", c["refusal"].(string))
-				}
-			}
-		case "function_call":
-			delta("response.function_call_arguments.delta", item["arguments"].(string))
-		}
-		add("response.output_item.done", map[string]any{"output_index": i, "item": item})
+	temperature, instructions := any(1), any(nil)
+	if q.Temperature != nil {
+		temperature = *q.Temperature
 	}
-	add(last, map[string]any{"response": r})
-	return events, err
+	if q.Instructions != "" {
+		instructions = q.Instructions
+	}
+	return map[string]any{
+		"instructions": instructions, "tools": tools, "tool_choice": "auto", "parallel_tool_calls": true, "temperature": temperature, "top_p": 1,
+		"metadata": map[string]any{}, "access_programs": map[string]any{"cyber": "standard"},
+	}
 }

@@ -59,14 +59,15 @@ type saidItem struct {
 	ID               string          `json:"id"`
 	Summary          json.RawMessage `json:"summary"`
 	EncryptedContent string          `json:"encrypted_content"`
+	Status           json.RawMessage `json:"status"` // of an answer's item that comes back as it was
 }
 
 // itemFields are those that an item of a type may have beside its type.
 var itemFields = map[string][]string{
-	"message":              {"role", "content", "phase", "id"},
-	"function_call":        {"call_id", "name", "arguments", "id"},
-	"function_call_output": {"call_id", "output", "id"},
-	"reasoning":            {"id", "summary", "encrypted_content"},
+	"message":              {"role", "content", "phase", "id", "status"},
+	"function_call":        {"call_id", "name", "arguments", "id", "status"},
+	"function_call_output": {"call_id", "output", "id", "status"},
+	"reasoning":            {"id", "summary", "encrypted_content", "status"},
 }
 
 func (responses) error(status int, message string) []byte {
@@ -139,6 +140,9 @@ func (q *inquiry) items() ([]saidItem, error) {
 	for i := range items {
 		if items[i].Type == "" {
 			items[i].Type = "message"
+		}
+		if s := string(items[i].Status); !slices.Contains([]string{"", `"in_progress"`, `"completed"`, `"incomplete"`}, s) {
+			return nil, fmt.Errorf("input[%d]: its status is %s", i, s)
 		}
 		for field := range raw[i] {
 			if field != "type" && !slices.Contains(itemFields[items[i].Type], field) {

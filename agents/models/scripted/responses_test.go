@@ -133,10 +133,12 @@ func TestResponsesAreStreamed(t *testing.T) {
 		}
 	}
 	want := []string{
-		"response.created",
-		"response.output_item.added", "response.reasoning_summary_text.delta", "response.output_item.done",
-		"response.output_item.added", "response.output_text.delta", "response.output_item.done",
-		"response.output_item.added", "response.function_call_arguments.delta", "response.output_item.done",
+		"response.created", "response.in_progress",
+		"response.output_item.added", "response.reasoning_summary_part.added", "response.reasoning_summary_text.delta",
+		"response.reasoning_summary_text.done", "response.reasoning_summary_part.done", "response.output_item.done",
+		"response.output_item.added", "response.content_part.added", "response.output_text.delta",
+		"response.output_text.done", "response.content_part.done", "response.output_item.done",
+		"response.output_item.added", "response.function_call_arguments.delta", "response.function_call_arguments.done", "response.output_item.done",
 		"response.completed",
 	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
@@ -189,7 +191,8 @@ func TestResponsesThatAProviderRefusesAreRefused(t *testing.T) {
 		"an answer that is a list":      {with(`"text":{"format":{"type":"json_schema","name":"a","schema":{"type":"array"}}}`), "text.format: its schema has type array"},
 		"an answer without a name":      {with(`"text":{"format":{"type":"json_schema","schema":{"type":"object"}}}`), `text.format has the name ""`},
 		"another type of item":          {input(`{"type":"x"}`), `its type is "x"`},
-		"a field of another item":       {input(`{"role":"user","content":"hi","status":null}`), `unknown field "status"`},
+		"a field of no item":            {input(`{"role":"user","content":"hi","mood":null}`), `unknown field "mood"`},
+		"a status that is none":         {input(`{"role":"user","content":"hi","status":null}`), `input[0]: its status is null`},
 		"a call with a role":            {input(strings.Replace(call, `"name"`, `"role":"user","name"`, 1), result), `an item of type "function_call" with the field "role"`},
 		"a call without its result":     {input(user, call, user), "input[2]: no tool output found for 1 function calls"},
 		"ends in a call":                {input(user, call), "no tool output found for the last 1"},
