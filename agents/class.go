@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
@@ -68,4 +69,17 @@ func ClassOf(err error) Class {
 		return Refused
 	}
 	return Unavailable
+}
+
+// ClassOfStatus returns the class of an HTTP response that is none of success.
+func ClassOfStatus(code int) Class {
+	switch {
+	case code == http.StatusTooManyRequests:
+		return Throttled
+	case code == http.StatusRequestEntityTooLarge:
+		return TooLong
+	case code == http.StatusRequestTimeout, code == http.StatusConflict, code >= 500:
+		return Unavailable
+	}
+	return Refused
 }
