@@ -241,7 +241,7 @@ func (m *member) request(ctx context.Context, req *Request, last, filtered bool)
 	}
 	var permit *permit
 	if m.rate != nil {
-		taken, wait, err := rateOf(commons, m.name).take(ctx, *m.rate, req, patience)
+		taken, wait, err := rateOf(commons, m.name, m.rate.window).take(ctx, *m.rate, req, patience)
 		if err != nil || taken == nil {
 			p.leave(ctx)
 		}
@@ -278,7 +278,7 @@ func (m *member) spare(ctx context.Context, req *Request) bool {
 	if m.rate == nil {
 		return true
 	}
-	p, _, err := rateOf(commonsOf(ctx), m.name).take(ctx, *m.rate, req, 0)
+	p, _, err := rateOf(commonsOf(ctx), m.name, m.rate.window).take(ctx, *m.rate, req, 0)
 	return err == nil && p != nil
 }
 

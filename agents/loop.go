@@ -26,7 +26,7 @@ type conversation struct {
 	hash    hash.Hash
 	served  servedTools
 	waited  time.Duration // until a model could be asked, for the present call
-	changed bool // some recorded answer is to another request than this build makes
+	changed bool          // some recorded answer is to another request than this build makes
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask

@@ -21,7 +21,7 @@ type modelConfig struct {
 	patience  time.Duration // 0: the default
 	wait      time.Duration // of the run, until a model can be asked; less than 0: unset
 	trip      *Trip
-	rate      *PerMinute
+	rate      *rateRule
 	hedge     time.Duration // 0: none
 	on        []Class       // of a fallback: what it is asked for
 	fallbacks []member

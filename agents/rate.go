@@ -16,10 +16,26 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// PerMinute is what a provider lets through of a model. 0 is no limit.
+// A Rate is what a provider lets through of a model: [PerMinute] or [PerSecond].
+type Rate interface{ rule() rateRule }
+
+// PerMinute is a rate in any 60 seconds. 0 is no limit.
 type PerMinute struct {
-	Requests int64 // in any 60 seconds
-	Tokens   int64 // of requests and answers, likewise
+	Requests int64
+	Tokens   int64 // of requests and answers
+}
+
+func (p PerMinute) rule() rateRule { return rateRule{p.Requests, p.Tokens, time.Minute} }
+
+// PerSecond is a rate in any second, as [PerMinute] is one in any minute.
+type PerSecond struct{ Requests, Tokens int64 }
+
+func (p PerSecond) rule() rateRule { return rateRule{p.Requests, p.Tokens, time.Second} }
+
+// A rateRule is a limit of what is let through in any time of a window's length.
+type rateRule struct {
+	requests, tokens int64
+	window           time.Duration
 }
 
 // RateLimit keeps the requests to a model, from all nodes of the namespace together, within
@@ -30,20 +46,21 @@ type PerMinute struct {
 // How many tokens a request takes is not known before it is answered: it is estimated by its
 // length, and by what recent answers of the model took, and put right afterwards by what the
 // provider says. A failed request has taken what was estimated.
-func RateLimit(p PerMinute) ModelOption {
+func RateLimit(r Rate) ModelOption {
 	return modelOption(func(c *modelConfig) {
-		if p.Requests < 0 || p.Tokens < 0 || p == (PerMinute{}) {
-			c.errs = append(c.errs, durable.Fail(durable.ErrInvalid.Code, "RateLimit: %d requests and %d tokens a minute; give at least one of them, above 0", p.Requests, p.Tokens))
+		if r == nil {
+			r = PerMinute{}
 		}
-		c.rate = &p
+		rule := r.rule()
+		if rule.requests < 0 || rule.tokens < 0 || rule.requests+rule.tokens == 0 {
+			c.errs = append(c.errs, durable.Fail(durable.ErrInvalid.Code, "RateLimit: %d requests and %d tokens in %s; give at least one of them, above 0", rule.requests, rule.tokens, rule.window))
+		}
+		c.rate = &rule
 	})
 }
 
-// rateWindow is the time that a limit is of.
-var rateWindow = time.Minute
-
 // spanOf is what is counted as one moment. The nodes' clocks may differ by as much.
-func spanOf(window time.Duration) time.Duration { return window / 60 }
+func spanOf(window time.Duration) time.Duration { return max(window/60, 50*time.Millisecond) }
 
 // A span is what was let through in one of the spans of a window.
 type span struct {
@@ -88,15 +105,18 @@ type rateLimit struct {
 	perReply float64 // tokens of an answer
 }
 
-type rateKey string
+type rateKey struct {
+	name   string
+	window time.Duration
+}
 
 // ratePrefix is below what the keys of rate limits are.
 const ratePrefix = "rate"
 
-func rateOf(c *runtime.Commons, name string) *rateLimit {
-	r, _ := c.Value(rateKey(name), func() any {
+func rateOf(c *runtime.Commons, name string, window time.Duration) *rateLimit {
+	r, _ := c.Value(rateKey{name, window}, func() any {
 		return &rateLimit{
-			commons: c, name: name, key: ratePrefix + "." + schemas.EncodeToken(name), window: rateWindow, turn: make(chan struct{}, 1),
+			commons: c, name: name, key: ratePrefix + "." + schemas.EncodeToken(name) + "." + window.String(), window: window, turn: make(chan struct{}, 1),
 			owed: map[int64]int64{}, perByte: 0.3, perReply: 300,
 		}
 	}).(*rateLimit)
@@ -106,18 +126,18 @@ func rateOf(c *runtime.Commons, name string) *rateLimit {
 // A permit is what a request was let through with.
 type permit struct {
 	r      *rateLimit
-	limit  PerMinute
+	limit  rateRule
 	at     int64 // span
 	tokens int64 // that were estimated
 	bytes  int64
 }
 
 // take returns a permit, or how long there is none yet, if that is longer than patience.
-func (r *rateLimit) take(ctx context.Context, limit PerMinute, req *Request, patience time.Duration) (_ *permit, hold time.Duration, err error) {
+func (r *rateLimit) take(ctx context.Context, limit rateRule, req *Request, patience time.Duration) (_ *permit, hold time.Duration, err error) {
 	p := &permit{r: r, limit: limit, bytes: size(req)}
 	p.tokens = r.estimate(p.bytes)
-	if limit.Tokens > 0 && p.tokens > limit.Tokens {
-		return nil, 0, Classify(durable.Fail(ErrModel.Code, "the request takes about %d tokens, and RateLimit lets %d through in a minute; make it shorter, or raise the limit", p.tokens, limit.Tokens), TooLong)
+	if limit.tokens > 0 && p.tokens > limit.tokens {
+		return nil, 0, Classify(durable.Fail(ErrModel.Code, "the request takes about %d tokens, and RateLimit lets %d through in %s; make it shorter, or raise the limit", p.tokens, limit.tokens, limit.window), TooLong)
 	}
 	since := time.Now()
 	defer func() { rateWaited(ctx, r.name, time.Since(since)) }()
@@ -154,7 +174,8 @@ func (r *rateLimit) take(ctx context.Context, limit PerMinute, req *Request, pat
 			}
 			return p, 0, nil
 		case wait > left || left <= 0:
-			return nil, max(wait, spanOf(r.window)), r.giveUp(ctx)
+			r.giveUp(ctx)
+			return nil, max(wait, spanOf(r.window)), nil
 		}
 		if r.stand(now, since) {
 			if ok, err := r.store(ctx); err != nil || !ok {
@@ -170,7 +191,7 @@ func (r *rateLimit) take(ctx context.Context, limit PerMinute, req *Request, pat
 		case <-again.C:
 		case <-ctx.Done():
 			again.Stop()
-			_ = r.giveUp(context.WithoutCancel(ctx))
+			r.giveUp(context.WithoutCancel(ctx))
 			return nil, 0, ctx.Err()
 		}
 	}
@@ -233,7 +254,7 @@ func (r *rateLimit) expires(at int64) time.Time {
 }
 
 // room returns how long there is no room yet for a request of so many tokens.
-func (r *rateLimit) room(now time.Time, limit PerMinute, tokens int64) time.Duration {
+func (r *rateLimit) room(now time.Time, limit rateRule, tokens int64) time.Duration {
 	r.spent.Spans = slices.DeleteFunc(r.spent.Spans, func(s span) bool { return !now.Before(r.expires(s.At)) })
 	requests := int64(1)
 	for _, s := range r.spent.Spans {
@@ -246,7 +267,7 @@ func (r *rateLimit) room(now time.Time, limit PerMinute, tokens int64) time.Dura
 		}
 	}
 	fits := func() bool {
-		return (limit.Requests == 0 || requests <= limit.Requests) && (limit.Tokens == 0 || tokens <= limit.Tokens)
+		return (limit.requests == 0 || requests <= limit.requests) && (limit.tokens == 0 || tokens <= limit.tokens)
 	}
 	if fits() {
 		return 0
@@ -314,16 +335,15 @@ func (r *rateLimit) leave() bool {
 }
 
 // giveUp leaves the queue. Who cannot say so is forgotten by the others in a while.
-func (r *rateLimit) giveUp(ctx context.Context) error {
+func (r *rateLimit) giveUp(ctx context.Context) {
 	if !r.leave() {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if ok, err := r.store(ctx); err != nil || !ok {
 		r.known = false
 	}
-	return nil
 }
 
 // settle puts right what was estimated, once it is known what the request took.
@@ -334,7 +354,7 @@ func (p *permit) settle(ctx context.Context, u Usage) {
 	r := p.r
 	r.learn(p.bytes, u)
 	more := u.InputTokens + u.OutputTokens - p.tokens
-	if p.limit.Tokens == 0 || more == 0 {
+	if p.limit.tokens == 0 || more == 0 {
 		return
 	}
 	select {
@@ -345,7 +365,7 @@ func (p *permit) settle(ctx context.Context, u Usage) {
 	}
 	r.owed[p.at] += more
 	// What is little goes with the next request; what is much is of use to others at once.
-	if abs(r.owed[p.at]) < p.limit.Tokens/50 || !r.known {
+	if abs(r.owed[p.at]) < p.limit.tokens/50 || !r.known {
 		return
 	}
 	for range 3 {
