@@ -97,7 +97,7 @@ func TestBreaker_IsThatOfAllNodes(t *testing.T) {
 	t.Parallel()
 	down, spare := newProvider(t, isDown), newProvider(t, nil)
 	log := &lockedBuffer{}
-	c, ask, second := twoNodes(t, func() agents.Option {
+	_, ask, second := twoNodes(t, func() agents.Option {
 		return agents.UseModel(down.model("big"), agents.Retry(3, time.Millisecond),
 			agents.Breaker(agents.Trip{Failures: 3, Pause: 3 * time.Second, Longest: 3 * time.Second}), agents.Fallback(spare.model("small")))
 	}, perdure.Logger(slog.New(slog.NewTextHandler(log, nil))))
@@ -139,7 +139,6 @@ func TestBreaker_IsThatOfAllNodes(t *testing.T) {
 	if n := strings.Count(log.String(), "a breaker is open"); n != 2 {
 		t.Errorf("the two nodes say %d times that the breaker is open, want once each:\n%s", n, log)
 	}
-	_ = c
 }
 
 // TestBreaker_ARunOfAnotherNodeWaitsAsleep has a model without a fallback: the run on a node
@@ -229,7 +228,6 @@ func TestRateLimit_IsThatOfAllNodes(t *testing.T) {
 func TestResilience_OfAProviderThatDoesEverythingWrong(t *testing.T) {
 	t.Parallel()
 	stalls := make(chan struct{})
-	t.Cleanup(func() { close(stalls) })
 	first := newProvider(t, func(n int, w http.ResponseWriter) {
 		switch n {
 		case 1:
@@ -244,7 +242,7 @@ func TestResilience_OfAProviderThatDoesEverythingWrong(t *testing.T) {
 			isDown(n, w)
 		}
 	})
-	t.Cleanup(first.CloseClientConnections)
+	t.Cleanup(func() { close(stalls) }) // before the server is closed, which waits for its requests
 	second := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"id":"m","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"from the other"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}`))
