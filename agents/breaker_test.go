@@ -137,7 +137,7 @@ var next = &provider{name: "next"}
 func TestBreaker_OneAsksWhetherItIsWell(t *testing.T) {
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		began := time.Now()
-		slow.reset(began.Add(100 * time.Second)) // well after the second probe
+		crawls.reset(began.Add(100 * time.Second)) // well after the second probe
 		var runs []*durabletest.Run[string]
 		for i := range 20 {
 			run, err := durabletest.Start(w, weather.At(fmt.Sprint(i)), "hello")
@@ -152,7 +152,7 @@ func TestBreaker_OneAsksWhetherItIsWell(t *testing.T) {
 			}
 		}
 		early, late := 0, 0
-		for _, at := range slow.asks {
+		for _, at := range crawls.asks {
 			switch d := at.Sub(began); {
 			case d < 20*time.Second:
 				early++
@@ -163,10 +163,10 @@ func TestBreaker_OneAsksWhetherItIsWell(t *testing.T) {
 		if early > 20 || late != 2 {
 			t.Errorf("the model was asked %d times before its breaker opened, and %d times while it was open and the model down; want at most one for each run, and 2", early, late)
 		}
-	}, agents.New(weather, agents.UseModel(slow, agents.Retry(6, time.Millisecond), agents.Breaker(trip))))
+	}, agents.New(weather, agents.UseModel(crawls, agents.Retry(6, time.Millisecond), agents.Breaker(trip))))
 }
 
-var slow = &provider{name: "slow", slow: time.Second}
+var crawls = &provider{name: "slow", slow: time.Second}
 
 // TestBreaker_WhoThrottlesOrRefusesIsWell has failures that open nothing.
 func TestBreaker_WhoThrottlesOrRefusesIsWell(t *testing.T) {
