@@ -151,6 +151,9 @@ func TestBreaker_OneAsksWhetherItIsWell(t *testing.T) {
 				t.Errorf("answer %q, %v", got, err)
 			}
 		}
+		if d := time.Since(began); d > 5*time.Minute {
+			t.Errorf("they were answered after %s", d)
+		}
 		early, late := 0, 0
 		for _, at := range crawls.asks {
 			switch d := at.Sub(began); {

@@ -65,20 +65,24 @@ func said(text string, tokens int64) *agents.Response {
 }
 
 func TestHedge_OfAStreamIsWonByWhoBeginsToAnswer(t *testing.T) {
-	second, began := make(chan struct{}), make(chan struct{})
+	second, lost := make(chan struct{}), make(chan struct{})
 	m := &runner{does: func(ctx context.Context, n int, heard func(agents.Delta)) (*agents.Response, error) {
 		if n == 1 {
 			<-second // the other one is under way
 			heard(agents.Delta{Text: "I "})
-			close(began)
+			select {
+			case <-lost:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 			return said("I am first", 10), nil
 		}
 		close(second)
-		<-began
 		<-ctx.Done() // cancelled, since the first one leads
+		close(lost)
 		return said("lost", 7), nil
 	}}
-	rec, got, err := once(t, agents.UseModel(m, agents.Hedge(time.Millisecond), agents.Retry(1, 0)))
+	rec, got, err := once(t, agents.UseModel(m, agents.Hedge(time.Millisecond), agents.Timeout(5*time.Second), agents.Retry(1, 0)))
 	if err != nil || got != "I am first" {
 		t.Errorf("answer %q, %v", got, err)
 	}
