@@ -8,11 +8,13 @@ import (
 // A Model answers requests. The models packages have implementations.
 //
 // A model whose settings are wrong has a method Err() error beside these; what
-// it returns is reported when a node is opened with the agent.
+// it returns is reported when a node is opened with the agent. One that has a method
+// Provider() string names whose model it is to those who share a [Breaker] or a [RateLimit].
 type Model interface {
 	// Generate makes one call. It does not retry: the step that calls it does,
 	// so that every call is counted, by the policy of [UseModel]. It sends
-	// [durable.IdempotencyKey] of ctx along, which is the same for every attempt.
+	// [durable.IdempotencyKey] of ctx along, which is the same for every attempt. What kind
+	// of failure it was is said by [Classify].
 	// A failure that another attempt will not mend is final ([durable.Fail]);
 	// how long to wait before one that may is said by [RetryAfter]. It keeps and
 	// changes nothing of req.
