@@ -63,11 +63,11 @@ type StepContext struct {
 	Path string // the step's number within the run, e.g. "7.1"
 	Name string
 
-	sender  schemas.Ref  // whose step it is, by its idempotency key
-	commons *Commons     // of the node
-	global string        // its path among those of all generations
-	said   *said         // by all attempts
-	alive  chan struct{} // holds a token after each heartbeat; nil: nobody looks
+	sender  schemas.Ref   // whose step it is, by its idempotency key
+	commons *Commons      // of the node
+	global  string        // its path among those of all generations
+	said    *said         // by all attempts
+	alive   chan struct{} // holds a token after each heartbeat; nil: nobody looks
 }
 
 // IdempotencyKey is the same for every attempt of this step, in whichever process:
