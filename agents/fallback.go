@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (k *asking) stepOptions() []durable.StepOption {
 	for i := range k.chain {
 		longest += 2 * k.patient(i)
 	}
-	timeout := slices.MaxFunc(k.chain, func(a, b member) int { return int(a.timeout - b.timeout) }).timeout
+	timeout := slices.MaxFunc(k.chain, func(a, b member) int { return cmp.Compare(a.timeout, b.timeout) }).timeout
 	return []durable.StepOption{durable.RetryBy(k.again), durable.Timeout(timeout + longest)}
 }
 

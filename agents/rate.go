@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -95,12 +96,12 @@ type rateLimit struct {
 	spent spent
 	rev   uint64
 	known bool
-	owed  map[int64]int64 // tokens by span that were not estimated
 	write uint64
 
 	waits atomic.Int64 // how long the last one waited, in nanoseconds
 
 	mu       sync.Mutex
+	owed     map[int64]int64 // tokens by span that were not estimated, and are not stored
 	perByte  float64 // tokens of a request
 	perReply float64 // tokens of an answer
 }
@@ -141,16 +142,10 @@ func (r *rateLimit) take(ctx context.Context, limit rateRule, req *Request, pati
 	}
 	since := time.Now()
 	defer func() { rateWaited(ctx, r.name, time.Since(since)) }()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-timer.C:
-		return nil, max(time.Duration(r.waits.Load()), patience), nil
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+	if ok, err := r.begin(ctx, patience); err != nil || !ok {
+		return nil, max(time.Duration(r.waits.Load()), patience, spanOf(r.window)), err
 	}
+	defer r.end()
 	for fresh := r.known; ; fresh = false {
 		if !fresh {
 			if err := r.load(ctx); err != nil {
@@ -197,6 +192,28 @@ func (r *rateLimit) take(ctx context.Context, limit rateRule, req *Request, pati
 	}
 }
 
+// begin waits, within patience, until nobody else of this node takes, and reports whether
+// that came to be; who came first is first. end is called after it.
+func (r *rateLimit) begin(ctx context.Context, patience time.Duration) (bool, error) {
+	select {
+	case r.turn <- struct{}{}: // also by who has no patience
+		return true, nil
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r.turn <- struct{}{}:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (r *rateLimit) end() { <-r.turn }
+
 // load reads what the nodes have let through.
 func (r *rateLimit) load(ctx context.Context) error {
 	r.known = true
@@ -220,12 +237,15 @@ func (r *rateLimit) load(ctx context.Context) error {
 
 // store writes what they have, and reports whether nobody else has meanwhile.
 func (r *rateLimit) store(ctx context.Context) (bool, error) {
-	for at, tokens := range r.owed {
+	r.mu.Lock()
+	owed := maps.Clone(r.owed)
+	r.mu.Unlock()
+	for at, tokens := range owed {
 		r.correct(at, tokens)
 	}
 	keys := r.commons.Keys()
 	if keys == nil {
-		clear(r.owed)
+		r.paid(owed)
 		return true, nil
 	}
 	r.write++
@@ -243,8 +263,19 @@ func (r *rateLimit) store(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.rev = out.Seq
-	clear(r.owed)
+	r.paid(owed)
 	return true, nil
+}
+
+// paid takes what is stored off what is owed.
+func (r *rateLimit) paid(owed map[int64]int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at, tokens := range owed {
+		if r.owed[at] -= tokens; r.owed[at] == 0 {
+			delete(r.owed, at)
+		}
+	}
 }
 
 // expires is when what was let through in a span counts no more: a window behind its end,
@@ -261,11 +292,13 @@ func (r *rateLimit) room(now time.Time, limit rateRule, tokens int64) time.Durat
 		requests += s.Requests
 		tokens += s.Tokens
 	}
+	r.mu.Lock()
 	for at, n := range r.owed {
 		if slices.ContainsFunc(r.spent.Spans, func(s span) bool { return s.At == at }) {
 			tokens += n
 		}
 	}
+	r.mu.Unlock()
 	fits := func() bool {
 		return (limit.requests == 0 || requests <= limit.requests) && (limit.tokens == 0 || tokens <= limit.tokens)
 	}
@@ -357,15 +390,20 @@ func (p *permit) settle(ctx context.Context, u Usage) {
 	if p.limit.tokens == 0 || more == 0 {
 		return
 	}
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
+	r.mu.Lock()
+	r.owed[p.at] += more
+	much := abs(r.owed[p.at]) >= p.limit.tokens/50
+	r.mu.Unlock()
+	// What is little goes with the next request, and with that of who has the turn; what is
+	// much is of use to others at once.
+	if !much {
 		return
 	}
-	r.owed[p.at] += more
-	// What is little goes with the next request; what is much is of use to others at once.
-	if abs(r.owed[p.at]) < p.limit.tokens/50 || !r.known {
+	if ok, err := r.begin(ctx, 0); !ok || err != nil {
+		return
+	}
+	defer r.end()
+	if !r.known {
 		return
 	}
 	for range 3 {

@@ -183,3 +183,23 @@ func TestRateLimit_ARequestThatNeverFitsIsTooLong(t *testing.T) {
 }
 
 var other = durable.Declare[string, string]("other")
+
+// TestRateLimit_WhoIsAnsweredDoesNotWait has the first run answered while the second one waits
+// for its turn: it ends at once.
+func TestRateLimit_WhoIsAnsweredDoesNotWait(t *testing.T) {
+	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
+		began := time.Now()
+		runs := begin(t, w, 2)
+		if _, err := runs[0].Result(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("the run that was answered after a second ended after %s", d)
+		}
+		if _, err := runs[1].Result(); err != nil {
+			t.Error(err)
+		}
+	}, agents.New(weather, agents.UseModel(answersLate, agents.Patience(time.Hour), agents.RateLimit(agents.PerMinute{Requests: 1, Tokens: 10_000}))))
+}
+
+var answersLate = &provider{name: "late", slow: time.Second, up: time.Unix(1, 0)}
