@@ -102,8 +102,8 @@ type rateLimit struct {
 
 	mu       sync.Mutex
 	owed     map[int64]int64 // tokens by span that were not estimated, and are not stored
-	perByte  float64 // tokens of a request
-	perReply float64 // tokens of an answer
+	perByte  float64         // tokens of a request
+	perReply float64         // tokens of an answer
 }
 
 type rateKey struct {
