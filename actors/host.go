@@ -200,7 +200,7 @@ func NewHost(cfg Config) (*Host, error) {
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h.parties, h.slots}, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
-		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h},
+		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h}, Commons: newCommons(&h.cfg, nonce),
 	}
 	return h, nil
 }
@@ -302,6 +302,7 @@ const idleGoroutines = 64
 func (h *Host) Run(ctx context.Context) error {
 	defer h.system.shutdown()
 	defer h.engine.Crew.End()
+	defer h.engine.Commons.Close()
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(errStopped)
 	h.work = work

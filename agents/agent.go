@@ -29,7 +29,7 @@ type agent struct {
 // with every request, and are not part of what it remembers.
 func Instructions(text string) Option { return func(a *agent) { a.instructions = text } }
 
-// UseModel sets the model, and how it is called: [Retry], [Timeout].
+// UseModel sets the model, and how it is called: see [ModelOption].
 //
 //	agents.UseModel(openai.New("gpt-5-mini"), agents.Timeout(time.Minute))
 func UseModel(m Model, opts ...ModelOption) Option {
@@ -97,14 +97,7 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	for _, o := range opts {
 		o(a)
 	}
-	switch m := a.model.(type) {
-	case nil:
-		a.bad("it has no model; give it one with UseModel")
-	case interface{ Err() error }:
-		if err := m.Err(); err != nil {
-			a.errs = append(a.errs, err)
-		}
-	}
+	a.errs = append(a.errs, a.checkModels()...)
 	read, err := reader[In]()
 	if err != nil {
 		a.errs = append(a.errs, err)

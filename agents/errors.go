@@ -1,8 +1,6 @@
 package agents
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/perdure/perdure/durable"
@@ -18,6 +16,9 @@ var (
 	// ErrModelUnavailable is a provider that was throttling, failing or out of
 	// reach at every attempt. Start the run again later.
 	ErrModelUnavailable = &durable.Error{Code: "model_unavailable"}
+	// ErrBreakerOpen is a tool that is not called, since its [Breaker] is open. The
+	// model is told.
+	ErrBreakerOpen = &durable.Error{Code: "breaker_open", Final: true}
 	// ErrIterationLimit is a run that made [MaxIterations] model calls without
 	// coming to an answer.
 	ErrIterationLimit = &durable.Error{Code: "iteration_limit", Final: true}
@@ -39,9 +40,6 @@ var (
 	ErrBadArguments = &durable.Error{Code: "bad_arguments", Final: true}
 )
 
-// maxRetryAfter bounds the wait that a provider may ask for.
-const maxRetryAfter = time.Minute
-
 type retryAfterError struct {
 	err  error
 	wait time.Duration
@@ -51,20 +49,6 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error { return e.err }
 
 // RetryAfter returns err with the time that the far side asks to be left alone
-// before the next attempt. It is kept up to a minute, before the wait of the
+// before the next attempt. It is kept within [Patience], before the wait of the
 // retry policy.
 func RetryAfter(err error, wait time.Duration) error { return &retryAfterError{err, wait} }
-
-// waitAfter waits as long as err asks for, or until ctx ends.
-func waitAfter(ctx context.Context, err error) {
-	var after *retryAfterError
-	if !errors.As(err, &after) || after.wait <= 0 {
-		return
-	}
-	t := time.NewTimer(min(after.wait, maxRetryAfter))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 	"log/slog"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
@@ -25,7 +25,8 @@ type conversation struct {
 	// message, so that a request costs the hash of what is new in it.
 	hash    hash.Hash
 	served  servedTools
-	changed bool // some recorded answer is to another request than this build makes
+	waited  time.Duration // until a model could be asked, for the present call
+	changed bool          // some recorded answer is to another request than this build makes
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -104,16 +105,17 @@ type modelCall struct {
 	// Tools is what the request said of the tools of servers, if the one before it said
 	// something else.
 	Tools json.RawMessage `json:"tools,omitempty"`
+	// Postponed is in place of an answer: the call is made later.
+	Postponed *postponement `json:"postponed,omitempty"`
 }
 
 // ask makes the model call of an iteration.
 func (v *conversation) ask(iteration int) (*Response, error) {
 	asked, before := v.hash.Sum(nil), v.served
 	messages := v.messages
-	var attempts atomic.Int32
+	asking := v.asking()
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
 	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
-		last := int(attempts.Add(1)) >= v.call.attempts
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {
@@ -124,12 +126,9 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		served := *offer.Load()
 		sum := served.sum(asked)
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: served.after(v.specs), Output: v.answer.spec}
-		r, err := v.generate(ctx, req)
-		if err != nil {
-			if !last {
-				waitAfter(ctx, err)
-			}
-			return modelCall{}, err
+		r, later, err := asking.attempt(ctx, req)
+		if err != nil || later != nil {
+			return modelCall{Postponed: later}, err
 		}
 		r.Message.Role = RoleAssistant
 		nameCalls(r.Message.ToolCalls, iteration)
@@ -143,14 +142,21 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{*r, sum, served.since(before)}, nil
-	}, v.call.stepOptions()...)
+		return modelCall{Response: *r, RequestSHA256: sum, Tools: served.since(before)}, nil
+	}, asking.stepOptions()...)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask model %s: %w", v.model.Name(), err)
 	}
+	if t.Postponed != nil {
+		if err := v.sleep(t.Postponed); err != nil {
+			return nil, err
+		}
+		return v.ask(iteration)
+	}
+	v.waited = 0
 	if o := offer.Load(); o != nil && len(o.twice) > 0 {
 		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
 	}
@@ -159,24 +165,6 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))
 	return &t.Response, nil
-}
-
-// generate is one attempt at a model call.
-func (v *conversation) generate(ctx context.Context, req *Request) (*Response, error) {
-	callCtx, cancel := context.WithTimeout(ctx, v.call.timeout)
-	defer cancel()
-	r, err := v.model.Generate(callCtx, req)
-	if err != nil {
-		if ctx.Err() == nil && callCtx.Err() != nil && !errors.Is(err, ErrModel) {
-			return nil, &durable.Error{Code: durable.ErrTimeout.Code, Message: "the model did not answer within " + v.call.timeout.String()}
-		}
-		return nil, err
-	}
-	if r == nil {
-		return nil, errors.New("the model returned neither a response nor an error")
-	}
-	copied := *r
-	return &copied, nil
 }
 
 // compare notes whether what is recorded answers the request that this build

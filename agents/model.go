@@ -3,19 +3,18 @@ package agents
 import (
 	"context"
 	"encoding/json"
-	"time"
-
-	"github.com/perdure/perdure/durable"
 )
 
 // A Model answers requests. The models packages have implementations.
 //
 // A model whose settings are wrong has a method Err() error beside these; what
-// it returns is reported when a node is opened with the agent.
+// it returns is reported when a node is opened with the agent. One that has a method
+// Provider() string names whose model it is to those who share a [Breaker] or a [RateLimit].
 type Model interface {
 	// Generate makes one call. It does not retry: the step that calls it does,
 	// so that every call is counted, by the policy of [UseModel]. It sends
-	// [durable.IdempotencyKey] of ctx along, which is the same for every attempt.
+	// [durable.IdempotencyKey] of ctx along, which is the same for every attempt. What kind
+	// of failure it was is said by [Classify].
 	// A failure that another attempt will not mend is final ([durable.Fail]);
 	// how long to wait before one that may is said by [RetryAfter]. It keeps and
 	// changes nothing of req.
@@ -82,49 +81,3 @@ type Usage struct {
 	CachedTokens    int64 `json:"cached_tokens,omitempty"`    // of InputTokens: what the provider had read before
 	ReasoningTokens int64 `json:"reasoning_tokens,omitempty"` // of OutputTokens
 }
-
-// A ModelOption configures how the model of an agent is called: [Retry] and
-// [Timeout].
-type ModelOption interface{ applyModel(*modelConfig) }
-
-type modelConfig struct {
-	attempts int
-	backoff  time.Duration
-	timeout  time.Duration // of one attempt
-}
-
-var defaultModelConfig = modelConfig{attempts: 6, backoff: 500 * time.Millisecond, timeout: 5 * time.Minute}
-
-func (c modelConfig) stepOptions() []durable.StepOption {
-	// The body keeps the timeout itself, so that a wait that the provider asked
-	// for is not part of it; the engine's is for a body that does not return.
-	return []durable.StepOption{durable.Retry(c.attempts, c.backoff), durable.Timeout(c.timeout + maxRetryAfter + 10*time.Second)}
-}
-
-// A RetryOption is a retry policy.
-type RetryOption struct {
-	attempts int
-	backoff  time.Duration
-}
-
-// Retry makes the retry policy of a model or of a tool: at most attempts
-// attempts, the first included, with waits that begin at about backoff and
-// double, up to a minute. A final error ([durable.Fail]) is never retried. The
-// default of a model is six attempts from 500 ms, that of a tool the default of
-// [durable.Retry].
-func Retry(attempts int, backoff time.Duration) RetryOption {
-	return RetryOption{max(attempts, 1), backoff}
-}
-
-func (o RetryOption) applyModel(c *modelConfig) { c.attempts, c.backoff = o.attempts, o.backoff }
-func (o RetryOption) applyTool(c *toolConfig)   { c.add(durable.Retry(o.attempts, o.backoff)) }
-
-// A TimeoutOption bounds one attempt.
-type TimeoutOption struct{ d time.Duration }
-
-// Timeout bounds one attempt of a model call or of a tool call, whose context
-// then ends. The default of a model is five minutes, that of a tool none.
-func Timeout(d time.Duration) TimeoutOption { return TimeoutOption{d} }
-
-func (o TimeoutOption) applyModel(c *modelConfig) { c.timeout = o.d }
-func (o TimeoutOption) applyTool(c *toolConfig)   { c.add(durable.Timeout(o.d)) }

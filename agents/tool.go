@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/perdure/perdure/durable"
 )
@@ -26,13 +27,17 @@ type Tool struct {
 // server's.
 func (t Tool) Spec() ToolSpec { return t.spec }
 
-// A ToolOption configures the step of a tool call: [Retry], [Timeout], [Once],
-// [IfUnknown].
+// A ToolOption configures the step of a tool call: [Retry], [RetryOn], [Timeout],
+// [Patience], [Breaker], [Once], [IfUnknown].
 type ToolOption interface{ applyTool(*toolConfig) }
 
 type toolConfig struct {
-	steps  []durable.StepOption
-	verify *UnknownPolicy
+	steps    []durable.StepOption
+	verify   *UnknownPolicy
+	retry    retryPolicy
+	patience time.Duration // 0: the default
+	trip     *Trip
+	errs     []error
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -116,6 +121,7 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	if v := cfg.verify; v != nil && (v.in != reflect.TypeFor[In]() || v.out != reflect.TypeFor[Out]()) {
 		bad("IfUnknown has a function of %s and %s, the tool one of %s and %s; give both the same types", v.in, v.out, reflect.TypeFor[In](), reflect.TypeFor[Out]())
 	}
+	t.errs = append(t.errs, cfg.wrong()...)
 	t.begin = cfg.stepOf(name, callWith(args, fn))
 	return t
 }
@@ -144,6 +150,7 @@ func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) 
 	for _, o := range opts {
 		o.applyTool(&cfg)
 	}
+	t.errs = append(t.errs, cfg.wrong()...)
 	t.begin = cfg.stepOf(spec.Name, callWith(readSchema(spec.Parameters), fn))
 	return t
 }
@@ -155,14 +162,14 @@ func (t *Tool) bad(format string, args ...any) {
 // stepOf returns what begins a call as a step of this configuration.
 func (c toolConfig) stepOf(name string, call func(context.Context, string) (json.RawMessage, error)) func(durable.Context, string) *durable.Future[json.RawMessage] {
 	return func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		steps := c.steps
+		steps := append(c.steps[:len(c.steps):len(c.steps)], c.retryBy())
 		if c.verify != nil {
 			steps = append(steps[:len(steps):len(steps)], durable.OnceOrVerify(func(ctx context.Context) (json.RawMessage, error) {
 				return c.verify.verify(ctx, arguments)
 			}))
 		}
 		return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
-			return call(ctx, arguments)
+			return c.guard(ctx, name, func() (json.RawMessage, error) { return call(ctx, arguments) })
 		}, steps...)
 	}
 }

@@ -25,9 +25,13 @@ func NodeOf(key string) (node string, ok bool) {
 
 // Kept returns what a backup keeps of a key that is no member's. Of an owner it keeps
 // the epoch: whoever owns the partition next begins above it, as what the journals hold
-// was written in it, or before.
+// was written in it, or before. Of what the kinds of all nodes share it keeps nothing, which
+// is nil: it is found out anew.
 func Kept(key string, value []byte) ([]byte, error) {
-	if !strings.HasPrefix(key, ownerPrefix) {
+	switch {
+	case strings.HasPrefix(key, SharedPrefix):
+		return nil, nil
+	case !strings.HasPrefix(key, ownerPrefix):
 		return value, nil
 	}
 	owner := &schemas.Owner{}

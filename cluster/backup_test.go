@@ -23,6 +23,9 @@ func TestBackup_KeepsEpochs(t *testing.T) {
 	if kept, err := Kept(k.build("wf"), []byte("x")); string(kept) != "x" || err != nil {
 		t.Errorf("of a build %q, %v is kept", kept, err)
 	}
+	if kept, err := Kept(SharedPrefix+"breaker.x", []byte("x")); kept != nil || err != nil {
+		t.Errorf("of what the kinds share %q, %v is kept", kept, err)
+	}
 	if _, err := Kept(k.owner(3), []byte{0xff}); err == nil {
 		t.Error("an owner that cannot be read is left out")
 	}

@@ -61,6 +61,10 @@ const (
 	buildPrefix  = "build."
 )
 
+// SharedPrefix is below what the keys are that are not of the cluster, but of the kinds of
+// all its nodes; with its last dot.
+const SharedPrefix = "shared."
+
 // keys names the keys of a pool.
 type keys struct{ members, owners, builds string } // prefixes, with their last dots
 

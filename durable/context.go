@@ -70,11 +70,11 @@ func WithoutCancel(ctx Context) Context { return engineContext{ctx.engine().With
 
 // IdempotencyKey returns the key of the step whose body ctx belongs to: the
 // same for every attempt of it, in whichever process. Give it to the far side,
-// so that the effect happens once even if the step runs again. Outside a step
-// it is empty.
+// so that the effect happens once even if the step runs again; [WithKey] makes further
+// ones of it. Outside a step it is empty.
 func IdempotencyKey(ctx context.Context) string {
 	if s, ok := runtime.StepFrom(ctx); ok {
-		return s.IdempotencyKey()
+		return s.IdempotencyKey() + keySuffix(ctx)
 	}
 	return ""
 }

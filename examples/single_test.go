@@ -46,3 +46,12 @@ func TestWeather_AnswersWithoutANetwork(t *testing.T) {
 	want(t, start(t, dir, "weather").end(), "Yes, take it with you: in Amsterdam it is 10 °C and clouds.\n")
 	want(t, start(t, dir, "weather", "Do I need a coat in Oslo?").end(), "Yes, take it with you: in Oslo it is 0 °C and drizzle.\n")
 }
+
+func TestOutage_AnswersWhateverItsModelDoes(t *testing.T) {
+	want(t, start(t, t.TempDir(), "outage").end(), `The large model throttles at first. The large model says: at 5:10.
+The large model stalls in the middle of its answer. The large model says: at 5:10.
+The large model is down. The small model says: at about five.
+The large model is left alone. The small model says: at about five.
+The large model is well again. The large model says: at 5:10.
+`)
+}

@@ -99,7 +99,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 	f.live = true
 	s := &stepping{
 		f: f, body: body, crew: l.cfg.Crew, tracer: l.cfg.Tracer, host: l,
-		known: StepContext{Info: l.r.info, Path: f.path, Name: f.name, sender: l.r.author("step", f.path), global: l.r.global(f.path)},
+		known: StepContext{Info: l.r.info, Path: f.path, Name: f.name, sender: l.r.author("step", f.path), global: l.r.global(f.path), commons: l.cfg.commons()},
 		said:  said{progress: f.step.progress, mail: l.mail},
 	}
 	f.step.running = s

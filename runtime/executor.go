@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,9 @@ type Config struct {
 	// parked so.
 	MaxCrashes int
 
+	// Commons is what the kinds of the node share; nil: of this process alone.
+	Commons *Commons
+
 	// Deployed is what other nodes have; nil: there are none.
 	Deployed Deployed
 
@@ -62,6 +66,10 @@ type Config struct {
 	Answered func(ref schemas.Ref, answer *schemas.UpdateCompleted)
 
 	quarantine quarantine
+	alone      struct { // in place of Commons
+		once sync.Once
+		*Commons
+	}
 	// entries numbers what the process appends: with the nonce it names one
 	// write (P04), whichever executor made it.
 	entries atomic.Uint64

@@ -26,6 +26,10 @@ type StepOptions struct {
 	// RetryIf says which errors are worth another attempt; nil: all that are not
 	// final.
 	RetryIf func(*Error) bool
+	// RetryBy decides in place of Retry and RetryIf, also about what is final: after so
+	// many attempts, of which the last ended with err, how long to wait, and whether there
+	// is another; nil: they do.
+	RetryBy func(attempts int, err error) (wait time.Duration, again bool)
 	// Once marks a step that must not be repeated: its start is recorded and
 	// waited for, and it has one attempt. If its outcome is unknown, because
 	// its process ended, IfUnknown decides.
@@ -35,15 +39,21 @@ type StepOptions struct {
 	IfUnknown StepFunc
 }
 
-// worth asks RetryIf, whose panic says no: the failure that it was asked about is
-// the step's.
-func (o StepOptions) worth(e *Error) (yes bool) {
+// next returns the wait after so many attempts, the last of which ended with err, and
+// whether there is another. A panic of the function that is asked says no: the failure
+// that it was asked about is the step's.
+func (o StepOptions) next(attempts int, err error) (wait time.Duration, again bool) {
 	defer func() {
 		if recover() != nil {
-			yes = false
+			wait, again = 0, false
 		}
 	}()
-	return o.RetryIf == nil || o.RetryIf(e)
+	if o.RetryBy != nil {
+		return o.RetryBy(attempts, err)
+	}
+	e := AsError(err)
+	wait, again = o.Retry.next(attempts, e)
+	return wait, again && (o.RetryIf == nil || o.RetryIf(e))
 }
 
 // A StepContext is what a step's body knows of itself. Each attempt has its own:
@@ -53,10 +63,11 @@ type StepContext struct {
 	Path string // the step's number within the run, e.g. "7.1"
 	Name string
 
-	sender schemas.Ref   // whose step it is, by its idempotency key
-	global string        // its path among those of all generations
-	said   *said         // by all attempts
-	alive  chan struct{} // holds a token after each heartbeat; nil: nobody looks
+	sender  schemas.Ref   // whose step it is, by its idempotency key
+	commons *Commons      // of the node
+	global  string        // its path among those of all generations
+	said    *said         // by all attempts
+	alive   chan struct{} // holds a token after each heartbeat; nil: nobody looks
 }
 
 // IdempotencyKey is the same for every attempt of this step, in whichever process:
@@ -64,6 +75,9 @@ type StepContext struct {
 func (s *StepContext) IdempotencyKey() string {
 	return DeriveID(s.Info.Namespace, s.sender, "step", s.global)
 }
+
+// Commons returns what the kinds of the node share. It is not nil.
+func (s *StepContext) Commons() *Commons { return s.commons }
 
 // said is what the attempts of a step say.
 type said struct {

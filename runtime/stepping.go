@@ -275,9 +275,11 @@ func byCause(ctx context.Context, err error) error {
 // again waits until there is to be another attempt, up to a minute, and reports
 // whether there is; if not, why the step has failed.
 func (s *stepping) again(attempts int, err error) (bool, error) {
-	opts, e := s.f.step.opts, AsError(err)
-	wait, again := opts.Retry.next(attempts, e)
-	if !again || opts.Once || s.ctx.Err() != nil || !s.worth(err, e) {
+	if s.f.step.opts.Once || s.ctx.Err() != nil {
+		return false, err
+	}
+	wait, again := s.policy(attempts, err)
+	if !again {
 		return false, err
 	}
 	if end, bounded := s.ctx.Deadline(); bounded && time.Until(end) <= wait {
@@ -289,18 +291,18 @@ func (s *stepping) again(attempts int, err error) (bool, error) {
 	return true, nil
 }
 
-// worth asks RetryIf. Where that leaves its goroutine it has said no, and another
-// goroutine ends the step.
-func (s *stepping) worth(err error, e *Error) bool {
+// policy asks how long to wait, and whether there is another attempt. Where what is
+// asked leaves its goroutine it has said no, and another goroutine ends the step.
+func (s *stepping) policy(attempts int, err error) (wait time.Duration, again bool) {
 	left := true
 	defer func() {
 		if left {
 			s.crew.Do(func() { s.fail(err) })
 		}
 	}()
-	yes := s.f.step.opts.worth(e)
+	wait, again = s.f.step.opts.next(attempts, err)
 	left = false
-	return yes
+	return wait, again
 }
 
 // fail ends the step with an error.

@@ -39,12 +39,16 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 		message = bodyOf(raw, err)
 	}
 	text := fmt.Sprintf("the provider answered %s: %s", strings.TrimSpace(fmt.Sprint(raw.StatusCode, " ", http.StatusText(raw.StatusCode))), message)
-	again := raw.StatusCode == http.StatusRequestTimeout || raw.StatusCode == http.StatusConflict ||
-		raw.StatusCode == http.StatusTooManyRequests || raw.StatusCode >= 500
-	if !again || told && spent(e) {
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	class := agents.ClassOfStatus(raw.StatusCode)
+	if told && spent(e) {
+		class = agents.Refused
+	} else if class == agents.Refused && told && tooLong(e) {
+		class = agents.TooLong
 	}
-	err = unavailable("%s", text)
+	if class != agents.Throttled && class != agents.Unavailable {
+		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
+	}
+	err = agents.Classify(unavailable("%s", text), class)
 	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}
@@ -56,6 +60,12 @@ func spent(e *anthropic.Error) bool {
 	return e.ErrorCode() == anthropic.ErrorCodeContractSpendLimitReached || e.ErrorCode() == anthropic.ErrorCodeEnforcedSpendLimitReached
 }
 
+// tooLong reports whether a request is refused for its length, for which the API has no
+// code of its own.
+func tooLong(e *anthropic.Error) bool {
+	return strings.Contains(e.Message, "prompt is too long") || strings.Contains(e.Message, "exceed context limit")
+}
+
 // streamFailure returns what an error in a stream means, whose status was 200.
 func streamFailure(e *anthropic.Error) error {
 	text := fmt.Sprintf("the provider ended its stream with %s: %s", e.Type(), e.Message)
@@ -64,7 +74,14 @@ func streamFailure(e *anthropic.Error) error {
 		shared.ErrorTypePermissionError, shared.ErrorTypeNotFoundError,
 	}
 	if slices.Contains(final, e.Type()) || spent(e) {
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
+		class := agents.Refused
+		if tooLong(e) {
+			class = agents.TooLong
+		}
+		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
+	}
+	if e.Type() == shared.ErrorTypeRateLimitError {
+		return agents.Classify(unavailable("%s", text), agents.Throttled)
 	}
 	return unavailable("%s", text)
 }

@@ -156,6 +156,14 @@ func once(req *http.Request, next option.MiddlewareNext) (*http.Response, error)
 // Name returns the provider's name of the model.
 func (m *Model) Name() string { return m.name }
 
+// Provider names whose model it is: "anthropic", or the host of another server.
+func (m *Model) Provider() string {
+	if u, err := url.Parse(m.cfg.baseURL); err == nil && u.Host != "" && u.Host != "api.anthropic.com" {
+		return u.Host
+	}
+	return "anthropic"
+}
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
 

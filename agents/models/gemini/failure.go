@@ -35,12 +35,17 @@ func failure(ctx context.Context, s *seen, err error) error {
 		status = api.Code
 	}
 	text := fmt.Sprintf("the provider answered %d %s: %s", status, http.StatusText(status), told(s, api))
-	again := status < 400 || status == http.StatusRequestTimeout || status == http.StatusConflict ||
-		status == http.StatusTooManyRequests || status >= 500
-	if !again {
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	class := agents.ClassOfStatus(status)
+	switch {
+	case status < 400:
+		class = agents.Unavailable
+	case status == http.StatusBadRequest && strings.Contains(api.Message, "exceeds the maximum number of tokens"):
+		class = agents.TooLong
 	}
-	err = unavailable("%s", text)
+	if class != agents.Throttled && class != agents.Unavailable {
+		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
+	}
+	err = agents.Classify(unavailable("%s", text), class)
 	if wait, ok := retryDelay(api.Details); ok {
 		return agents.RetryAfter(err, wait)
 	}

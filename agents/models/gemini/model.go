@@ -129,6 +129,14 @@ func (m *Model) check() error {
 // Name returns Google's name of the model.
 func (m *Model) Name() string { return m.name }
 
+// Provider names whose model it is: "gemini", or the host of another server.
+func (m *Model) Provider() string {
+	if u, err := url.Parse(m.cfg.baseURL); err == nil && u.Host != "" && u.Host != "generativelanguage.googleapis.com" {
+		return u.Host
+	}
+	return "gemini"
+}
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
 

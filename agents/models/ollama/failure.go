@@ -51,11 +51,10 @@ func (m *Model) refused(ctx context.Context, res *http.Response) error {
 		}
 	}
 	text := fmt.Sprintf("the server answered %d %s: %s", res.StatusCode, http.StatusText(res.StatusCode), told)
-	again := res.StatusCode == http.StatusRequestTimeout || res.StatusCode == http.StatusConflict ||
-		res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500
+	class := agents.ClassOfStatus(res.StatusCode)
 	switch {
-	case again:
-		err := unavailable("%s", text)
+	case class == agents.Throttled, class == agents.Unavailable:
+		err := agents.Classify(unavailable("%s", text), class)
 		if wait, ok := agents.RetryAfterHeader(res.Header); ok {
 			return agents.RetryAfter(err, wait)
 		}
@@ -66,8 +65,9 @@ func (m *Model) refused(ctx context.Context, res *http.Response) error {
 		text += "; is " + m.cfg.baseURL + " where Ollama runs, without /v1?"
 	case strings.Contains(told, "exceeds the context length"):
 		text += "; raise ollama.ContextTokens"
+		class = agents.TooLong
 	}
-	return durable.Fail(agents.ErrModel.Code, "%s", text)
+	return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
 }
 
 // short returns so much of a text as belongs in an error.

@@ -154,6 +154,15 @@ func thinking(how string) any {
 // Name returns the server's name of the model.
 func (m *Model) Name() string { return m.name }
 
+// Provider names whose model it is: the host of the server.
+func (m *Model) Provider() string {
+	u, err := url.Parse(m.cfg.baseURL)
+	if err != nil {
+		return "ollama"
+	}
+	return u.Host
+}
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
 

@@ -29,12 +29,14 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	}
 	message, code := told(raw, err)
 	text := fmt.Sprintf("the provider answered %d %s: %s", raw.StatusCode, http.StatusText(raw.StatusCode), message)
-	again := raw.StatusCode == http.StatusRequestTimeout || raw.StatusCode == http.StatusConflict ||
-		raw.StatusCode == http.StatusTooManyRequests || raw.StatusCode >= 500
-	if !again || code == "insufficient_quota" { // a 429 that no waiting mends
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
+	class := agents.ClassOfStatus(raw.StatusCode)
+	if own, ok := classes[code]; ok { // such as a 429 that no waiting mends
+		class = own
 	}
-	err = unavailable("%s", text)
+	if class != agents.Throttled && class != agents.Unavailable {
+		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
+	}
+	err = agents.Classify(unavailable("%s", text), class)
 	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}
@@ -92,13 +94,27 @@ func (f failed) err() error {
 	text := "the provider broke off: " + short(f.Message)
 	code, _ := f.Code.(string)
 	if f.Type == "invalid_request_error" || slices.Contains(final, code) || strings.HasPrefix(code, "invalid_") || strings.HasPrefix(code, "image_") {
-		return durable.Fail(agents.ErrModel.Code, "%s", text)
+		class, ok := classes[code]
+		if !ok {
+			class = agents.Refused
+		}
+		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
+	}
+	if code == "rate_limit_exceeded" {
+		return agents.Classify(unavailable("%s", text), agents.Throttled)
 	}
 	return unavailable("%s", text)
 }
 
+// classes are those of codes that say more than the status.
+var classes = map[string]agents.Class{
+	"insufficient_quota":      agents.Refused,
+	"context_length_exceeded": agents.TooLong, "string_above_max_length": agents.TooLong,
+	"content_filter": agents.Filtered, "content_policy_violation": agents.Filtered,
+}
+
 // final are codes, beside those that begin alike, of what no other attempt mends.
 var final = []string{
-	"insufficient_quota", "context_length_exceeded", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch",
+	"insufficient_quota", "context_length_exceeded", "content_filter", "content_policy_violation", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch",
 	"unsupported_image_media_type", "empty_image_file",
 }

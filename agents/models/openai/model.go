@@ -118,6 +118,16 @@ func once(req *http.Request, next option.MiddlewareNext) (*http.Response, error)
 // Name returns the provider's name of the model.
 func (m *Model) Name() string { return m.name }
 
+// Provider names whose model it is: "openai", or the host of another server.
+func (m *Model) Provider() string { return m.cfg.provider() }
+
+func (c config) provider() string {
+	if u, err := url.Parse(c.baseURL); err == nil && u.Host != "" && u.Host != "api.openai.com" {
+		return u.Host
+	}
+	return "openai"
+}
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
 

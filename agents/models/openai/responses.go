@@ -41,6 +41,9 @@ func NewResponses(model string, opts ...Option) *Responses {
 // Name returns the provider's name of the model.
 func (m *Responses) Name() string { return m.name }
 
+// Provider names whose model it is: "openai", or the host of another server.
+func (m *Responses) Provider() string { return m.cfg.provider() }
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Responses) Err() error { return m.err }
 
