@@ -117,7 +117,10 @@ func Retry(attempts int, backoff time.Duration) RetryOption {
 }
 
 func (o RetryOption) applyModel(c *modelConfig) { c.attempts, c.backoff = o.attempts, o.backoff }
-func (o RetryOption) applyTool(c *toolConfig)   { c.add(durable.Retry(o.attempts, o.backoff)) }
+func (o RetryOption) applyTool(c *toolConfig) {
+	c.attempts = o.attempts
+	c.add(durable.Retry(o.attempts, o.backoff))
+}
 
 // A TimeoutOption bounds one attempt.
 type TimeoutOption struct{ d time.Duration }

@@ -3,12 +3,17 @@ package agents
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
 )
 
 // A Tool is something that a model can call: [Func], [Delegate] and [Raw] make them.
@@ -20,19 +25,29 @@ type Tool struct {
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]
+	// What begin is made of, where it is a step: call is nil for one that is not.
+	cfg  toolConfig
+	call callFunc
 }
+
+// A callFunc is one attempt at a call, with the arguments that the model wrote.
+type callFunc func(ctx context.Context, arguments string) (json.RawMessage, error)
 
 // Spec returns what the model is told of the tool; nothing for one that stands for a
 // server's.
 func (t Tool) Spec() ToolSpec { return t.spec }
 
 // A ToolOption configures the step of a tool call: [Retry], [Timeout], [Once],
-// [IfUnknown].
+// [IfUnknown], [Sequential], [MaxResult].
 type ToolOption interface{ applyTool(*toolConfig) }
 
 type toolConfig struct {
-	steps  []durable.StepOption
-	verify *UnknownPolicy
+	steps      []durable.StepOption
+	attempts   int // 0: the engine's default
+	once       bool
+	unknown    *UnknownPolicy
+	sequential bool
+	maxResult  int // bytes; 0: the agent's, less: none
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -40,34 +55,6 @@ func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
 type toolOption func(*toolConfig)
 
 func (o toolOption) applyTool(c *toolConfig) { o(c) }
-
-// Once marks a tool whose call must not be repeated. It has one attempt, and if
-// its process ends before its outcome is recorded it is not called again: the
-// model is told {"error":{"code":"unknown_outcome",...}}, unless [IfUnknown]
-// says what else.
-func Once() ToolOption {
-	return toolOption(func(c *toolConfig) { c.add(durable.Once()) })
-}
-
-// An UnknownPolicy says what becomes of a [Once] tool whose outcome is unknown.
-type UnknownPolicy struct {
-	in, out reflect.Type
-	verify  func(ctx context.Context, arguments string) (json.RawMessage, error)
-}
-
-// IfUnknown is [Once] with a policy for calls whose process ended before their
-// outcome was recorded.
-func IfUnknown(p UnknownPolicy) ToolOption {
-	return toolOption(func(c *toolConfig) { c.verify = &p })
-}
-
-// Verify is the policy to find out: fn is given the arguments, asks the far
-// side what became of the call, by its [durable.IdempotencyKey] for instance,
-// and returns its outcome or an error.
-func Verify[In, Out any](fn func(context.Context, In) (Out, error)) UnknownPolicy {
-	args, _ := arguments[In]()
-	return UnknownPolicy{reflect.TypeFor[In](), reflect.TypeFor[Out](), callWith(args, fn)}
-}
 
 // toolName is what providers accept.
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
@@ -91,9 +78,10 @@ func checkToolName(name string) error {
 //	}) (Report, error)
 //
 // Each call is a step, which is retried like any other: end an attempt for good
-// by [durable.Fail]. It may run again if its process dies, so give
+// by [durable.Fail], say how long the far side wants to be left alone by
+// [RetryAfter]. It may run again if its process dies, so give
 // [durable.IdempotencyKey] to the far side ([IdempotentTransport] does it), or
-// use [Once].
+// say by [IfUnknown] what else becomes of it.
 func Func[In, Out any](name, description string, fn func(context.Context, In) (Out, error), opts ...ToolOption) Tool {
 	t := Tool{spec: ToolSpec{Name: name, Description: description}}
 	bad := t.bad
@@ -109,14 +97,10 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	} else {
 		t.spec.Parameters = args.text
 	}
-	var cfg toolConfig
-	for _, o := range opts {
-		o.applyTool(&cfg)
+	t.configure(callWith(args, fn), opts)
+	if err := t.cfg.unknown.check(true, reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
+		bad("%v", err)
 	}
-	if v := cfg.verify; v != nil && (v.in != reflect.TypeFor[In]() || v.out != reflect.TypeFor[Out]()) {
-		bad("IfUnknown has a function of %s and %s, the tool one of %s and %s; give both the same types", v.in, v.out, reflect.TypeFor[In](), reflect.TypeFor[Out]())
-	}
-	t.begin = cfg.stepOf(name, callWith(args, fn))
 	return t
 }
 
@@ -140,31 +124,74 @@ func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) 
 	} else if shape.Type != "object" {
 		t.bad("the schema of its parameters is of type %q; make it one of type object", shape.Type)
 	}
-	var cfg toolConfig
-	for _, o := range opts {
-		o.applyTool(&cfg)
+	t.configure(callWith(readSchema(spec.Parameters), fn), opts)
+	if err := t.cfg.unknown.check(false, nil, nil); err != nil {
+		t.bad("%v", err)
 	}
-	t.begin = cfg.stepOf(spec.Name, callWith(readSchema(spec.Parameters), fn))
 	return t
+}
+
+// configure makes the tool one of steps with these options.
+func (t *Tool) configure(call callFunc, opts []ToolOption) {
+	for _, o := range opts {
+		o.applyTool(&t.cfg)
+	}
+	t.call = call
+	t.begin = t.cfg.begin(t.spec.Name, call)
 }
 
 func (t *Tool) bad(format string, args ...any) {
 	t.errs = append(t.errs, durable.Fail(durable.ErrInvalid.Code, "tool %q: "+format, append([]any{t.spec.Name}, args...)...))
 }
 
-// stepOf returns what begins a call as a step of this configuration.
-func (c toolConfig) stepOf(name string, call func(context.Context, string) (json.RawMessage, error)) func(durable.Context, string) *durable.Future[json.RawMessage] {
+// begin returns what begins a call as a step of this configuration.
+func (c toolConfig) begin(name string, call callFunc) func(durable.Context, string) *durable.Future[json.RawMessage] {
 	return func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		steps := c.steps
-		if c.verify != nil {
-			steps = append(steps[:len(steps):len(steps)], durable.OnceOrVerify(func(ctx context.Context) (json.RawMessage, error) {
-				return c.verify.verify(ctx, arguments)
-			}))
+		if !c.is(askAboutIt) {
+			return c.step(ctx, name, arguments, call)
 		}
-		return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
-			return call(ctx, arguments)
-		}, steps...)
+		return durable.Go(ctx, stepName(name), func(ctx durable.Context) (json.RawMessage, error) {
+			out, err := c.step(ctx, name, arguments, call).Result(ctx)
+			if err == nil || ctx.Err() != nil || !leftUnknown(err) {
+				return out, err
+			}
+			return askAbout(ctx, name, arguments, err)
+		})
 	}
+}
+
+// step begins the step of a call.
+func (c toolConfig) step(ctx durable.Context, name, arguments string, call callFunc) *durable.Future[json.RawMessage] {
+	attempts := c.attempts
+	if attempts == 0 {
+		attempts = runtime.DefaultRetry.Attempts
+	}
+	var made atomic.Int32
+	return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
+		last := c.once || int(made.Add(1)) >= attempts
+		out, err := call(ctx, arguments)
+		if c.is(verifyIt) && errors.Is(err, durable.ErrUnknownOutcome) {
+			out, err = c.verified(ctx, arguments, call)
+		}
+		if err == nil {
+			return c.cut(out)
+		}
+		if !last && !runtime.AsError(err).Final {
+			waitWithin(ctx, err)
+		}
+		return nil, err
+	}, slices.Concat(c.steps, c.onceOptions(name, arguments, call))...)
+}
+
+// waitWithin waits as long as err asks for, but for a tenth of the time that the attempt
+// has left: it is to end with err, and not by its timeout.
+func waitWithin(ctx context.Context, err error) {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*9/10)
+		defer cancel()
+	}
+	waitAfter(ctx, err)
 }
 
 // stepName is what the journal calls a call of a tool. A name that only a model
