@@ -118,7 +118,7 @@ func Retry(attempts int, backoff time.Duration) RetryOption {
 
 func (o RetryOption) applyModel(c *modelConfig) { c.attempts, c.backoff = o.attempts, o.backoff }
 func (o RetryOption) applyTool(c *toolConfig) {
-	c.attempts = o.attempts
+	c.attempts, c.backoff = o.attempts, o.backoff
 	c.add(durable.Retry(o.attempts, o.backoff))
 }
 

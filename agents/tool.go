@@ -44,6 +44,7 @@ type ToolOption interface{ applyTool(*toolConfig) }
 type toolConfig struct {
 	steps      []durable.StepOption
 	attempts   int // 0: the engine's default
+	backoff    time.Duration
 	once       bool
 	unknown    *UnknownPolicy
 	sequential bool
@@ -169,9 +170,9 @@ func (c toolConfig) step(ctx durable.Context, name, arguments string, call callF
 	var made atomic.Int32
 	return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
 		last := c.once || int(made.Add(1)) >= attempts
-		out, err := call(ctx, arguments)
+		out, err := c.attempt(ctx, arguments, attempts, call)
 		if c.is(verifyIt) && errors.Is(err, durable.ErrUnknownOutcome) {
-			out, err = c.verified(ctx, arguments, call)
+			out, err = c.verified(ctx, arguments, attempts, call)
 		}
 		if err == nil {
 			return c.cut(out)
@@ -180,7 +181,7 @@ func (c toolConfig) step(ctx durable.Context, name, arguments string, call callF
 			waitWithin(ctx, err)
 		}
 		return nil, err
-	}, slices.Concat(c.steps, c.onceOptions(name, arguments, call))...)
+	}, slices.Concat(c.steps, c.onceOptions(name, arguments, attempts, call))...)
 }
 
 // waitWithin waits as long as err asks for, but for a tenth of the time that the attempt

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
 )
 
 // ErrNotDone is a call that was not carried out, as somebody knows who was asked about
@@ -85,6 +86,35 @@ func IfUnknown(p UnknownPolicy) ToolOption {
 	})
 }
 
+type notMadeError struct{ err error }
+
+func (e *notMadeError) Error() string { return e.err.Error() }
+func (e *notMadeError) Unwrap() error { return e.err }
+
+// NotMade returns err of a call that was not carried out for certain, e.g. since there was
+// no connection, or the far side had no time. A [Once] tool is then called again, by its
+// [Retry] and within its [Timeout]; for other tools it makes no difference.
+func NotMade(err error) error { return &notMadeError{err} }
+
+// attempt is one attempt of a step: a call, and more of them if it is the only attempt and
+// they are not carried out.
+func (c toolConfig) attempt(ctx context.Context, arguments string, attempts int, call callFunc) (json.RawMessage, error) {
+	backoff := cmp.Or(c.backoff, runtime.DefaultRetry.Backoff)
+	for n := 1; ; n++ {
+		out, err := call(ctx, arguments)
+		var not *notMadeError
+		if !c.once || n >= attempts || !errors.As(err, &not) || runtime.AsError(err).Final {
+			return out, err
+		}
+		waitWithin(ctx, RetryAfter(err, backoff)) // the outermost counts
+		waitWithin(ctx, err)
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		backoff *= 2
+	}
+}
+
 // check returns what is wrong with the policy of a tool; with typed, of these types.
 func (p *UnknownPolicy) check(typed bool, in, out reflect.Type) error {
 	switch {
@@ -101,13 +131,13 @@ func (p *UnknownPolicy) check(typed bool, in, out reflect.Type) error {
 func (c toolConfig) is(p unknownPolicy) bool { return c.unknown != nil && c.unknown.policy == p }
 
 // onceOptions are the options of a step whose call must not be repeated.
-func (c toolConfig) onceOptions(name, arguments string, call callFunc) []durable.StepOption {
+func (c toolConfig) onceOptions(name, arguments string, attempts int, call callFunc) []durable.StepOption {
 	switch {
 	case !c.once:
 		return nil
 	case c.is(verifyIt):
 		return []durable.StepOption{durable.OnceOrVerify(func(ctx context.Context) (json.RawMessage, error) {
-			out, err := c.verified(ctx, arguments, call)
+			out, err := c.verified(ctx, arguments, attempts, call)
 			if err != nil {
 				return nil, err
 			}
@@ -122,10 +152,10 @@ func (c toolConfig) onceOptions(name, arguments string, call callFunc) []durable
 }
 
 // verified finds out what became of a call, and makes it if nothing did.
-func (c toolConfig) verified(ctx context.Context, arguments string, call callFunc) (json.RawMessage, error) {
+func (c toolConfig) verified(ctx context.Context, arguments string, attempts int, call callFunc) (json.RawMessage, error) {
 	out, err := c.unknown.verify(ctx, arguments)
 	if errors.Is(err, ErrNotDone) {
-		out, err = call(ctx, arguments)
+		out, err = c.attempt(ctx, arguments, attempts, call)
 	}
 	return out, err
 }

@@ -2,15 +2,13 @@ package mcp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/toolname"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -26,29 +24,13 @@ type listed struct {
 	structured bool            // it has an output schema
 }
 
-// maxName is what providers accept.
-const maxName = 64
-
-var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
-
-// nameOf returns the name that the model has for a tool: what providers do not accept in
-// it is replaced, and a long one is cut and ends with a hash.
-func (s *server) nameOf(remote string) string {
-	name := notInNames.ReplaceAllString(s.prefix+remote, "_")
-	if len(name) > maxName {
-		sum := sha256.Sum256([]byte(remote))
-		name = name[:maxName-9] + "_" + hex.EncodeToString(sum[:4])
-	}
-	return name
-}
-
 func (s *server) listed(t *sdk.Tool) (listed, error) {
 	parameters, err := json.Marshal(t.InputSchema) // a map: in the order of the names
 	if err != nil {
 		return listed{}, err
 	}
 	return listed{
-		spec:   agents.ToolSpec{Name: s.nameOf(t.Name), Description: t.Description, Parameters: parameters},
+		spec:   agents.ToolSpec{Name: toolname.Of(s.prefix, t.Name), Description: t.Description, Parameters: parameters},
 		remote: t.Name, structured: t.OutputSchema != nil,
 	}, nil
 }
