@@ -73,8 +73,8 @@ func Once() ToolOption {
 }
 
 // IfUnknown says what becomes of a call whose outcome is unknown: its process ended
-// before that was recorded, or the tool itself returned [durable.ErrUnknownOutcome], as
-// for a connection that was lost after the request. With any policy but [Repeat] the tool
+// before that was recorded, or the tool returned [durable.ErrUnknownOutcome] or a
+// [MaybeMade] error, as for a connection that was lost after the request. With any policy but [Repeat] the tool
 // is a [Once]; with [Ask] and [FailRun] a [Timeout] leaves the outcome unknown, too. The
 // policy is that of the build which goes on with the run.
 //
@@ -91,6 +91,16 @@ type notMadeError struct{ err error }
 func (e *notMadeError) Error() string { return e.err.Error() }
 func (e *notMadeError) Unwrap() error { return e.err }
 
+type maybeMadeError struct{ err error }
+
+func (e *maybeMadeError) Error() string { return e.err.Error() }
+func (e *maybeMadeError) Unwrap() error { return e.err }
+
+// MaybeMade returns err of a call that may have been carried out, e.g. since the connection
+// was lost with the request on its way. Of a [Once] tool the outcome is then unknown, and
+// [IfUnknown] decides; others are called again, by their [Retry].
+func MaybeMade(err error) error { return &maybeMadeError{err} }
+
 // NotMade returns err of a call that was not carried out for certain, e.g. since there was
 // no connection, or the far side had no time. A [Once] tool is then called again, by its
 // [Retry] and within its [Timeout]; for other tools it makes no difference.
@@ -103,7 +113,11 @@ func (c toolConfig) attempt(ctx context.Context, arguments string, attempts int,
 	for n := 1; ; n++ {
 		out, err := call(ctx, arguments)
 		var not *notMadeError
-		if !c.once || n >= attempts || !errors.As(err, &not) || runtime.AsError(err).Final {
+		var maybe *maybeMadeError
+		switch {
+		case c.once && errors.As(err, &maybe):
+			return nil, durable.Fail(durable.ErrUnknownOutcome.Code, "%v; it may have been carried out: find out before you call it again (idempotency key %s)", err, durable.IdempotencyKey(ctx))
+		case !c.once || n >= attempts || !errors.As(err, &not) || runtime.AsError(err).Final:
 			return out, err
 		}
 		waitWithin(ctx, RetryAfter(err, backoff)) // the outermost counts

@@ -8,7 +8,7 @@ import (
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/perdure/perdure/agents"
-	"github.com/perdure/perdure/agents/internal/toolname"
+	"github.com/perdure/perdure/agents/internal/far"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -30,7 +30,7 @@ func (s *server) listed(t *sdk.Tool) (listed, error) {
 		return listed{}, err
 	}
 	return listed{
-		spec:   agents.ToolSpec{Name: toolname.Of(s.prefix, t.Name), Description: t.Description, Parameters: parameters},
+		spec:   agents.ToolSpec{Name: far.ToolName(s.prefix, t.Name), Description: t.Description, Parameters: parameters},
 		remote: t.Name, structured: t.OutputSchema != nil,
 	}, nil
 }
@@ -75,7 +75,7 @@ func (s *server) call(ctx context.Context, t listed, arguments json.RawMessage) 
 			s.drop(se)
 		}
 		if again || !unknownSession(err, status) {
-			return nil, unavailable(s, fmt.Errorf("%w; the call may have been carried out", err))
+			return nil, agents.MaybeMade(unavailable(s, fmt.Errorf("%w; the call may have been carried out", err)))
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/perdure/perdure/agents/internal/toolname"
+	"github.com/perdure/perdure/agents/internal/far"
 )
 
 // A Source is where a document is: [Data], [File] or [URL].
@@ -139,7 +139,7 @@ func (a *api) load(ctx context.Context) ([]*operation, error) {
 			}
 			o.id = id
 			if o.name = a.renamed[id]; o.name == "" {
-				o.name = toolname.Of(a.prefix, plain(id))
+				o.name = far.ToolName(a.prefix, plain(id))
 			}
 			if other, ok := names[o.name]; ok {
 				return nil, fmt.Errorf("operations %q and %q both have the name %q; rename one of them", other, id, o.name)

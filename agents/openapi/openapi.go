@@ -15,9 +15,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/far"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -192,14 +192,11 @@ func (o *operation) lost(ctx context.Context, err error) error {
 		err = urlErr.Err // without the address, which may have a secret in it
 	}
 	var op *net.OpError
-	unsent := errors.As(err, &op) && op.Op == "dial"
-	switch {
-	case unsent:
-		return agents.NotMade(&durable.Error{Code: ErrUnavailable.Code, Message: fmt.Sprintf("%s: %v", o, err)})
-	case o.safe() || o.keyed:
-		return &durable.Error{Code: ErrUnavailable.Code, Message: fmt.Sprintf("%s: %v", o, err)}
+	unavailable := &durable.Error{Code: ErrUnavailable.Code, Message: fmt.Sprintf("%s: %v", o, err)}
+	if errors.As(err, &op) && op.Op == "dial" {
+		return agents.NotMade(unavailable)
 	}
-	return &durable.Error{Code: durable.ErrUnknownOutcome.Code, Message: fmt.Sprintf("%s: %v; it may have been carried out: find out before you call it again", o, err)}
+	return agents.MaybeMade(unavailable)
 }
 
 func (o *operation) String() string { return o.method + " " + o.server.Host + o.path }
@@ -211,21 +208,14 @@ const maxError = 4 << 10
 func (o *operation) refusal(resp *http.Response, data []byte) error {
 	said := strings.TrimSpace(strings.ToValidUTF8(string(data[:min(len(data), maxError)]), "�"))
 	message := fmt.Sprintf("%s: %s: %s", o, resp.Status, said)
-	switch resp.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-	default:
-		if resp.StatusCode < 500 || resp.StatusCode == http.StatusNotImplemented {
-			return durable.Fail(ErrRefused.Code, "%s", message)
-		}
+	if !far.MayPass(resp.StatusCode) {
+		return durable.Fail(ErrRefused.Code, "%s", message)
 	}
 	var err error = &durable.Error{Code: ErrUnavailable.Code, Message: message}
 	if wait, ok := agents.RetryAfterHeader(resp.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusTooEarly {
-		err = agents.NotMade(err)
-	}
-	return err
+	return far.Made(resp.StatusCode, err)
 }
 
 // result is what the model is given of a response.
@@ -237,16 +227,8 @@ func (a *api) result(o *operation, resp *http.Response, data []byte) (json.RawMe
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
 		return json.Marshal(map[string]any{"status": resp.StatusCode})
-	case isJSON(mediaType), mediaType == "":
-		if json.Valid(data) {
-			return data, nil
-		}
-		if mediaType != "" {
-			return nil, durable.Fail(ErrUnreadable.Code, "%s: %s, but the answer is no JSON: %.200q", o, resp.Status, data)
-		}
+	case isJSON(mediaType) && !json.Valid(data):
+		return nil, durable.Fail(ErrUnreadable.Code, "%s: %s, but the answer is no JSON: %.200q", o, resp.Status, data)
 	}
-	if utf8.Valid(data) {
-		return json.Marshal(string(data))
-	}
-	return json.Marshal(fmt.Sprintf("[%s, %d bytes, not shown]", mediaType, len(data)))
+	return far.Result(data, mediaType, mediaType == "" || isJSON(mediaType))
 }
