@@ -116,7 +116,7 @@ func (c toolConfig) attempt(ctx context.Context, arguments string, attempts int,
 		var maybe *maybeMadeError
 		switch {
 		case c.once && errors.As(err, &maybe):
-			return nil, durable.Fail(durable.ErrUnknownOutcome.Code, "%v; it may have been carried out: find out before you call it again (idempotency key %s)", err, durable.IdempotencyKey(ctx))
+			return nil, durable.Fail(durable.ErrUnknownOutcome.Code, "%v; find out whether it was carried out before you call it again (idempotency key %s)", err, durable.IdempotencyKey(ctx))
 		case !c.once || n >= attempts || !errors.As(err, &not) || runtime.AsError(err).Final:
 			return out, err
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/internal/far"
@@ -49,6 +50,10 @@ const (
 func (s *services) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
+	// Whoever is there answers at once: after a quarter of the time in silence there is
+	// nobody else.
+	quiet := time.AfterFunc(s.within/4, cancel)
+	defer quiet.Stop()
 	found := map[string]endpoint{}
 	n := 0
 	err := s.messenger().Gather(ctx, infoSubject, func(data []byte) bool {
@@ -61,6 +66,7 @@ func (s *services) look(ctx context.Context) error {
 				}
 			}
 		}
+		quiet.Reset(s.within / 4)
 		n++
 		return n < maxInstances
 	})

@@ -159,7 +159,7 @@ func TestAnswers(t *testing.T) {
 		"failing for ever":            {get, reply(503, "text/plain", "closed"), []string{"http_unavailable", "closed"}, 4},
 		"throttled for ever, once":    {post, reply(429, "text/plain", "closed"), []string{"http_unavailable", "closed"}, 4},
 		"cut":                         {get, cut, []string{"again"}, 2},
-		"cut, once":                   {post, cut, []string{"unknown_outcome", "may have been carried out"}, 1},
+		"cut, once":                   {post, cut, []string{"unknown_outcome", "find out whether it was carried out"}, 1},
 		"cut, with a key":             {pay, cut, []string{"again"}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
