@@ -78,7 +78,7 @@ func Example_services() {
 		return
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen("127.0.0.1:0"), perdure.Logger(silent))
+	node, err := perdure.Open(ctx, perdure.Dir(dir), perdure.Listen("127.0.0.1:0"), perdure.Logger(silent), perdure.Host(greetKind()))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -78,7 +78,7 @@ func TestAServiceBecomesAToolWithoutARestart(t *testing.T) {
 // TestServicesElsewhere has the node on one NATS and the services on another.
 func TestServicesElsewhere(t *testing.T) {
 	t.Parallel()
-	far := running(t, "")
+	far := running(t, "", perdure.Host(greetKind()))
 	nc := connect(t, far.URL())
 	if _, err := depot(nc); err != nil {
 		t.Fatal(err)

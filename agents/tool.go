@@ -49,6 +49,8 @@ type toolConfig struct {
 	unknown    *UnknownPolicy
 	sequential bool
 	maxResult  int // bytes; 0: the agent's, less: none
+	// asking makes a call of what people have answered; nil for a tool that asks nobody.
+	asking func(*Answers) callFunc
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -148,17 +150,35 @@ func (t *Tool) bad(format string, args ...any) {
 // begin returns what begins a call as a step of this configuration.
 func (c toolConfig) begin(name string, call callFunc) func(durable.Context, string) *durable.Future[json.RawMessage] {
 	return func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		if !c.is(askAboutIt) {
+		if !c.is(askAboutIt) && c.asking == nil {
 			return c.step(ctx, name, arguments, call)
 		}
 		return durable.Go(ctx, stepName(name), func(ctx durable.Context) (json.RawMessage, error) {
-			out, err := c.step(ctx, name, arguments, call).Result(ctx)
-			if err == nil || ctx.Err() != nil || !leftUnknown(err) {
-				return out, err
-			}
-			return askAbout(ctx, name, arguments, err)
+			return c.dialog(ctx, name, arguments, call)
 		})
 	}
+}
+
+// dialog makes a call that may ask people.
+func (c toolConfig) dialog(ctx durable.Context, name, arguments string, call callFunc) (json.RawMessage, error) {
+	var answers *Answers
+	for range maxInquiries {
+		if c.asking != nil {
+			call = c.asking(answers)
+		}
+		out, err := c.step(ctx, name, arguments, call).Result(ctx)
+		switch in := c.inquiryOf(out); {
+		case err != nil && ctx.Err() == nil && c.is(askAboutIt) && leftUnknown(err):
+			return askAbout(ctx, name, arguments, err)
+		case err != nil || in == nil:
+			return out, err
+		default:
+			if answers, err = in.ask(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, durable.Fail(ErrNotDone.Code, "the tool asked people %d times and was not content", maxInquiries)
 }
 
 // step begins the step of a call.
@@ -174,7 +194,10 @@ func (c toolConfig) step(ctx durable.Context, name, arguments string, call callF
 		if c.is(verifyIt) && errors.Is(err, durable.ErrUnknownOutcome) {
 			out, err = c.verified(ctx, arguments, attempts, call)
 		}
-		if err == nil {
+		switch {
+		case err == nil && c.inquiryOf(out) != nil:
+			return out, nil
+		case err == nil:
 			return c.cut(out)
 		}
 		if !last && !runtime.AsError(err).Final {

@@ -66,7 +66,7 @@ func play(t *testing.T, w *wire, tool, arguments string, when runtimetest.When, 
 	t.Helper()
 	m := agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Func: func(r *scripted.Request) scripted.Reply {
 		if tool == "" {
-			return scripted.Reply{Text: strings.Join(r.Tools, " ")}
+			return scripted.Reply{Text: "tools: " + strings.Join(r.Tools, " ")}
 		}
 		if r.Rounds() == 0 {
 			return scripted.Reply{Calls: []scripted.Call{{Name: tool, Arguments: scripted.Arguments(arguments)}}}
@@ -124,7 +124,7 @@ func TestWhichEndpointsAreTools(t *testing.T) {
 		"depot_find depot_plain move_it_": {micro.Endpoint("depot.plain", agents.ToolSpec{})},
 		"depot_find look move_it_":        {micro.Endpoint("depot.plain", agents.ToolSpec{Name: "look", Parameters: json.RawMessage(`{"type":"object"}`)})},
 	} {
-		if _, got := play(t, &wire{infos: []string{newer, depot, "{", `{"name":"other"}`}}, "", "", 0, 0, opts...); got != want {
+		if _, got := play(t, &wire{infos: []string{newer, depot, "{", `{"name":"other"}`}}, "", "", 0, 0, opts...); got != "tools: "+want {
 			t.Errorf("tools %q, want %q", got, want)
 		}
 	}
