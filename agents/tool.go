@@ -275,14 +275,19 @@ func decodeArguments[In any](args *schema, written string) (In, error) {
 	return in, nil
 }
 
-// unknownTool is the tool of every name that the agent does not have.
+// unknownTool is the tool of every name that the agent does not have. One that was offered
+// to the model was there, and a call of it may have been begun by a process that ended.
 func unknownTool(name string, have []string) Tool {
+	var steps []durable.StepOption
+	if at := slices.Index(have, name); at >= 0 {
+		steps, have = append(steps, durable.Once()), slices.Delete(slices.Clone(have), at, at+1)
+	}
 	return Tool{begin: func(ctx durable.Context, _ string) *durable.Future[json.RawMessage] {
 		return durable.StepAsync(ctx, stepName(name), func(context.Context) (json.RawMessage, error) {
 			if len(have) == 0 {
 				return nil, durable.Fail(ErrUnknownTool.Code, "there is no tool %.100q, nor any other: answer without", name)
 			}
 			return nil, durable.Fail(ErrUnknownTool.Code, "there is no tool %.100q; there are: %s", name, strings.Join(have, ", "))
-		})
+		}, steps...)
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,4 +243,51 @@ func TestWrongPoliciesAreReported(t *testing.T) {
 		err := agents.New(weather, agents.UseModel(m), agents.Tools(tool)).Validate()
 		wantErr(t, err, durable.ErrInvalid, strings.TrimPrefix(want, "Raw: "))
 	}
+}
+
+// TestACallOfAToolThatIsGoneMayHaveBeenMade has a server whose tool is gone when the process
+// that called it is followed by another one.
+func TestACallOfAToolThatIsGoneMayHaveBeenMade(t *testing.T) {
+	far := &bank{}
+	gone, called := &atomic.Bool{}, make(chan struct{})
+	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
+		if r.Rounds() == 0 {
+			return calls(call("pay", `{"cents":100}`))
+		}
+		return scripted.Reply{Text: r.Last().Content}
+	}))
+	tool := agents.Raw(agents.ToolSpec{Name: "pay", Parameters: rawPayment}, func(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
+		_, _ = far.payRaw(ctx, in)
+		close(called)
+		<-ctx.Done() // its process dies
+		return nil, ctx.Err()
+	}, agents.Once())
+	b := setup(t, agents.New(weather, agents.UseModel(m), agents.Tools(agents.Served(vanishing{till{tool: tool}, gone}))))
+	p := b.Start()
+	run := ref("weather", "w", "1")
+	b.Task(run, "", payload(t, "pay"))
+	<-called
+	gone.Store(true)
+	p.Kill()
+	rec, err := b.Result(b.ctx, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := outcome[string](t, rec)
+	if err != nil || far.total() != 1 {
+		t.Errorf("payments %v, error %v", far.keys, err)
+	}
+	contains(t, got, "unknown_outcome")
+}
+
+type vanishing struct {
+	till
+	gone *atomic.Bool
+}
+
+func (v vanishing) Tool(name string) (agents.Tool, bool) {
+	if v.gone.Load() {
+		return agents.Tool{}, false
+	}
+	return v.till.Tool(name)
 }
