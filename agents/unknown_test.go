@@ -269,6 +269,7 @@ func TestACallOfAToolThatIsGoneMayHaveBeenMade(t *testing.T) {
 	<-called
 	gone.Store(true)
 	p.Kill()
+	b.Start()
 	rec, err := b.Result(b.ctx, run)
 	if err != nil {
 		t.Fatal(err)

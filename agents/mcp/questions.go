@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -76,7 +77,11 @@ func (s *server) clientOptions() *sdk.ClientOptions {
 	if s.sampler != nil {
 		o.Capabilities.Sampling = &sdk.SamplingCapabilities{}
 		o.CreateMessageHandler = func(ctx context.Context, r *sdk.CreateMessageRequest) (*sdk.CreateMessageResult, error) {
-			return s.sample(ctx, r.Params)
+			var asked []said
+			for _, m := range r.Params.Messages {
+				asked = append(asked, said{m.Role, []sdk.Content{m.Content}})
+			}
+			return s.sample(ctx, r.Params.SystemPrompt, asked)
 		}
 	}
 	return o
@@ -154,11 +159,15 @@ func (s *server) inputs(ctx context.Context, tool string, r *sdk.CallToolResult)
 			default:
 				return nil, durable.Fail(ErrTool.Code, "the tool asks its user a question, and there is nobody to answer: give it what it asks for as arguments, or go on without")
 			}
-		case *sdk.CreateMessageParams:
-			if s.sampler == nil {
-				return nil, durable.Fail(ErrTool.Code, "the tool asks for a model, and is given none: go on without")
+		case *sdk.CreateMessageWithToolsParams: // also for those without
+			if s.sampler == nil || len(p.Tools) > 0 {
+				return nil, durable.Fail(ErrTool.Code, "the tool asks for a model that it may use, and is given none: go on without")
 			}
-			responses[id], err = s.sample(ctx, p)
+			var asked []said
+			for _, m := range p.Messages {
+				asked = append(asked, said{m.Role, m.Content})
+			}
+			responses[id], err = s.sample(ctx, p.SystemPrompt, asked)
 		default:
 			return nil, durable.Fail(ErrTool.Code, "the tool asks for something that there is not here (%T): go on without", in)
 		}
@@ -250,19 +259,29 @@ func (q Question) content(reason string) (map[string]any, error) {
 	return maps.Clone(content), q.fits(content)
 }
 
+// said is a message that a server wants a model to read.
+type said struct {
+	role    sdk.Role
+	content []sdk.Content
+}
+
 // sample asks the model what a server asks it.
-func (s *server) sample(ctx context.Context, p *sdk.CreateMessageParams) (*sdk.CreateMessageResult, error) {
-	req := &agents.Request{Instructions: p.SystemPrompt}
-	for _, m := range p.Messages {
-		text, isText := describe(m.Content)
-		if !isText {
-			return nil, durable.Fail(ErrTool.Code, "the tool asks the model about %s, and it reads text alone", text)
+func (s *server) sample(ctx context.Context, instructions string, asked []said) (*sdk.CreateMessageResult, error) {
+	req := &agents.Request{Instructions: instructions}
+	for _, m := range asked {
+		var parts []string
+		for _, c := range m.content {
+			part, isText := describe(c)
+			if !isText {
+				return nil, durable.Fail(ErrTool.Code, "the tool asks the model about %s, and it reads text alone", part)
+			}
+			parts = append(parts, part)
 		}
 		role := agents.RoleUser
-		if m.Role == "assistant" {
+		if m.role == "assistant" {
 			role = agents.RoleAssistant
 		}
-		req.Messages = append(req.Messages, agents.Message{Role: role, Content: text})
+		req.Messages = append(req.Messages, agents.Message{Role: role, Content: strings.Join(parts, "\n")})
 	}
 	r, err := s.sampler.Generate(ctx, req)
 	if err != nil {

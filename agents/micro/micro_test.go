@@ -121,8 +121,8 @@ func TestWhichEndpointsAreTools(t *testing.T) {
 		"x_depot_find x_move_it_":         {micro.Prefix("x")},
 		"move_it_":                        {micro.Without("depot.find")},
 		"":                                {micro.Only("other")},
-		"depot_find depot_plain move_it_": {micro.Endpoint("depot.plain", agents.ToolSpec{})},
-		"depot_find look move_it_":        {micro.Endpoint("depot.plain", agents.ToolSpec{Name: "look", Parameters: json.RawMessage(`{"type":"object"}`)})},
+		"depot_find move_it_ depot_plain": {micro.Endpoint("depot.plain", agents.ToolSpec{})},
+		"depot_find move_it_ look":        {micro.Endpoint("depot.plain", agents.ToolSpec{Name: "look", Parameters: json.RawMessage(`{"type":"object"}`)})},
 	} {
 		if _, got := play(t, &wire{infos: []string{newer, depot, "{", `{"name":"other"}`}}, "", "", 0, 0, opts...); got != "tools: "+want {
 			t.Errorf("tools %q, want %q", got, want)
@@ -255,4 +255,41 @@ func (nobody) Name() string { return "nobody" }
 
 func (nobody) Generate(context.Context, *agents.Request) (*agents.Response, error) {
 	return nil, errors.New("nobody asks")
+}
+
+// reader is a model that answers with the descriptions of its tools.
+type reader struct{ nobody }
+
+func (reader) Generate(_ context.Context, r *agents.Request) (*agents.Response, error) {
+	var all []string
+	for _, t := range r.Tools {
+		all = append(all, t.Name+": "+t.Description)
+	}
+	return &agents.Response{Message: agents.Message{Content: strings.Join(all, ", ")}}, nil
+}
+
+// TestTheNewestBuildCounts has two builds of a service, 1.9.0 and 1.10.0.
+func TestTheNewestBuildCounts(t *testing.T) {
+	for _, infos := range [][]string{{depot, newer}, {newer, depot}} {
+		kind := agents.New(clerk, agents.UseModel(reader{}), agents.Tools(micro.Tools(micro.AnswerWithin(time.Minute))))
+		closes, err := kind.Open(runtime.WithMessenger(t.Context(), &wire{infos: infos}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = closes() }()
+		world := runtimetest.NewWorld(kind)
+		defer world.Close()
+		world.Start()
+		in, err := durable.Encode("go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := world.Do(t.Context(), schemas.Identity{Kind: "clerk", Key: "k"}.Run("1"), "", in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(rec.GetResult().GetData()); got != `"depot_find: the newer one, move_it_: moves"` {
+			t.Errorf("the model is told %s", got)
+		}
+	}
 }
