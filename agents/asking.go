@@ -47,7 +47,7 @@ func RawAsking(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMes
 	asking := func(answers *Answers) callFunc {
 		return callWith(schema, func(ctx context.Context, arguments json.RawMessage) (json.RawMessage, error) {
 			out, err := fn(ctx, arguments, answers)
-			if in, ok := err.(*Inquiry); ok { //nolint:errorlint // it is the answer, and not a cause of something
+			if in, ok := err.(*Inquiry); ok { // the answer itself, and not a cause of something
 				return json.Marshal(askedResult{in})
 			}
 			return out, err

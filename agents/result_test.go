@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/agentstest"
 	"github.com/perdure/perdure/agents/models/scripted"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime/runtimetest"
 )
 
@@ -178,6 +179,64 @@ func TestWhatTheModelIsGivenOfAResult(t *testing.T) {
 			contains(t, got, c.want...)
 			if c.not != "" && strings.Contains(got, c.not) {
 				t.Errorf("%.300q contains %q", got, c.not)
+			}
+		})
+	}
+}
+
+// TestADeployChangesNothingOfWhatWasGiven kills a process whose first call was recorded, and
+// deploys a build with another limit.
+func TestADeployChangesNothingOfWhatWasGiven(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after int
+		want          string
+	}{
+		"a limit comes":  {-1, 100, "given 500, then 100"}, // as records of builds without limits are
+		"a limit goes":   {100, -1, "given 100, then 500"},
+		"another limit":  {100, 200, "given 100, then 200"},
+		"the same limit": {100, 100, "given 100, then 100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := func(m scripted.Message) int {
+				begin, rest, cut := strings.Cut(m.Content, "\n[cut here")
+				if !cut {
+					return len(begin)
+				}
+				_, end, _ := strings.Cut(rest, "]\n")
+				return len(begin) + len(end)
+			}
+			m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
+				if r.Rounds() < 2 {
+					return calls(call("fetch", `{}`))
+				}
+				n := len(r.Messages)
+				return scripted.Reply{Text: fmt.Sprintf("given %d, then %d", given(r.Messages[n-3]), given(r.Messages[n-1]))}
+			}))
+			reached, n := make(chan struct{}), 0
+			build := func(limit int, dies bool) *durable.Kind {
+				return agents.New(weather, agents.UseModel(m), agents.Tools(agents.Func("fetch", "", func(ctx context.Context, _ struct{}) (string, error) {
+					if n++; n == 2 && dies {
+						close(reached)
+						<-ctx.Done()
+						return "", ctx.Err()
+					}
+					return strings.Repeat("x", 500), nil
+				}, agents.MaxResult(limit))))
+			}
+			b := setup(t, build(c.before, true))
+			p := b.Start()
+			r := ref("weather", "w", "1")
+			b.Task(r, "", payload(t, "go"))
+			<-reached
+			p.Kill()
+			b.Deploy(build(c.after, false))
+			b.Start()
+			rec, err := b.Result(b.ctx, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := outcome[string](t, rec); err != nil || got != c.want {
+				t.Errorf("%q, %v; want %q", got, err, c.want)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -51,11 +50,6 @@ func Answers(fn func(ctx context.Context, q Question) (Answer, error)) Option {
 // One of an older revision asks while the call goes on, and is told that the user cancels.
 func AskPeople() Option { return func(s *server) { s.askPeople = true } }
 
-// Sampling answers what the server asks of a model, which the protocol calls sampling, by m.
-// Without it a server has no model. What it asks for costs what m costs: give it to servers that you
-// trust with that.
-func Sampling(m agents.Model) Option { return func(s *server) { s.sampler = m } }
-
 // asks reports whether the questions of tools are answered.
 func (s *server) asks() bool { return s.answer != nil || s.askPeople }
 
@@ -74,16 +68,7 @@ func (s *server) clientOptions() *sdk.ClientOptions {
 			return s.elicited(ctx, "", r.Params)
 		}
 	}
-	if s.sampler != nil {
-		o.Capabilities.Sampling = &sdk.SamplingCapabilities{}
-		o.CreateMessageHandler = func(ctx context.Context, r *sdk.CreateMessageRequest) (*sdk.CreateMessageResult, error) {
-			var asked []said
-			for _, m := range r.Params.Messages {
-				asked = append(asked, said{m.Role, []sdk.Content{m.Content}})
-			}
-			return s.sample(ctx, r.Params.SystemPrompt, asked)
-		}
-	}
+	s.sampling(o)
 	return o
 }
 
@@ -127,7 +112,7 @@ func (q Question) fits(content map[string]any) error {
 	}
 	resolved, err := schema.Resolve(nil)
 	if err != nil {
-		return nil //nolint:nilerr // as above
+		return nil // as above
 	}
 	if content == nil {
 		content = map[string]any{}
@@ -159,17 +144,8 @@ func (s *server) inputs(ctx context.Context, tool string, r *sdk.CallToolResult)
 			default:
 				return nil, durable.Fail(ErrTool.Code, "the tool asks its user a question, and there is nobody to answer: give it what it asks for as arguments, or go on without")
 			}
-		case *sdk.CreateMessageWithToolsParams: // also for those without
-			if s.sampler == nil || len(p.Tools) > 0 {
-				return nil, durable.Fail(ErrTool.Code, "the tool asks for a model that it may use, and is given none: go on without")
-			}
-			var asked []said
-			for _, m := range p.Messages {
-				asked = append(asked, said{m.Role, m.Content})
-			}
-			responses[id], err = s.sample(ctx, p.SystemPrompt, asked)
 		default:
-			return nil, durable.Fail(ErrTool.Code, "the tool asks for something that there is not here (%T): go on without", in)
+			responses[id], err = s.sampled(ctx, in)
 		}
 		if err != nil {
 			return nil, err
@@ -257,39 +233,4 @@ func (q Question) content(reason string) (map[string]any, error) {
 		}
 	}
 	return maps.Clone(content), q.fits(content)
-}
-
-// said is a message that a server wants a model to read.
-type said struct {
-	role    sdk.Role
-	content []sdk.Content
-}
-
-// sample asks the model what a server asks it.
-func (s *server) sample(ctx context.Context, instructions string, asked []said) (*sdk.CreateMessageResult, error) {
-	req := &agents.Request{Instructions: instructions}
-	for _, m := range asked {
-		var parts []string
-		for _, c := range m.content {
-			part, isText := describe(c)
-			if !isText {
-				return nil, durable.Fail(ErrTool.Code, "the tool asks the model about %s, and it reads text alone", part)
-			}
-			parts = append(parts, part)
-		}
-		role := agents.RoleUser
-		if m.role == "assistant" {
-			role = agents.RoleAssistant
-		}
-		req.Messages = append(req.Messages, agents.Message{Role: role, Content: strings.Join(parts, "\n")})
-	}
-	r, err := s.sampler.Generate(ctx, req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the model for a tool: %w", err)
-	}
-	reason := "endTurn"
-	if r.FinishReason == "length" {
-		reason = "maxTokens"
-	}
-	return &sdk.CreateMessageResult{Content: &sdk.TextContent{Text: r.Message.Content}, Model: r.Model, Role: "assistant", StopReason: reason}, nil
 }

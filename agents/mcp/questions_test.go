@@ -1,5 +1,7 @@
 package mcp_test
 
+//lint:file-ignore SA1019 servers of older revisions use sampling
+
 import (
 	"context"
 	"encoding/json"
