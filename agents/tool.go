@@ -201,21 +201,10 @@ func (c toolConfig) step(ctx durable.Context, name, arguments string, call callF
 			return c.cut(out)
 		}
 		if !last && !runtime.AsError(err).Final {
-			waitWithin(ctx, err)
+			waitAfter(ctx, err)
 		}
 		return nil, err
 	}, slices.Concat(c.steps, c.onceOptions(name, arguments, attempts, call))...)
-}
-
-// waitWithin waits as long as err asks for, but for a tenth of the time that the attempt
-// has left: it is to end with err, and not by its timeout.
-func waitWithin(ctx context.Context, err error) {
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*9/10)
-		defer cancel()
-	}
-	waitAfter(ctx, err)
 }
 
 // stepName is what the journal calls a call of a tool. A name that only a model

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
@@ -127,6 +128,17 @@ func (c toolConfig) attempt(ctx context.Context, arguments string, attempts int,
 		}
 		backoff *= 2
 	}
+}
+
+// waitWithin waits as long as err asks for, but for a tenth of the time that the attempt
+// has left, in which the call is made once more.
+func waitWithin(ctx context.Context, err error) {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*9/10)
+		defer cancel()
+	}
+	waitAfter(ctx, err)
 }
 
 // check returns what is wrong with the policy of a tool; with typed, of these types.
