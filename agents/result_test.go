@@ -241,3 +241,37 @@ func TestADeployChangesNothingOfWhatWasGiven(t *testing.T) {
 		})
 	}
 }
+
+// TestPartsOfAResult reads a result of letters of two bytes.
+func TestPartsOfAResult(t *testing.T) {
+	for arguments, want := range map[string]string{
+		`"offset":3,"length":4`:    `{"offset":2,"text":"éé","next_offset":6,"total":600}`,
+		`"offset":2,"length":1`:    `{"offset":2,"text":"é","next_offset":4,"total":600}`,
+		`"offset":596`:             `{"offset":596,"text":"éé","total":600}`,
+		`"offset":600`:             `{"offset":600,"total":600,"note":"this is the end"}`,
+		`"offset":-5,"length":2`:   `{"offset":0,"text":"é","next_offset":2,"total":600}`,
+		`"offset":9999`:            `{"offset":600,"total":600,"note":"this is the end"}`,
+		`"search":"ÉÉ","length":1`: `"next_offset":`,
+		`"search":"(x"`:            `{"offset":0,"total":600,"note":"it does not occur"}`,
+	} {
+		t.Run(arguments, func(t *testing.T) {
+			m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
+				switch r.Rounds() {
+				case 0:
+					return calls(call("fetch", `{}`))
+				case 1:
+					return calls(call("read_result", fmt.Sprintf(`{"result":%q,%s}`, refs.FindString(r.Last().Content), arguments)))
+				}
+				return scripted.Reply{Text: r.Last().Content}
+			}))
+			b := setup(t, agents.New(weather, agents.UseModel(m), agents.MaxToolResult(100),
+				agents.Tools(agents.Func("fetch", "", func(context.Context, struct{}) (string, error) { return strings.Repeat("é", 300), nil }))))
+			b.Start()
+			got, err := do[string](b, ref("weather", "w", "1"), "go")
+			if err != nil {
+				t.Fatal(err)
+			}
+			contains(t, got, want)
+		})
+	}
+}
