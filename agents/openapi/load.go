@@ -35,6 +35,7 @@ func File(path string) Source { return Source{file: path} }
 // fails. It refers to no other document.
 func URL(address string) Source { return Source{url: address} }
 
+// String returns where it is, for messages: a URL without its password.
 func (s Source) String() string {
 	switch {
 	case s.file != "":
