@@ -117,6 +117,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 // openKinds opens what kinds need, those of older builds included. Whatever it has opened is
 // closed with the node.
 func (n *Node) openKinds(ctx context.Context, kinds []*runtime.Kind) error {
+	ctx = runtime.WithMessenger(ctx, Services(n.b.Conn()))
 	var errs []error
 	for _, k := range kinds {
 		for _, build := range append([]*runtime.Kind{k}, k.Older...) {

@@ -7,7 +7,7 @@ import (
 )
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
-// [MaxIterations], [Memory].
+// [MaxIterations], [MaxToolResult], [Memory].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
@@ -20,6 +20,7 @@ type agent struct {
 	specs         []ToolSpec // likewise
 	servers       []ToolServer
 	maxIterations int
+	maxResult     int // bytes
 	memory        memory
 	answer        answerer
 	errs          []error
@@ -88,7 +89,7 @@ func (a *agent) bad(format string, args ...any) {
 // A run's step for a model call is named "model", that for a tool call "tool
 // NAME"; calls that the model asks for at once are made at once.
 func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind {
-	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20, memory: memory{files: defaultFiles}}
+	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20, maxResult: defaultMaxResult, memory: memory{files: defaultFiles}}
 	if name.Err() != nil {
 		a.errs = append(a.errs, name.Err())
 	} else if name.OncePerKey() {

@@ -25,8 +25,9 @@ type conversation struct {
 	// message, so that a request costs the hash of what is new in it.
 	hash    hash.Hash
 	served  servedTools
-	waited  time.Duration // until a model could be asked, for the present call
-	changed bool          // some recorded answer is to another request than this build makes
+	waited  time.Duration     // until a model could be asked, for the present call
+	kept    map[string]string // results that were cut, by their names
+	changed bool              // some recorded answer is to another request than this build makes
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -112,7 +113,7 @@ type modelCall struct {
 // ask makes the model call of an iteration.
 func (v *conversation) ask(iteration int) (*Response, error) {
 	asked, before := v.hash.Sum(nil), v.served
-	messages := v.messages
+	messages, reader := v.messages, v.readerSpec()
 	asking := v.asking()
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
 	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
@@ -125,7 +126,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		}
 		served := *offer.Load()
 		sum := served.sum(asked)
-		req := &Request{Instructions: v.instructions, Messages: messages, Tools: served.after(v.specs), Output: v.answer.spec}
+		req := &Request{Instructions: v.instructions, Messages: messages, Tools: withReader(served.after(v.specs), reader), Output: v.answer.spec}
 		r, later, err := asking.attempt(ctx, req)
 		if err != nil || later != nil {
 			return modelCall{Postponed: later}, err
@@ -192,13 +193,14 @@ func nameCalls(calls []ToolCall, iteration int) {
 // callTools makes the calls of one message at once and returns their results in
 // order. What fails is a result too; only the end of the run is an error.
 func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
-	futures := make([]*durable.Future[json.RawMessage], len(calls))
+	futures, tools, order := make([]*durable.Future[json.RawMessage], len(calls)), make([]Tool, len(calls)), turns{}
 	for i, call := range calls {
 		tool, ok := v.tool(call.Name)
 		if !ok {
 			tool = unknownTool(call.Name, v.served.names(v.names))
 		}
-		futures[i] = tool.begin(v.ctx, call.Arguments)
+		tools[i] = order.take(tool)
+		futures[i] = tools[i].begin(v.ctx, call.Arguments)
 	}
 	results := make([]Message, len(calls))
 	for i, f := range futures {
@@ -206,7 +208,11 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 		if ctxErr := v.ctx.Err(); ctxErr != nil {
 			return nil, ctxErr
 		}
-		results[i] = Message{Role: RoleTool, ToolCallID: calls[i].ID, Content: toolResult(out, err)}
+		told, err := v.told(tools[i], out, err)
+		if err != nil {
+			return nil, err
+		}
+		results[i] = Message{Role: RoleTool, ToolCallID: calls[i].ID, Content: told}
 	}
 	return results, nil
 }

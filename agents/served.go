@@ -189,11 +189,16 @@ func (s servedTools) names(own []string) []string {
 // tool returns the tool that a call is of.
 func (v *conversation) tool(name string) (Tool, bool) {
 	if t, ok := v.tools[name]; ok {
-		return t, true
+		return t.within(v.maxResult), true
+	}
+	if name == readResult {
+		if t, ok := v.reader(); ok {
+			return t, true
+		}
 	}
 	for _, s := range v.servers {
 		if t, ok := s.Tool(name); ok {
-			return t, true
+			return t.within(v.maxResult), true
 		}
 	}
 	return Tool{}, false

@@ -3,9 +3,11 @@ package agents
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,23 +23,34 @@ type Tool struct {
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]
+	// What begin is made of, where it is a step: call is nil for one that is not.
+	cfg  toolConfig
+	call callFunc
 }
+
+// A callFunc is one attempt at a call, with the arguments that the model wrote.
+type callFunc func(ctx context.Context, arguments string) (json.RawMessage, error)
 
 // Spec returns what the model is told of the tool; nothing for one that stands for a
 // server's.
 func (t Tool) Spec() ToolSpec { return t.spec }
 
 // A ToolOption configures the step of a tool call: [Retry], [RetryOn], [Timeout],
-// [Patience], [Breaker], [Once], [IfUnknown].
+// [Patience], [Breaker], [Once], [IfUnknown], [Sequential], [MaxResult].
 type ToolOption interface{ applyTool(*toolConfig) }
 
 type toolConfig struct {
-	steps    []durable.StepOption
-	verify   *UnknownPolicy
-	retry    retryPolicy
-	patience time.Duration // 0: the default
-	trip     *Trip
-	errs     []error
+	steps      []durable.StepOption
+	retry      retryPolicy
+	patience   time.Duration // 0: the default
+	trip       *Trip
+	once       bool
+	unknown    *UnknownPolicy
+	sequential bool
+	maxResult  int // bytes; 0: the agent's, less: none
+	// asking makes a call of what people have answered; nil for a tool that asks nobody.
+	asking func(*Answers) callFunc
+	errs   []error
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -45,34 +58,6 @@ func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
 type toolOption func(*toolConfig)
 
 func (o toolOption) applyTool(c *toolConfig) { o(c) }
-
-// Once marks a tool whose call must not be repeated. It has one attempt, and if
-// its process ends before its outcome is recorded it is not called again: the
-// model is told {"error":{"code":"unknown_outcome",...}}, unless [IfUnknown]
-// says what else.
-func Once() ToolOption {
-	return toolOption(func(c *toolConfig) { c.add(durable.Once()) })
-}
-
-// An UnknownPolicy says what becomes of a [Once] tool whose outcome is unknown.
-type UnknownPolicy struct {
-	in, out reflect.Type
-	verify  func(ctx context.Context, arguments string) (json.RawMessage, error)
-}
-
-// IfUnknown is [Once] with a policy for calls whose process ended before their
-// outcome was recorded.
-func IfUnknown(p UnknownPolicy) ToolOption {
-	return toolOption(func(c *toolConfig) { c.verify = &p })
-}
-
-// Verify is the policy to find out: fn is given the arguments, asks the far
-// side what became of the call, by its [durable.IdempotencyKey] for instance,
-// and returns its outcome or an error.
-func Verify[In, Out any](fn func(context.Context, In) (Out, error)) UnknownPolicy {
-	args, _ := arguments[In]()
-	return UnknownPolicy{reflect.TypeFor[In](), reflect.TypeFor[Out](), callWith(args, fn)}
-}
 
 // toolName is what providers accept.
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
@@ -96,9 +81,10 @@ func checkToolName(name string) error {
 //	}) (Report, error)
 //
 // Each call is a step, which is retried like any other: end an attempt for good
-// by [durable.Fail]. It may run again if its process dies, so give
+// by [durable.Fail], say how long the far side wants to be left alone by
+// [RetryAfter]. It may run again if its process dies, so give
 // [durable.IdempotencyKey] to the far side ([IdempotentTransport] does it), or
-// use [Once].
+// say by [IfUnknown] what else becomes of it.
 func Func[In, Out any](name, description string, fn func(context.Context, In) (Out, error), opts ...ToolOption) Tool {
 	t := Tool{spec: ToolSpec{Name: name, Description: description}}
 	bad := t.bad
@@ -114,15 +100,10 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	} else {
 		t.spec.Parameters = args.text
 	}
-	var cfg toolConfig
-	for _, o := range opts {
-		o.applyTool(&cfg)
+	t.configure(callWith(args, fn), opts)
+	if err := t.cfg.unknown.check(true, reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
+		bad("%v", err)
 	}
-	if v := cfg.verify; v != nil && (v.in != reflect.TypeFor[In]() || v.out != reflect.TypeFor[Out]()) {
-		bad("IfUnknown has a function of %s and %s, the tool one of %s and %s; give both the same types", v.in, v.out, reflect.TypeFor[In](), reflect.TypeFor[Out]())
-	}
-	t.errs = append(t.errs, cfg.wrong()...)
-	t.begin = cfg.stepOf(name, callWith(args, fn))
 	return t
 }
 
@@ -146,32 +127,78 @@ func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) 
 	} else if shape.Type != "object" {
 		t.bad("the schema of its parameters is of type %q; make it one of type object", shape.Type)
 	}
-	var cfg toolConfig
-	for _, o := range opts {
-		o.applyTool(&cfg)
+	t.configure(callWith(readSchema(spec.Parameters), fn), opts)
+	if err := t.cfg.unknown.check(false, nil, nil); err != nil {
+		t.bad("%v", err)
 	}
-	t.errs = append(t.errs, cfg.wrong()...)
-	t.begin = cfg.stepOf(spec.Name, callWith(readSchema(spec.Parameters), fn))
 	return t
+}
+
+// configure makes the tool one of steps with these options.
+func (t *Tool) configure(call callFunc, opts []ToolOption) {
+	for _, o := range opts {
+		o.applyTool(&t.cfg)
+	}
+	t.errs = append(t.errs, t.cfg.wrong()...)
+	t.call = call
+	t.begin = t.cfg.begin(t.spec.Name, call)
 }
 
 func (t *Tool) bad(format string, args ...any) {
 	t.errs = append(t.errs, durable.Fail(durable.ErrInvalid.Code, "tool %q: "+format, append([]any{t.spec.Name}, args...)...))
 }
 
-// stepOf returns what begins a call as a step of this configuration.
-func (c toolConfig) stepOf(name string, call func(context.Context, string) (json.RawMessage, error)) func(durable.Context, string) *durable.Future[json.RawMessage] {
+// begin returns what begins a call as a step of this configuration.
+func (c toolConfig) begin(name string, call callFunc) func(durable.Context, string) *durable.Future[json.RawMessage] {
 	return func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		steps := append(c.steps[:len(c.steps):len(c.steps)], c.retryBy())
-		if c.verify != nil {
-			steps = append(steps[:len(steps):len(steps)], durable.OnceOrVerify(func(ctx context.Context) (json.RawMessage, error) {
-				return c.verify.verify(ctx, arguments)
-			}))
+		if !c.is(askAboutIt) && c.asking == nil {
+			return c.step(ctx, name, arguments, call)
 		}
-		return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
-			return c.guard(ctx, name, func() (json.RawMessage, error) { return call(ctx, arguments) })
-		}, steps...)
+		return durable.Go(ctx, stepName(name), func(ctx durable.Context) (json.RawMessage, error) {
+			return c.dialog(ctx, name, arguments, call)
+		})
 	}
+}
+
+// dialog makes a call that may ask people.
+func (c toolConfig) dialog(ctx durable.Context, name, arguments string, call callFunc) (json.RawMessage, error) {
+	var answers *Answers
+	for range maxInquiries {
+		if c.asking != nil {
+			call = c.asking(answers)
+		}
+		out, err := c.step(ctx, name, arguments, call).Result(ctx)
+		switch in := c.inquiryOf(out); {
+		case err != nil && ctx.Err() == nil && c.is(askAboutIt) && leftUnknown(err):
+			return askAbout(ctx, name, arguments, err)
+		case err != nil || in == nil:
+			return out, err
+		default:
+			if answers, err = in.ask(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, durable.Fail(ErrNotDone.Code, "the tool asked people %d times and was not content", maxInquiries)
+}
+
+// step begins the step of a call.
+func (c toolConfig) step(ctx durable.Context, name, arguments string, call callFunc) *durable.Future[json.RawMessage] {
+	attempts := c.policy().attempts
+	call = c.guarded(name, call)
+	return durable.StepAsync(ctx, stepName(name), func(ctx context.Context) (json.RawMessage, error) {
+		out, err := c.attempt(ctx, arguments, attempts, call)
+		if c.is(verifyIt) && errors.Is(err, durable.ErrUnknownOutcome) {
+			out, err = c.verified(ctx, arguments, attempts, call)
+		}
+		switch {
+		case err == nil && c.inquiryOf(out) != nil:
+			return out, nil
+		case err == nil:
+			return c.cut(out)
+		}
+		return nil, err
+	}, slices.Concat(c.steps, []durable.StepOption{c.retryBy()}, c.onceOptions(name, arguments, attempts, call))...)
 }
 
 // stepName is what the journal calls a call of a tool. A name that only a model
@@ -231,14 +258,19 @@ func decodeArguments[In any](args *schema, written string) (In, error) {
 	return in, nil
 }
 
-// unknownTool is the tool of every name that the agent does not have.
+// unknownTool is the tool of every name that the agent does not have. One that was offered
+// to the model was there, and a call of it may have been begun by a process that ended.
 func unknownTool(name string, have []string) Tool {
+	var steps []durable.StepOption
+	if at := slices.Index(have, name); at >= 0 {
+		steps, have = append(steps, durable.Once()), slices.Delete(slices.Clone(have), at, at+1)
+	}
 	return Tool{begin: func(ctx durable.Context, _ string) *durable.Future[json.RawMessage] {
 		return durable.StepAsync(ctx, stepName(name), func(context.Context) (json.RawMessage, error) {
 			if len(have) == 0 {
 				return nil, durable.Fail(ErrUnknownTool.Code, "there is no tool %.100q, nor any other: answer without", name)
 			}
 			return nil, durable.Fail(ErrUnknownTool.Code, "there is no tool %.100q; there are: %s", name, strings.Join(have, ", "))
-		})
+		}, steps...)
 	}}
 }

@@ -17,13 +17,24 @@ func (c *toolConfig) wrong() []error {
 	return slices.DeleteFunc(c.errs, func(err error) bool { return err == nil })
 }
 
+// policy returns how often a call is made, and when.
+func (c *toolConfig) policy() retryPolicy {
+	if c.retry.RetryOption == (RetryOption{}) {
+		return defaultToolRetry
+	}
+	return c.retry
+}
+
 // retryBy returns the retry policy of one call.
 func (c *toolConfig) retryBy() durable.StepOption {
-	p := c.retry
-	if p.RetryOption == (RetryOption{}) {
-		p = defaultToolRetry
+	return c.policy().retryBy(cmp.Or(c.patience, defaultPatience))
+}
+
+// guarded returns call as one that the tool's breaker lets through, or not.
+func (c *toolConfig) guarded(name string, call callFunc) callFunc {
+	return func(ctx context.Context, arguments string) (json.RawMessage, error) {
+		return c.guard(ctx, name, func() (json.RawMessage, error) { return call(ctx, arguments) })
 	}
-	return p.retryBy(cmp.Or(c.patience, defaultPatience))
 }
 
 // guard makes one attempt at a call, if the tool's breaker lets it.

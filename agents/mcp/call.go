@@ -2,15 +2,14 @@ package mcp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/far"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -24,22 +23,7 @@ type listed struct {
 	spec       agents.ToolSpec // as the model is told
 	remote     string          // the server's name of it
 	structured bool            // it has an output schema
-}
-
-// maxName is what providers accept.
-const maxName = 64
-
-var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
-
-// nameOf returns the name that the model has for a tool: what providers do not accept in
-// it is replaced, and a long one is cut and ends with a hash.
-func (s *server) nameOf(remote string) string {
-	name := notInNames.ReplaceAllString(s.prefix+remote, "_")
-	if len(name) > maxName {
-		sum := sha256.Sum256([]byte(remote))
-		name = name[:maxName-9] + "_" + hex.EncodeToString(sum[:4])
-	}
-	return name
+	builtin    builtin         // nil: it is a tool of the server
 }
 
 func (s *server) listed(t *sdk.Tool) (listed, error) {
@@ -48,7 +32,7 @@ func (s *server) listed(t *sdk.Tool) (listed, error) {
 		return listed{}, err
 	}
 	return listed{
-		spec:   agents.ToolSpec{Name: s.nameOf(t.Name), Description: t.Description, Parameters: parameters},
+		spec:   agents.ToolSpec{Name: far.ToolName(s.prefix, t.Name), Description: t.Description, Parameters: parameters},
 		remote: t.Name, structured: t.OutputSchema != nil,
 	}, nil
 }
@@ -59,55 +43,116 @@ func unlisted(name, remote string) listed {
 }
 
 func (s *server) agentTool(t listed) agents.Tool {
+	options := s.stepOptions(t.remote)
+	if s.askPeople && t.builtin == nil {
+		return agents.RawAsking(t.spec, func(ctx context.Context, arguments json.RawMessage, answers *agents.Answers) (json.RawMessage, error) {
+			return s.call(ctx, t, arguments, answers)
+		}, options...)
+	}
 	return agents.Raw(t.spec, func(ctx context.Context, arguments json.RawMessage) (json.RawMessage, error) {
-		return s.call(ctx, t, arguments)
-	}, s.stepOptions(t.remote)...)
+		return s.call(ctx, t, arguments, nil)
+	}, options...)
 }
 
+// maxInputs bounds how often a server may ask for something in one attempt.
+const maxInputs = 10
+
 // call is one attempt at a call.
-func (s *server) call(ctx context.Context, t listed, arguments json.RawMessage) (json.RawMessage, error) {
+func (s *server) call(ctx context.Context, t listed, arguments json.RawMessage, answers *agents.Answers) (json.RawMessage, error) {
+	params := &sdk.CallToolParams{Meta: sdk.Meta{IdempotencyMeta: durable.IdempotencyKey(ctx)}, Name: t.remote, Arguments: arguments}
+	if answers != nil {
+		var err error
+		if params.InputResponses, params.RequestState, err = decided(answers); err != nil {
+			return nil, err
+		}
+	}
+	for range maxInputs {
+		var res *sdk.CallToolResult
+		var out string
+		err := s.exchange(ctx, t, func(ctx context.Context, se *session, t listed) (err error) {
+			if t.builtin != nil {
+				out, err = t.builtin(ctx, se, arguments)
+			} else {
+				res, err = se.cs.CallTool(ctx, params)
+			}
+			return err
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case res == nil:
+			return json.Marshal(cut(out, maxWhole))
+		case !res.NeedsInput():
+			return s.result(res, t.structured)
+		case len(res.InputRequests) == 0:
+			return nil, agents.NotMade(unavailable(s, errors.New("the server is busy")))
+		}
+		next := *params
+		if next.InputResponses, err = s.inputs(ctx, t.remote, res); err != nil {
+			return nil, err
+		}
+		next.RequestState = res.RequestState
+		params = &next
+	}
+	return nil, durable.Fail(ErrTool.Code, "the tool asked for something %d times and was not content", maxInputs)
+}
+
+// exchange makes a request in a session, and once more if the server does not know it.
+func (s *server) exchange(ctx context.Context, t listed, do func(context.Context, *session, listed) error) error {
 	for again := false; ; again = true {
 		se, err := s.ready(ctx)
 		if err != nil {
-			return nil, err
+			return agents.NotMade(err)
 		}
 		if err := s.gone(t.spec.Name); err != nil {
-			return nil, err
+			return err
 		}
 		r := &reply{}
-		res, err := se.call(context.WithValue(ctx, replyKey{}, r), &sdk.CallToolParams{
-			Meta: sdk.Meta{IdempotencyMeta: durable.IdempotencyKey(ctx)}, Name: t.remote, Arguments: arguments,
-		})
+		err = se.within(context.WithValue(ctx, replyKey{}, r), func(ctx context.Context) error { return do(ctx, se, s.latest(t)) })
 		if err == nil {
-			return s.result(res, t.structured)
+			return nil
 		}
 		if cause := ended(ctx); cause != nil {
 			se.suspect.Store(true)
-			return nil, cause
+			return cause
 		}
 		status := int(r.status.Load())
-		if refused(err, status) {
-			return nil, durable.Fail(ErrRefused.Code, "%s: %v", s, err)
-		}
-		if lost(err, status) {
+		var told *durable.Error
+		switch {
+		case errors.As(err, &told):
+			return err
+		case refused(err, status):
+			return durable.Fail(ErrRefused.Code, "%s: %v", s, err)
+		case lost(err, status):
 			s.drop(se)
 		}
 		if again || !unknownSession(err, status) {
-			return nil, unavailable(s, fmt.Errorf("%w; the call may have been carried out", err))
+			return agents.MaybeMade(unavailable(s, fmt.Errorf("%w; the call may have been carried out", err)))
 		}
 	}
 }
 
-// call ends with the session, too.
-func (se *session) call(ctx context.Context, params *sdk.CallToolParams) (*sdk.CallToolResult, error) {
+// latest returns what is known of a tool by now: it may not have been listed when a run took
+// it.
+func (s *server) latest(t listed) listed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.known[t.spec.Name]; ok {
+		return known
+	}
+	return t
+}
+
+// within makes a request that ends with the session, too.
+func (se *session) within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(se.ctx, cancel)()
-	res, err := se.cs.CallTool(ctx, params)
+	err := do(ctx)
 	if err != nil && se.ctx.Err() != nil {
-		return nil, sdk.ErrConnectionClosed
+		return sdk.ErrConnectionClosed
 	}
-	return res, err
+	return err
 }
 
 // gone returns what the model is told of a tool that the server has no more.

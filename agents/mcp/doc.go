@@ -18,6 +18,10 @@
 // of the tool (code "tool_error") or a refusal ("mcp_refused"): the model is told. The
 // step's idempotency key is in the _meta of the call, as [IdempotencyMeta].
 //
-// Prompts, resources that a model might read by itself, sampling, questions of a server to
-// the user and the protocol's own authorization are left out; a token goes into a [Header].
+// [Resources] and [Prompts] give the agent what a server has besides tools, as tools. What a
+// tool asks the user, and what a server asks of a model, is refused unless an option says
+// who answers: [Answers], [AskPeople], [Sampling]. [OAuth] and [Token] authorize requests.
+//
+// The SDK speaks the revisions 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26 and
+// 2024-11-05 of the protocol, and the newest one that the server has.
 package mcp

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth/extauth"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/mcp"
 	"github.com/perdure/perdure/agents/models/openai"
@@ -32,6 +34,24 @@ func Example_tools() {
 			mcp.HTTP("https://tickets.example.com/mcp", mcp.Header("Authorization", "Bearer "+token),
 				mcp.EveryTool(agents.Timeout(20*time.Second)),
 				mcp.Tool("create_ticket", agents.Once()))))
+}
+
+// A server that wants tokens, has resources, and asks people questions.
+func Example_questions() {
+	secret := "from your configuration"
+	login, err := extauth.NewClientCredentialsHandler(&extauth.ClientCredentialsHandlerConfig{
+		Credentials: &oauthex.ClientCredentials{ClientID: "librarian", ClientSecretAuth: &oauthex.ClientSecretAuth{ClientSecret: secret}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	agents.New(Asked,
+		agents.UseModel(openai.New("gpt-5-mini")),
+		agents.Tools(mcp.HTTP("https://library.example.com/mcp",
+			mcp.OAuth(login),
+			mcp.Resources(), mcp.Prompts(),
+			mcp.AskPeople())))
 }
 
 // A server that is made with the same SDK, and an agent that uses it. A node

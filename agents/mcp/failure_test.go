@@ -28,7 +28,7 @@ func TestAProgramThatDiesIsStartedAgain(t *testing.T) {
 func TestAOnceToolIsNotCalledAgainWhenItsProgramDies(t *testing.T) {
 	t.Parallel()
 	p := newProgram(t)
-	contains(t, told(t, p.tools(t, "serves", fast, mcp.Tool("crash", agents.Once())), "crash", `{}`), `"mcp_unavailable"`, "may have been carried out")
+	contains(t, told(t, p.tools(t, "serves", fast, mcp.Tool("crash", agents.Once())), "crash", `{}`), `"unknown_outcome"`, "may have been carried out")
 }
 
 // TestAProgramThatAnswersNothingAnyMoreIsStartedAgain has one that reads

@@ -14,11 +14,12 @@ import (
 // A StdioOption configures [Stdio]: any [Option], [Args], [Env] and [Dir].
 type StdioOption interface{ applyStdio(*server) }
 
-// An HTTPOption configures [HTTP]: any [Option], [Header] and [Client].
+// An HTTPOption configures [HTTP]: any [Option], [Header], [OAuth], [Token] and [Client].
 type HTTPOption interface{ applyHTTP(*server) }
 
 // An Option configures a server however it is reached: [Prefix], [Allow], [Deny], [Tool],
-// [EveryTool], [MaxResult], [StartTimeout].
+// [EveryTool], [MaxResult], [StartTimeout], [Resources], [Prompts], [Answers], [AskPeople],
+// [Sampling].
 type Option func(*server)
 
 func (o Option) applyStdio(s *server) { o(s) }
@@ -83,8 +84,8 @@ func Tool(name string, opts ...agents.ToolOption) Option {
 	return func(s *server) { s.stepsOf[name] = append(s.stepsOf[name], opts...) }
 }
 
-// MaxResult sets how many bytes of a result the model is given, 65,536 by default. The rest
-// is cut off, and the model is told how much it was. Errors are cut at 8,192 bytes.
+// MaxResult sets how many bytes of a result the model is given, 65,536 by default. It reads
+// the rest as [agents.MaxResult] says, up to 16 MiB. Errors are cut at 8,192 bytes.
 func MaxResult(bytes int) Option { return func(s *server) { s.maxResult = bytes } }
 
 // StartTimeout sets how long a server may take to start, to answer and to list its tools,
@@ -101,7 +102,7 @@ const (
 
 // stepOptions returns the options of a tool, by the name that the server has for it.
 func (s *server) stepOptions(name string) []agents.ToolOption {
-	return slices.Concat([]agents.ToolOption{agents.Retry(defaultAttempts, defaultBackoff), agents.Timeout(defaultTimeout)}, s.steps, s.stepsOf[name])
+	return slices.Concat([]agents.ToolOption{agents.Retry(defaultAttempts, defaultBackoff), agents.Timeout(defaultTimeout), agents.MaxResult(s.maxResult)}, s.steps, s.stepsOf[name])
 }
 
 // check returns what is wrong with the options.
@@ -111,6 +112,8 @@ func (s *server) check() error {
 		return durable.Fail(durable.ErrInvalid.Code, "%s: MaxResult(%d): leave room for a result", s, s.maxResult)
 	case s.prefix == "_":
 		return durable.Fail(durable.ErrInvalid.Code, "%s: the prefix is empty; leave Prefix out", s)
+	case s.answer != nil && s.askPeople:
+		return durable.Fail(durable.ErrInvalid.Code, "%s: Answers and AskPeople: questions are answered by one of them", s)
 	case s.startTimeout <= 0:
 		return durable.Fail(durable.ErrInvalid.Code, "%s: StartTimeout(%s): a server takes some time to start", s, s.startTimeout)
 	}

@@ -15,12 +15,12 @@ import (
 // ones whole.
 const maxError = 8 << 10
 
+// maxWhole is how much of a result is recorded, in bytes.
+const maxWhole = 16 << 20
+
 // result is what the model is given of a result: a structured one if the tool has an output
 // schema, otherwise its texts; of images and the like that they are there.
 func (s *server) result(r *sdk.CallToolResult, structured bool) (json.RawMessage, error) {
-	if r.NeedsInput() {
-		return nil, durable.Fail(ErrTool.Code, "the tool asks its user a question, and there is nobody to answer: give it what it asks for as arguments, or go on without")
-	}
 	var texts, others []string
 	var parts []string
 	for _, c := range r.Content {
@@ -43,12 +43,12 @@ func (s *server) result(r *sdk.CallToolResult, structured bool) (json.RawMessage
 		if err != nil {
 			return nil, durable.Fail(ErrTool.Code, "the tool's structured result cannot be read: %v", err)
 		}
-		if len(others) == 0 && len(data) <= s.maxResult {
+		if len(others) == 0 && len(data) <= maxWhole {
 			return data, nil
 		}
 		whole = strings.Join(append([]string{string(data)}, others...), "\n")
 	}
-	return json.Marshal(cut(whole, s.maxResult))
+	return json.Marshal(cut(whole, maxWhole))
 }
 
 // structuredText returns a structured result as JSON: as the tool wrote it where it did so

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/durable"
@@ -24,6 +25,7 @@ type server struct {
 	host         string // of endpoint
 	header       http.Header
 	client       *http.Client
+	oauth        auth.OAuthHandler // nil: none
 
 	prefix       string
 	allow, deny  []string
@@ -31,7 +33,12 @@ type server struct {
 	stepsOf      map[string][]agents.ToolOption
 	maxResult    int
 	startTimeout time.Duration
-	err          error // what is wrong with these
+	// What the server is offered besides, and what of it.
+	resources, prompts bool
+	answer             func(context.Context, Question) (Answer, error)
+	askPeople          bool
+	sampler            agents.Model // nil: none
+	err                error        // what is wrong with these
 
 	beginning chan struct{} // has a token while a session begins
 	ending    sync.WaitGroup

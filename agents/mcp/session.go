@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,16 +44,14 @@ func (s *server) begin(ctx context.Context) (*session, error) {
 	defer cancel()
 	se := &session{s: s, changed: make(chan struct{}, 1)}
 	se.ctx, se.cancel = context.WithCancel(context.Background())
-	client := sdk.NewClient(implementation, &sdk.ClientOptions{
-		Capabilities:   &sdk.ClientCapabilities{}, // no roots, and nothing that asks a person
-		MultiRoundTrip: &sdk.MultiRoundTripOptions{Disabled: true},
-		ToolListChangedHandler: func(context.Context, *sdk.ToolListChangedRequest) {
-			select {
-			case se.changed <- struct{}{}:
-			default:
-			}
-		},
-	})
+	opts := s.clientOptions()
+	opts.ToolListChangedHandler = func(context.Context, *sdk.ToolListChangedRequest) {
+		select {
+		case se.changed <- struct{}{}:
+		default:
+		}
+	}
+	client := sdk.NewClient(implementation, opts)
 	transport, err := se.transport()
 	if err != nil {
 		return nil, err
@@ -91,7 +90,7 @@ func (se *session) transport() (sdk.Transport, error) {
 			base = http.DefaultTransport
 		}
 		client.Transport = replyTransport{base, s.host, s.header}
-		return &sdk.StreamableClientTransport{Endpoint: s.endpoint, HTTPClient: &client}, nil
+		return &sdk.StreamableClientTransport{Endpoint: s.endpoint, HTTPClient: &client, OAuthHandler: s.oauth}, nil
 	}
 	path, err := exec.LookPath(s.command)
 	if err != nil {
@@ -111,7 +110,7 @@ func (se *session) failed(err error, status int) error {
 		hint := "is the address right, and does a server answer there?"
 		switch status {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			hint = "give the credentials that it asks for by Header"
+			hint = "give the credentials that it asks for by Header, Token or OAuth"
 		case http.StatusNotFound, http.StatusMethodNotAllowed:
 			hint = "is this the address of its MCP endpoint?"
 		}
@@ -194,6 +193,11 @@ func (se *session) list(ctx context.Context) error {
 			return fmt.Errorf("list its tools: %q: %w", t.Name, err)
 		}
 		tools = append(tools, l)
+	}
+	for _, extra := range se.extras() {
+		if !slices.ContainsFunc(tools, func(t listed) bool { return t.spec.Name == extra.spec.Name }) {
+			tools = append(tools, extra)
+		}
 	}
 	se.s.mu.Lock()
 	defer se.s.mu.Unlock()
