@@ -25,7 +25,8 @@ type conversation struct {
 	// message, so that a request costs the hash of what is new in it.
 	hash    hash.Hash
 	served  servedTools
-	changed bool // some recorded answer is to another request than this build makes
+	purse   *purse // nil: no budget is charged
+	changed bool   // some recorded answer is to another request than this build makes
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -36,12 +37,15 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 		return nil, err
 	}
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
+	if v.purse, err = a.purse(c); err != nil {
+		return nil, err
+	}
 	v.settings()
 	v.say(before...)
 	v.say(user)
 	turn := []Message{user} // to remember: what was not mended afterwards
 	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
-		r, err := v.ask(i)
+		r, err := v.paid(i)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +121,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {
-				return modelCall{}, err
+				return modelCall{}, v.failed(&uncharged{err})
 			}
 			offer.CompareAndSwap(nil, &now)
 		}
@@ -129,7 +133,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 			if !last {
 				waitAfter(ctx, err)
 			}
-			return modelCall{}, err
+			return modelCall{}, v.failed(err)
 		}
 		r.Message.Role = RoleAssistant
 		nameCalls(r.Message.ToolCalls, iteration)
@@ -142,14 +146,16 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		if n := r.Usage.ReasoningTokens; n != 0 {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
+		v.annotate(ctx, r)
 		durable.Annotate(ctx, "request_sha256", sum)
 		return modelCall{*r, sum, served.since(before)}, nil
-	}, v.call.stepOptions()...)
+	}, v.stepOptions()...)
+	v.done(&t.Response, err)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask model %s: %w", v.model.Name(), err)
+		return nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
 	}
 	if o := offer.Load(); o != nil && len(o.twice) > 0 {
 		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
@@ -165,7 +171,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 func (v *conversation) generate(ctx context.Context, req *Request) (*Response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, v.call.timeout)
 	defer cancel()
-	r, err := v.model.Generate(callCtx, req)
+	r, err := v.asked().Generate(callCtx, req)
 	if err != nil {
 		if ctx.Err() == nil && callCtx.Err() != nil && !errors.Is(err, ErrModel) {
 			return nil, &durable.Error{Code: durable.ErrTimeout.Code, Message: "the model did not answer within " + v.call.timeout.String()}

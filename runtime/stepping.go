@@ -277,7 +277,7 @@ func byCause(ctx context.Context, err error) error {
 func (s *stepping) again(attempts int, err error) (bool, error) {
 	opts, e := s.f.step.opts, AsError(err)
 	wait, again := opts.Retry.next(attempts, e)
-	if !again || opts.Once || s.ctx.Err() != nil || !s.worth(err, e) {
+	if !again || opts.Once && !opts.Repeats || s.ctx.Err() != nil || !s.worth(err, e) {
 		return false, err
 	}
 	if end, bounded := s.ctx.Deadline(); bounded && time.Until(end) <= wait {

@@ -44,7 +44,7 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	if !again || told && spent(e) {
 		return durable.Fail(agents.ErrModel.Code, "%s", text)
 	}
-	err = unavailable("%s", text)
+	err = agents.Unanswered(unavailable("%s", text), raw.StatusCode)
 	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}

@@ -40,7 +40,7 @@ func failure(ctx context.Context, s *seen, err error) error {
 	if !again {
 		return durable.Fail(agents.ErrModel.Code, "%s", text)
 	}
-	err = unavailable("%s", text)
+	err = agents.Unanswered(unavailable("%s", text), status)
 	if wait, ok := retryDelay(api.Details); ok {
 		return agents.RetryAfter(err, wait)
 	}

@@ -55,7 +55,7 @@ func (m *Model) refused(ctx context.Context, res *http.Response) error {
 		res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500
 	switch {
 	case again:
-		err := unavailable("%s", text)
+		err := agents.Unanswered(unavailable("%s", text), res.StatusCode)
 		if wait, ok := agents.RetryAfterHeader(res.Header); ok {
 			return agents.RetryAfter(err, wait)
 		}

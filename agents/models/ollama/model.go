@@ -154,6 +154,9 @@ func thinking(how string) any {
 // Name returns the server's name of the model.
 func (m *Model) Name() string { return m.name }
 
+// MaxOutputTokens is what [MaxTokens] has set, or the default; 0: no bound.
+func (m *Model) MaxOutputTokens() int64 { return int64(m.cfg.maxTokens) }
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
 
