@@ -172,6 +172,9 @@ func (v *conversation) reserveAll(amount *schemas.Amount) (held []reservation, r
 		if _, err = p.c.Wait(r.future); err == nil {
 			answer, err = runtime.BudgetAnswer(r.future)
 		}
+		if err != nil { // it may be granted meanwhile
+			held = append(held, r)
+		}
 		if err != nil || !answer.GetGranted() {
 			v.giveBack(held)
 			return nil, ch, answer.GetCounter(), err
@@ -261,6 +264,7 @@ func (v *conversation) askForMore(ch *schemas.Charge, counter *schemas.BudgetCou
 	}
 	first, err := limited.Wait(waits...)
 	if err != nil {
+		v.giveBack([]reservation{r})
 		return err
 	}
 	if first == 0 {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,8 +61,14 @@ func waitsForBudget(id schemas.Identity, state *schemas.Payload, run schemas.Ref
 	return ""
 }
 
-// keptRaises is how many IDs of raises a budget remembers.
-const keptRaises = 64
+const (
+	// keptRaises is how many IDs of raises a budget remembers.
+	keptRaises = 64
+	// keptEnded is how many runs that are over it remembers, and keptEndedFor how long:
+	// messages come again where who took them in has died before it acknowledged them.
+	keptEnded    = 128
+	keptEndedFor = 10 * time.Minute
+)
 
 // A budgeter counts. Its messages are idempotent by the run that they are of, and the
 // number of that run's call: whoever reserves twice has one reservation, and what is
@@ -88,7 +95,7 @@ func (budgeter) Apply(namespace string, id schemas.Identity, state *schemas.Payl
 			if ask := decodeAsk(t); ask != nil {
 				b.forget(ask.GetRun())
 			}
-		case ask.GetRun() == "":
+		case ask.GetRun() == "" || b.ended(ask.GetRun()) >= 0:
 			continue
 		case method == "reserve":
 			b.reserve(ask)
@@ -200,6 +207,7 @@ func (b *budget) settle(ask *schemas.BudgetAsk) {
 	}
 	add(b.Counter.Spent, amount, 1)
 	b.free(r)
+	b.Waiting = slices.DeleteFunc(b.Waiting, func(w *schemas.BudgetAsk) bool { return w.GetRun() == r.GetRun() }) // it waits no more
 	r.Settled, r.Asked = ask.GetCall(), max(r.GetAsked(), ask.GetCall())
 }
 
@@ -226,6 +234,23 @@ func (b *budget) end(ref string) {
 		b.lose(r)
 	}
 	b.forget(ref)
+	b.Ended = append(b.Ended, &schemas.BudgetEnded{Run: shortHash(ref), At: b.now.UnixNano()})
+	old := func(e *schemas.BudgetEnded) bool { return b.now.UnixNano()-e.GetAt() > int64(keptEndedFor) }
+	b.Ended = slices.DeleteFunc(b.Ended, old)
+	b.Ended = b.Ended[max(len(b.Ended)-keptEnded, 0):]
+}
+
+// ended returns where a run is among those that are over, -1 for nowhere.
+func (b *budget) ended(ref string) int {
+	h := shortHash(ref)
+	return slices.IndexFunc(b.Ended, func(e *schemas.BudgetEnded) bool {
+		return e.GetRun() == h && b.now.UnixNano()-e.GetAt() <= int64(keptEndedFor)
+	})
+}
+
+func shortHash(ref string) uint64 {
+	d := digest(ref)
+	return binary.BigEndian.Uint64(d[:8])
 }
 
 // forget takes in that there is no such run, whatever it has asked.

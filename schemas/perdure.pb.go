@@ -2873,6 +2873,7 @@ type BudgetState struct {
 	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`     // of answers
 	Raises        []string               `protobuf:"bytes,6,rep,name=raises,proto3" json:"raises,omitempty"`    // IDs of the latest
 	Changed       int64                  `protobuf:"varint,7,opt,name=changed,proto3" json:"changed,omitempty"` // Unix nanoseconds
+	Ended         []*BudgetEnded         `protobuf:"bytes,8,rep,name=ended,proto3" json:"ended,omitempty"`      // the latest: what comes of them is late
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2956,6 +2957,66 @@ func (x *BudgetState) GetChanged() int64 {
 	return 0
 }
 
+func (x *BudgetState) GetEnded() []*BudgetEnded {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// BudgetEnded is a run that is over.
+type BudgetEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           uint64                 `protobuf:"fixed64,1,opt,name=run,proto3" json:"run,omitempty"` // the first bytes of the SHA-256 of its reference, big-endian
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`    // Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetEnded) Reset() {
+	*x = BudgetEnded{}
+	mi := &file_perdure_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetEnded) ProtoMessage() {}
+
+func (x *BudgetEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetEnded.ProtoReflect.Descriptor instead.
+func (*BudgetEnded) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BudgetEnded) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *BudgetEnded) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 // BudgetRun is a run that is charged to a budget.
 type BudgetRun struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2970,7 +3031,7 @@ type BudgetRun struct {
 
 func (x *BudgetRun) Reset() {
 	*x = BudgetRun{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3043,7 @@ func (x *BudgetRun) String() string {
 func (*BudgetRun) ProtoMessage() {}
 
 func (x *BudgetRun) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3056,7 @@ func (x *BudgetRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRun.ProtoReflect.Descriptor instead.
 func (*BudgetRun) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BudgetRun) GetRun() string {
@@ -3044,7 +3105,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3117,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3130,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -3102,7 +3163,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3175,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3188,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -3191,7 +3252,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3264,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3277,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -3249,7 +3310,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3322,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3335,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -3300,7 +3361,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3373,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3386,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Called) GetPath() string {
@@ -3388,7 +3449,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3400,7 +3461,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3413,7 +3474,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -3451,7 +3512,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3463,7 +3524,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3476,7 +3537,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Sent) GetPath() string {
@@ -3527,7 +3588,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3539,7 +3600,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3552,7 +3613,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -3596,7 +3657,7 @@ type Paused struct {
 
 func (x *Paused) Reset() {
 	*x = Paused{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3669,7 @@ func (x *Paused) String() string {
 func (*Paused) ProtoMessage() {}
 
 func (x *Paused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3682,7 @@ func (x *Paused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paused.ProtoReflect.Descriptor instead.
 func (*Paused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Paused) GetId() string {
@@ -3657,7 +3718,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3730,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3743,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Resumed) GetId() string {
@@ -3718,7 +3779,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3730,7 +3791,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3743,7 +3804,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -3784,7 +3845,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3796,7 +3857,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3809,7 +3870,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -3832,7 +3893,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +3905,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +3918,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -3892,7 +3953,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +3965,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +3978,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Versioned) GetChange() string {
@@ -3950,7 +4011,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3962,7 +4023,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3975,7 +4036,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -4028,7 +4089,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4040,7 +4101,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4053,7 +4114,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -4111,7 +4172,7 @@ type StepProgress struct {
 
 func (x *StepProgress) Reset() {
 	*x = StepProgress{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4184,7 @@ func (x *StepProgress) String() string {
 func (*StepProgress) ProtoMessage() {}
 
 func (x *StepProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4197,7 @@ func (x *StepProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepProgress.ProtoReflect.Descriptor instead.
 func (*StepProgress) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepProgress) GetPath() string {
@@ -4179,7 +4240,7 @@ type UpdateAccepted struct {
 
 func (x *UpdateAccepted) Reset() {
 	*x = UpdateAccepted{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4252,7 @@ func (x *UpdateAccepted) String() string {
 func (*UpdateAccepted) ProtoMessage() {}
 
 func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4265,7 @@ func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
 func (*UpdateAccepted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UpdateAccepted) GetId() string {
@@ -4241,7 +4302,7 @@ type UpdateCompleted struct {
 
 func (x *UpdateCompleted) Reset() {
 	*x = UpdateCompleted{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4253,7 +4314,7 @@ func (x *UpdateCompleted) String() string {
 func (*UpdateCompleted) ProtoMessage() {}
 
 func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4266,7 +4327,7 @@ func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCompleted.ProtoReflect.Descriptor instead.
 func (*UpdateCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UpdateCompleted) GetId() string {
@@ -4307,7 +4368,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4380,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4393,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 // Asked says that the run waits for somebody's decision.
@@ -4348,7 +4409,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4421,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4434,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Asked) GetPath() string {
@@ -4415,7 +4476,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +4488,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +4501,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Seen) GetId() string {
@@ -4468,7 +4529,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4480,7 +4541,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4493,7 +4554,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -4527,7 +4588,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4539,7 +4600,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4552,7 +4613,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -4653,7 +4714,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4665,7 +4726,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4678,7 +4739,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4706,7 +4767,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4718,7 +4779,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4731,7 +4792,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4787,7 +4848,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4799,7 +4860,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4812,7 +4873,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Record) GetStatus() Status {
@@ -5028,7 +5089,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5040,7 +5101,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5053,7 +5114,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -5074,7 +5135,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5086,7 +5147,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5099,7 +5160,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -5140,7 +5201,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5152,7 +5213,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5165,7 +5226,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -5243,7 +5304,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5255,7 +5316,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5268,7 +5329,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *State) GetValue() *Payload {
@@ -5311,7 +5372,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5323,7 +5384,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5336,7 +5397,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Member) GetId() string {
@@ -5422,7 +5483,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5434,7 +5495,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5447,7 +5508,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Build) GetKind() string {
@@ -5489,7 +5550,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5501,7 +5562,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5514,7 +5575,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -5536,7 +5597,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5548,7 +5609,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5561,7 +5622,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Owner) GetNode() string {
@@ -5597,7 +5658,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5609,7 +5670,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5622,7 +5683,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -5664,7 +5725,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5676,7 +5737,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5689,7 +5750,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Loan) GetNode() string {
@@ -5765,7 +5826,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5777,7 +5838,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5790,7 +5851,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{63}
+	return file_perdure_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -5882,7 +5943,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5894,7 +5955,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5907,7 +5968,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{64}
+	return file_perdure_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -5935,7 +5996,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5947,7 +6008,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5960,7 +6021,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{65}
+	return file_perdure_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -5985,7 +6046,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5997,7 +6058,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6010,7 +6071,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{66}
+	return file_perdure_proto_rawDescGZIP(), []int{67}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -6023,7 +6084,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6035,7 +6096,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6048,7 +6109,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{67}
+	return file_perdure_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -6066,7 +6127,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6078,7 +6139,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6091,7 +6152,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{68}
+	return file_perdure_proto_rawDescGZIP(), []int{69}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -6105,7 +6166,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6117,7 +6178,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6130,7 +6191,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{69}
+	return file_perdure_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -6405,7 +6466,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\testimated\x18\x02 \x01(\v2\x12.perdure.v1.AmountR\testimated\x12.\n" +
 	"\breserved\x18\x03 \x01(\v2\x12.perdure.v1.AmountR\breserved\x12*\n" +
 	"\x06raised\x18\x04 \x01(\v2\x12.perdure.v1.AmountR\x06raised\x12\x12\n" +
-	"\x04ends\x18\x05 \x01(\x03R\x04ends\"\x92\x02\n" +
+	"\x04ends\x18\x05 \x01(\x03R\x04ends\"\xc1\x02\n" +
 	"\vBudgetState\x12*\n" +
 	"\x06charge\x18\x01 \x01(\v2\x12.perdure.v1.ChargeR\x06charge\x123\n" +
 	"\acounter\x18\x02 \x01(\v2\x19.perdure.v1.BudgetCounterR\acounter\x12)\n" +
@@ -6413,7 +6474,11 @@ const file_perdure_proto_rawDesc = "" +
 	"\awaiting\x18\x04 \x03(\v2\x15.perdure.v1.BudgetAskR\awaiting\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x16\n" +
 	"\x06raises\x18\x06 \x03(\tR\x06raises\x12\x18\n" +
-	"\achanged\x18\a \x01(\x03R\achanged\"\x91\x01\n" +
+	"\achanged\x18\a \x01(\x03R\achanged\x12-\n" +
+	"\x05ended\x18\b \x03(\v2\x17.perdure.v1.BudgetEndedR\x05ended\"/\n" +
+	"\vBudgetEnded\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x06R\x03run\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\x91\x01\n" +
 	"\tBudgetRun\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x12\n" +
@@ -6717,7 +6782,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -6751,59 +6816,60 @@ var file_perdure_proto_goTypes = []any{
 	(*BudgetAnswer)(nil),    // 29: perdure.v1.BudgetAnswer
 	(*BudgetCounter)(nil),   // 30: perdure.v1.BudgetCounter
 	(*BudgetState)(nil),     // 31: perdure.v1.BudgetState
-	(*BudgetRun)(nil),       // 32: perdure.v1.BudgetRun
-	(*StepStarted)(nil),     // 33: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 34: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 35: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 36: perdure.v1.TimerFired
-	(*Called)(nil),          // 37: perdure.v1.Called
-	(*CallReturned)(nil),    // 38: perdure.v1.CallReturned
-	(*Sent)(nil),            // 39: perdure.v1.Sent
-	(*Suspended)(nil),       // 40: perdure.v1.Suspended
-	(*Paused)(nil),          // 41: perdure.v1.Paused
-	(*Resumed)(nil),         // 42: perdure.v1.Resumed
-	(*CancelRequested)(nil), // 43: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 44: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 45: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 46: perdure.v1.Versioned
-	(*Continued)(nil),       // 47: perdure.v1.Continued
-	(*Carried)(nil),         // 48: perdure.v1.Carried
-	(*StepProgress)(nil),    // 49: perdure.v1.StepProgress
-	(*UpdateAccepted)(nil),  // 50: perdure.v1.UpdateAccepted
-	(*UpdateCompleted)(nil), // 51: perdure.v1.UpdateCompleted
-	(*Released)(nil),        // 52: perdure.v1.Released
-	(*Asked)(nil),           // 53: perdure.v1.Asked
-	(*Seen)(nil),            // 54: perdure.v1.Seen
-	(*StatusSet)(nil),       // 55: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 56: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 57: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 58: perdure.v1.Parked
-	(*Record)(nil),          // 59: perdure.v1.Record
-	(*Outbox)(nil),          // 60: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 61: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 62: perdure.v1.TimelineStep
-	(*State)(nil),           // 63: perdure.v1.State
-	(*Member)(nil),          // 64: perdure.v1.Member
-	(*Build)(nil),           // 65: perdure.v1.Build
-	(*Builds)(nil),          // 66: perdure.v1.Builds
-	(*Owner)(nil),           // 67: perdure.v1.Owner
-	(*Namespace)(nil),       // 68: perdure.v1.Namespace
-	(*Loan)(nil),            // 69: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 70: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 71: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 72: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 73: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 74: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 75: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 76: perdure.v1.LoanAnswer
-	nil,                     // 77: perdure.v1.Envelope.TraceEntry
-	nil,                     // 78: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 79: perdure.v1.Started.TraceEntry
-	nil,                     // 80: perdure.v1.LimitState.ServedEntry
-	nil,                     // 81: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 82: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 83: perdure.v1.Record.AttributesEntry
-	nil,                     // 84: perdure.v1.TimelineStep.AttributesEntry
+	(*BudgetEnded)(nil),     // 32: perdure.v1.BudgetEnded
+	(*BudgetRun)(nil),       // 33: perdure.v1.BudgetRun
+	(*StepStarted)(nil),     // 34: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 35: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 36: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 37: perdure.v1.TimerFired
+	(*Called)(nil),          // 38: perdure.v1.Called
+	(*CallReturned)(nil),    // 39: perdure.v1.CallReturned
+	(*Sent)(nil),            // 40: perdure.v1.Sent
+	(*Suspended)(nil),       // 41: perdure.v1.Suspended
+	(*Paused)(nil),          // 42: perdure.v1.Paused
+	(*Resumed)(nil),         // 43: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 44: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 45: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 46: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 47: perdure.v1.Versioned
+	(*Continued)(nil),       // 48: perdure.v1.Continued
+	(*Carried)(nil),         // 49: perdure.v1.Carried
+	(*StepProgress)(nil),    // 50: perdure.v1.StepProgress
+	(*UpdateAccepted)(nil),  // 51: perdure.v1.UpdateAccepted
+	(*UpdateCompleted)(nil), // 52: perdure.v1.UpdateCompleted
+	(*Released)(nil),        // 53: perdure.v1.Released
+	(*Asked)(nil),           // 54: perdure.v1.Asked
+	(*Seen)(nil),            // 55: perdure.v1.Seen
+	(*StatusSet)(nil),       // 56: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 57: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 58: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 59: perdure.v1.Parked
+	(*Record)(nil),          // 60: perdure.v1.Record
+	(*Outbox)(nil),          // 61: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 62: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 63: perdure.v1.TimelineStep
+	(*State)(nil),           // 64: perdure.v1.State
+	(*Member)(nil),          // 65: perdure.v1.Member
+	(*Build)(nil),           // 66: perdure.v1.Build
+	(*Builds)(nil),          // 67: perdure.v1.Builds
+	(*Owner)(nil),           // 68: perdure.v1.Owner
+	(*Namespace)(nil),       // 69: perdure.v1.Namespace
+	(*Loan)(nil),            // 70: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 71: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 72: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 73: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 74: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 75: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 76: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 77: perdure.v1.LoanAnswer
+	nil,                     // 78: perdure.v1.Envelope.TraceEntry
+	nil,                     // 79: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 80: perdure.v1.Started.TraceEntry
+	nil,                     // 81: perdure.v1.LimitState.ServedEntry
+	nil,                     // 82: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 83: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 84: perdure.v1.Record.AttributesEntry
+	nil,                     // 85: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	8,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -6811,8 +6877,8 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	9,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	15,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	77,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	78,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	78,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	79,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
 	14,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
 	11,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
@@ -6823,40 +6889,40 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 14: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
 	3,   // 15: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
 	17,  // 16: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	59,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	60,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	18,  // 18: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	19,  // 19: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	33,  // 20: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	34,  // 21: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	35,  // 22: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	36,  // 23: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	37,  // 24: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	38,  // 25: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	39,  // 26: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	40,  // 27: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	43,  // 28: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	44,  // 29: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	58,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	45,  // 31: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	46,  // 32: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	55,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	47,  // 34: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	57,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	34,  // 20: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	35,  // 21: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	36,  // 22: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	37,  // 23: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	38,  // 24: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	39,  // 25: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	40,  // 26: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	41,  // 27: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	44,  // 28: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	45,  // 29: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	59,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	46,  // 31: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	47,  // 32: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	56,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	48,  // 34: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	58,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
 	20,  // 36: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	41,  // 37: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	42,  // 38: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	49,  // 39: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
-	50,  // 40: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
-	51,  // 41: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
-	52,  // 42: perdure.v1.Event.released:type_name -> perdure.v1.Released
-	53,  // 43: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
+	42,  // 37: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	43,  // 38: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	50,  // 39: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
+	51,  // 40: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
+	52,  // 41: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
+	53,  // 42: perdure.v1.Event.released:type_name -> perdure.v1.Released
+	54,  // 43: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
 	7,   // 44: perdure.v1.Started.input:type_name -> perdure.v1.Payload
 	15,  // 45: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	79,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	80,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
 	21,  // 47: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
 	11,  // 48: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
 	27,  // 49: perdure.v1.Started.charges:type_name -> perdure.v1.Charge
-	59,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	60,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
 	4,   // 51: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
 	9,   // 52: perdure.v1.Hold.error:type_name -> perdure.v1.Error
 	21,  // 53: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
@@ -6867,7 +6933,7 @@ var file_perdure_proto_depIdxs = []int32{
 	21,  // 58: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
 	25,  // 59: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
 	25,  // 60: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	80,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	81,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
 	26,  // 62: perdure.v1.Charge.limit:type_name -> perdure.v1.Amount
 	5,   // 63: perdure.v1.Charge.window:type_name -> perdure.v1.Charge.Window
 	6,   // 64: perdure.v1.Charge.at_limit:type_name -> perdure.v1.Charge.AtLimit
@@ -6881,64 +6947,65 @@ var file_perdure_proto_depIdxs = []int32{
 	26,  // 72: perdure.v1.BudgetCounter.raised:type_name -> perdure.v1.Amount
 	27,  // 73: perdure.v1.BudgetState.charge:type_name -> perdure.v1.Charge
 	30,  // 74: perdure.v1.BudgetState.counter:type_name -> perdure.v1.BudgetCounter
-	32,  // 75: perdure.v1.BudgetState.runs:type_name -> perdure.v1.BudgetRun
+	33,  // 75: perdure.v1.BudgetState.runs:type_name -> perdure.v1.BudgetRun
 	28,  // 76: perdure.v1.BudgetState.waiting:type_name -> perdure.v1.BudgetAsk
-	26,  // 77: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
-	7,   // 78: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	9,   // 79: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	81,  // 80: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	7,   // 81: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	9,   // 82: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	15,  // 83: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	7,   // 84: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	7,   // 85: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	10,  // 86: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	10,  // 87: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	54,  // 88: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	15,  // 89: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	40,  // 90: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	51,  // 91: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
-	7,   // 92: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
-	7,   // 93: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
-	7,   // 94: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
-	9,   // 95: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
-	7,   // 96: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	7,   // 97: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	82,  // 98: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 99: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 100: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	7,   // 101: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	9,   // 102: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	7,   // 103: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	10,  // 104: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	61,  // 105: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	62,  // 106: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	7,   // 107: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	83,  // 108: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	49,  // 109: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	51,  // 110: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	53,  // 111: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	7,   // 112: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	11,  // 113: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	10,  // 114: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	84,  // 115: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	7,   // 116: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	65,  // 117: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	65,  // 118: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	69,  // 119: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	71,  // 120: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	73,  // 121: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	74,  // 122: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	75,  // 123: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	72,  // 124: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	56,  // 125: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	56,  // 126: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	56,  // 127: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	128, // [128:128] is the sub-list for method output_type
-	128, // [128:128] is the sub-list for method input_type
-	128, // [128:128] is the sub-list for extension type_name
-	128, // [128:128] is the sub-list for extension extendee
-	0,   // [0:128] is the sub-list for field type_name
+	32,  // 77: perdure.v1.BudgetState.ended:type_name -> perdure.v1.BudgetEnded
+	26,  // 78: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
+	7,   // 79: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 80: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	82,  // 81: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	7,   // 82: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	9,   // 83: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	15,  // 84: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	7,   // 85: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	7,   // 86: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	10,  // 87: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	10,  // 88: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	55,  // 89: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	15,  // 90: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	41,  // 91: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	52,  // 92: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
+	7,   // 93: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
+	7,   // 94: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
+	7,   // 95: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 96: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
+	7,   // 97: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
+	7,   // 98: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	83,  // 99: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 100: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 101: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	7,   // 102: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	9,   // 103: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	7,   // 104: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	10,  // 105: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	62,  // 106: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	63,  // 107: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	7,   // 108: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	84,  // 109: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	50,  // 110: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	52,  // 111: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	54,  // 112: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	7,   // 113: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	11,  // 114: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	10,  // 115: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	85,  // 116: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	7,   // 117: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	66,  // 118: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	66,  // 119: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	70,  // 120: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	72,  // 121: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	74,  // 122: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	75,  // 123: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	76,  // 124: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	73,  // 125: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	57,  // 126: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	57,  // 127: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	57,  // 128: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	129, // [129:129] is the sub-list for method output_type
+	129, // [129:129] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -6974,14 +7041,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[49].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[50].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[63].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[64].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -6993,7 +7060,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   78,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
