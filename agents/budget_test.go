@@ -448,3 +448,80 @@ func TestPublishedPricesStandForVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetOfAForkIsThatOfTheRunItCopies forks a run behind a reservation and in front of
+// the call that it was for, which is made again.
+func TestBudgetOfAForkIsThatOfTheRunItCopies(t *testing.T) {
+	m := &meter{Model: agentstest.Model(t, askTimes(1)), max: 100}
+	kind := asks(m, agents.Budget(agents.PerRun(), agents.Allowance{Tokens: 9000}))
+	kind.KeepHistory = true
+	b := setup(t, kind)
+	b.Start()
+	source := ref("weather", "w", "1")
+	if _, err := do[string](b, source, "go on"); err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []string{"2", "5"} { // the first model call, and the reservation of the second
+		entries, err := b.Journal.Entries(b.ctx, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := runtime.ForkTask(source, entries, &schemas.Fork{Run: source.String(), Step: step})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Id = fmt.Sprint("fork ", i)
+		b.Send(source.Identity, env)
+		rec, err := b.Result(b.ctx, source.Identity.Run(schemas.RunID(env.Id)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := outcome[string](t, rec); err != nil || got != "done" {
+			t.Fatalf("fork before step %s: %q, %v", step, got, err)
+		}
+		tokens, calls := m.charged()
+		s := budgetState(b, "weather:run:"+source.String())
+		if got := s.GetCounter().GetSpent().GetTokens(); got != tokens || len(s.GetRuns()) != 0 || s.GetCounter().GetReserved().GetTokens() != 0 {
+			t.Errorf("fork before step %s: after %d calls %d tokens are spent, the provider has charged %d; %v", step, calls, got, tokens, s)
+		}
+	}
+}
+
+// TestBudgetOfARunThatIsEndedInACall cancels one run, and terminates another, while the
+// model is asked.
+func TestBudgetOfARunThatIsEndedInACall(t *testing.T) {
+	m := &meter{Model: agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Reply: scripted.Reply{Hold: true}}}}), max: 100}
+	b := setup(t, asks(m, agents.Budget(agents.PerRun(), agents.Allowance{Tokens: 9000})))
+	b.Start()
+	for i, end := range []func(schemas.Ref){
+		func(r schemas.Ref) { b.Cancel(r, "c") },
+		func(r schemas.Ref) { b.Control(r, "t", schemas.Control_TERMINATE) },
+	} {
+		run := ref("weather", fmt.Sprint("w", i), "1")
+		key := "weather:run:" + run.String()
+		b.Task(run, "", payload(t, "go on"))
+		var reserved int64
+		if err := b.Until(b.ctx, func() bool {
+			begun := false
+			for _, s := range b.Journal.All() {
+				for _, e := range s.Entry.GetEvents() {
+					begun = begun || s.Ref == run && e.GetStepStarted() != nil
+				}
+			}
+			if begun {
+				reserved = budgetNow(b, key).GetCounter().GetReserved().GetTokens()
+			}
+			return begun
+		}); err != nil || reserved < 100 {
+			t.Fatalf("%d tokens are reserved: %v", reserved, err)
+		}
+		end(run)
+		if _, err := b.Result(b.ctx, run); err != nil {
+			t.Fatal(err)
+		}
+		s := budgetState(b, key)
+		if c := s.GetCounter(); c.GetSpent().GetTokens() != reserved || c.GetEstimated().GetTokens() != reserved || c.GetReserved().GetTokens() != 0 || len(s.GetRuns()) != 0 {
+			t.Errorf("run %d: %d tokens were reserved for the call; the budget says %v", i, reserved, s)
+		}
+	}
+}

@@ -203,3 +203,56 @@ func (w *budgetWorld) drain(end func(*budgetedRun)) {
 		w.take(rand.N(3), len(w.inbox))
 	}
 }
+
+// TestBudget_BeginsAnewAtTheEndOfItsWindow settles a call in the window behind the one in
+// which it was reserved.
+func TestBudget_BeginsAnewAtTheEndOfItsWindow(t *testing.T) {
+	var state *schemas.Payload
+	charge := &schemas.Charge{Name: "b", Limit: &schemas.Amount{Tokens: 10}, Window: schemas.Charge_MONTH, Declared: 1}
+	say := func(at time.Time, method string, ask *schemas.BudgetAsk) (granted, refused int) {
+		t.Helper()
+		ask.Charge, ask.Path = charge, "1"
+		task := Task{From: schemas.LocalDomain, Envelope: &schemas.Envelope{Type: schemas.Envelope_TASK, Method: method, Budget: ask}}
+		next, out, err := budgeter{}.Apply("ns", schemas.Identity{Kind: budgetsKind, Key: "b"}, state, []Task{task}, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = next
+		for _, env := range out {
+			if env.GetLimit() != "" {
+				granted++
+			} else {
+				refused++
+			}
+		}
+		return granted, refused
+	}
+	amount := func(n int64) *schemas.Amount { return &schemas.Amount{Tokens: n} }
+	january, february := time.Date(2026, 1, 31, 23, 59, 0, 0, time.UTC), time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	if g, _ := say(january, "reserve", &schemas.BudgetAsk{Run: "k/a/r", Call: 1, Amount: amount(6)}); g != 1 {
+		t.Fatal("6 of 10 were not granted")
+	}
+	say(january, "settle", &schemas.BudgetAsk{Run: "k/a/r", Call: 1, Amount: amount(6)})
+	if g, _ := say(january, "reserve", &schemas.BudgetAsk{Run: "k/b/r", Call: 1, Amount: amount(3)}); g != 1 {
+		t.Fatal("3 more of 10 were not granted")
+	}
+	if g, r := say(january, "reserve", &schemas.BudgetAsk{Run: "k/c/r", Call: 1, Amount: amount(5)}); g != 0 || r != 1 {
+		t.Errorf("5 more of 10, of which 6 are spent: %d granted, %d refused", g, r)
+	}
+	if g, r := say(january, "reserve", &schemas.BudgetAsk{Run: "k/c/r", Call: 2, Amount: amount(7), Stays: true}); g+r != 0 {
+		t.Error("who stays was answered")
+	}
+	if g, _ := say(february, "settle", &schemas.BudgetAsk{Run: "k/b/r", Call: 1, Amount: amount(2)}); g != 1 {
+		t.Error("in the new window who stays was not granted 7 of 10, of which 2 are spent")
+	}
+	s, err := BudgetOf(state, february)
+	if err != nil || s.GetCounter().GetSpent().GetTokens() != 2 || s.GetCounter().GetReserved().GetTokens() != 7 || s.GetCounter().GetEnds() != time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano() {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := BudgetOf(state, february.AddDate(0, 2, 0)); err != nil || s.GetCounter().GetSpent().GetTokens() != 0 {
+		t.Errorf("two months later: %v, %v", s, err)
+	}
+	if (budgeter{}).Idle(state, february) {
+		t.Error("it is idle while a run is charged")
+	}
+}
