@@ -57,7 +57,7 @@ func ExampleBudget() {
 	}
 	fmt.Println(string(rec.GetResult().GetData()))
 	// Output:
-	// cost_usd 0.0000245
+	// cost_usd 0.00001925
 	// "Turn it off and on again."
 }
 
