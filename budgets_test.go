@@ -56,7 +56,7 @@ func TestBudget_OfATenantHoldsAcrossNodes(t *testing.T) {
 	ctx := testContext(t)
 	external := brokertest.Server(t)
 	m := answersYes(t)
-	const allowed = 700
+	const allowed = 200
 	var models []*billed
 	var client *perdure.Client
 	for i := range 2 {
