@@ -94,6 +94,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.approve":   decoded(a.approve),
 		"runs.retry":     decoded(a.retry),
 		"runs.fork":      decoded(a.fork),
+		"budgets.list":   decoded(a.budgets),
+		"budgets.raise":  decoded(a.raiseBudget),
 	}
 	maps.Copy(endpoints, a.schedules())
 	if n.b.Clustered() {

@@ -160,6 +160,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 			Attempts: s.GetAttempts(), Claim: s.GetClaim(), Error: s.GetError(), Attributes: s.GetAttributes(),
 		})
 	}
+	info.Usage = usageOf(info.Steps)
 	if in.Results {
 		if err := a.addResults(ctx, ref, &info); err != nil {
 			return nil, err

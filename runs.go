@@ -112,6 +112,9 @@ type RunInfo struct {
 	Claims    []Claim    `json:"claims,omitempty"`
 	Steps     []Step     `json:"steps,omitempty"`
 	StepCount uint64     `json:"step_count"`
+	// Usage is what its model calls came to, nil where there was none, as far as Steps
+	// shows them.
+	Usage *Usage `json:"usage,omitempty"`
 	// NoResults says for people why [Client.GetResults] has no results of steps, if
 	// it has none.
 	NoResults string `json:"no_results,omitempty"`

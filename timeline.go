@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -46,6 +47,13 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 	}
 	if n := info.StepCount; n > uint64(len(info.Steps)) {
 		fmt.Fprintf(out, "... and %d more\n", n-uint64(len(info.Steps)))
+	}
+	if u := info.Usage; u != nil && u.ModelCalls > 1 {
+		fmt.Fprintf(out, "model calls: %d, %d tokens in, %d out", u.ModelCalls, u.InputTokens, u.OutputTokens)
+		if u.USD > 0 {
+			fmt.Fprintf(out, ", $%s", strconv.FormatFloat(u.USD, 'f', -1, 64))
+		}
+		fmt.Fprintln(out)
 	}
 	if info.NoResults != "" {
 		fmt.Fprintf(out, "no results of steps: %s\n", info.NoResults)

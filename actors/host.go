@@ -199,7 +199,7 @@ func NewHost(cfg Config) (*Host, error) {
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h.parties, h.slots}, Crew: runtime.NewCrew(idleGoroutines),
-		Limits: runtime.LimitKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
+		Limits: runtime.LimitKind(b.Pool()), Budgets: runtime.BudgetsKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
 		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h}, Commons: newCommons(&h.cfg, nonce),
 	}
 	return h, nil

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"slices"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/runtime"
@@ -41,15 +42,16 @@ func (a *activation) book() {
 	})
 }
 
-// LedgerKinds returns the kinds of ledgers that a node of a pool hosts: that of the
-// limits, if one of its own kinds has any.
-func LedgerKinds(pool string, kinds []*runtime.Kind) []*runtime.Kind {
-	for _, k := range kinds {
-		if len(k.Limits) > 0 {
-			return []*runtime.Kind{runtime.NewLimitKind(pool)}
-		}
+// LedgerKinds returns the kinds of ledgers that a node of a pool hosts: those of the
+// limits and of the budgets, if one of its own kinds has any.
+func LedgerKinds(pool string, kinds []*runtime.Kind) (ledgers []*runtime.Kind) {
+	if slices.ContainsFunc(kinds, func(k *runtime.Kind) bool { return len(k.Limits) > 0 }) {
+		ledgers = append(ledgers, runtime.NewLimitKind(pool))
 	}
-	return nil
+	if slices.ContainsFunc(kinds, func(k *runtime.Kind) bool { return len(k.Budgets) > 0 }) {
+		ledgers = append(ledgers, runtime.NewBudgetKind(pool))
+	}
+	return ledgers
 }
 
 // ledgerState returns the state of a ledger's identity, nil for none.

@@ -7,7 +7,7 @@ import (
 )
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
-// [MaxIterations], [MaxToolResult], [Memory].
+// [MaxIterations], [MaxToolResult], [Memory], [Budget], [Prices].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
@@ -22,6 +22,9 @@ type agent struct {
 	maxIterations int
 	maxResult     int // bytes
 	memory        memory
+	budgets       []budget
+	cheaper       Model      // of those that downgrade
+	prices        PriceTable // nil: nothing is counted in money
 	answer        answerer
 	errs          []error
 }
@@ -106,8 +109,9 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	if a.answer, err = answers[Out](); err != nil {
 		a.errs = append(a.errs, err)
 	}
+	budgets := a.checkBudgets(string(name.Kind()))
 	k := &runtime.Kind{
-		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs, Budgets: budgets,
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
 				user, err := read(input)

@@ -118,6 +118,7 @@ type asking struct {
 	over     []passedOver
 	hold     *hold // nobody can be asked before
 	ended    bool  // for good
+	failure  Class // of the last request
 	breakers *breakers
 }
 
@@ -143,7 +144,19 @@ type postponement struct {
 
 // asking returns what a model call begins with.
 func (v *conversation) asking() *asking {
-	return &asking{chain: v.chain(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}}
+	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}}
+	if v.behind < len(k.chain) {
+		k.at = v.behind
+	}
+	return k
+}
+
+// passed returns the model that is asked after a call of which is not known what it cost,
+// which has to be settled first; 0 for the first one again.
+func (k *asking) passed() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return max(k.following(k.failure), 0)
 }
 
 // stepOptions are those of the step of the call.
@@ -176,6 +189,9 @@ func (k *asking) attempt(ctx context.Context, req *Request) (*Response, *postpon
 		}
 		m := turn.member
 		r, h, err := m.request(turn.ctx, req, turn.last, turn.filtered)
+		if err != nil {
+			k.failed(ClassOf(err))
+		}
 		switch {
 		case !k.listens(mine):
 			return nil, nil, errors.New("the attempt was left behind")
@@ -189,6 +205,12 @@ func (k *asking) attempt(ctx context.Context, req *Request) (*Response, *postpon
 		}
 		k.held(ctx, h)
 	}
+}
+
+func (k *asking) failed(c Class) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failure = c
 }
 
 // A turn is a model's that is to be asked.
@@ -420,7 +442,7 @@ func (k *asking) postpone(ctx context.Context) (*Response, *postponement, error)
 	text := strings.Join(append(why, k.chain[k.at].Name()+": "+h.why), "; ")
 	if k.waited+wait > k.longest {
 		k.ended = true
-		return nil, nil, &durable.Error{Code: ErrModelUnavailable.Code, Message: fmt.Sprintf("no model can be asked: %s; the first may be in %s, and the run has waited %s of the %s that WaitUpTo lets it", text, round(wait), round(k.waited), k.longest)}
+		return nil, nil, &uncharged{&durable.Error{Code: ErrModelUnavailable.Code, Message: fmt.Sprintf("no model can be asked: %s; the first may be in %s, and the run has waited %s of the %s that WaitUpTo lets it", text, round(wait), round(k.waited), k.longest)}}
 	}
 	durable.Annotate(ctx, "postponed", text)
 	durable.Annotate(ctx, "postponed_for", round(wait).String())

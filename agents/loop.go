@@ -27,6 +27,8 @@ type conversation struct {
 	served  servedTools
 	waited  time.Duration     // until a model could be asked, for the present call
 	kept    map[string]string // results that were cut, by their names
+	purse   *purse            // nil: no budget is charged
+	behind  int               // the models before that are not asked: what they cost is not known
 	changed bool              // some recorded answer is to another request than this build makes
 }
 
@@ -38,12 +40,15 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 		return nil, err
 	}
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
+	if v.purse, err = a.purse(c); err != nil {
+		return nil, err
+	}
 	v.settings()
 	v.say(before...)
 	v.say(user)
 	turn := []Message{user} // to remember: what was not mended afterwards
 	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
-		r, err := v.ask(i)
+		r, err := v.paid(i)
 		if err != nil {
 			return nil, err
 		}
@@ -110,8 +115,8 @@ type modelCall struct {
 	Postponed *postponement `json:"postponed,omitempty"`
 }
 
-// ask makes the model call of an iteration.
-func (v *conversation) ask(iteration int) (*Response, error) {
+// ask makes the model call of an iteration, unless it is postponed.
+func (v *conversation) ask(iteration int) (*Response, *postponement, error) {
 	asked, before := v.hash.Sum(nil), v.served
 	messages, reader := v.messages, v.readerSpec()
 	asking := v.asking()
@@ -120,7 +125,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {
-				return modelCall{}, err
+				return modelCall{}, v.failed(&uncharged{err})
 			}
 			offer.CompareAndSwap(nil, &now)
 		}
@@ -129,7 +134,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: withReader(served.after(v.specs), reader), Output: v.answer.spec}
 		r, later, err := asking.attempt(ctx, req)
 		if err != nil || later != nil {
-			return modelCall{Postponed: later}, err
+			return modelCall{Postponed: later}, v.failed(err)
 		}
 		r.Message.Role = RoleAssistant
 		nameCalls(r.Message.ToolCalls, iteration)
@@ -142,30 +147,31 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		if n := r.Usage.ReasoningTokens; n != 0 {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
+		v.annotate(ctx, r)
 		durable.Annotate(ctx, "request_sha256", sum)
 		return modelCall{Response: *r, RequestSHA256: sum, Tools: served.since(before)}, nil
-	}, asking.stepOptions()...)
+	}, v.stepOptions(asking)...)
+	v.done(&t, err)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
-		return nil, ctxErr
+		return nil, nil, ctxErr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask model %s: %w", v.model.Name(), err)
+		v.behind = asking.passed()
+		return nil, nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
 	}
 	if t.Postponed != nil {
-		if err := v.sleep(t.Postponed); err != nil {
-			return nil, err
-		}
-		return v.ask(iteration)
+		return nil, t.Postponed, nil
 	}
+	v.behind = 0
 	v.waited = 0
 	if o := offer.Load(); o != nil && len(o.twice) > 0 {
 		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
 	}
 	if v.served, err = before.then(t.Tools); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))
-	return &t.Response, nil
+	return &t.Response, nil, nil
 }
 
 // compare notes whether what is recorded answers the request that this build

@@ -14,17 +14,17 @@ import (
 	"github.com/perdure/perdure/durable/durabletest"
 )
 
-// A meter is a model in this process that notes who asks it when, and takes so many tokens.
-type meter struct {
+// A stopwatch is a model in this process that notes who asks it when, and takes so many tokens.
+type stopwatch struct {
 	tokens int64
 	mu     sync.Mutex
 	who    []string
 	at     []time.Time
 }
 
-func (m *meter) Name() string { return "metered" }
+func (m *stopwatch) Name() string { return "metered" }
 
-func (m *meter) Generate(_ context.Context, req *agents.Request) (*agents.Response, error) {
+func (m *stopwatch) Generate(_ context.Context, req *agents.Request) (*agents.Response, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.who = append(m.who, req.Messages[len(req.Messages)-1].Content)
@@ -60,7 +60,7 @@ func within(t *testing.T, at []time.Time, limit int) {
 // TestRateLimit_EachWaitsForItsTurn has twelve runs ask at once for what lets five through a
 // minute: all are answered, in the order in which they came, with one attempt each.
 func TestRateLimit_EachWaitsForItsTurn(t *testing.T) {
-	m := &meter{tokens: 10}
+	m := &stopwatch{tokens: 10}
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		for _, run := range begin(t, w, 12) {
 			if _, err := run.Result(); err != nil {
@@ -83,7 +83,7 @@ func TestRateLimit_EachWaitsForItsTurn(t *testing.T) {
 
 // TestRateLimit_ALongWaitIsSlept is the same where nobody has the patience: they sleep.
 func TestRateLimit_ALongWaitIsSlept(t *testing.T) {
-	m := &meter{tokens: 10}
+	m := &stopwatch{tokens: 10}
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		for _, run := range begin(t, w, 12) {
 			if _, err := run.Result(); err != nil {
@@ -95,7 +95,7 @@ func TestRateLimit_ALongWaitIsSlept(t *testing.T) {
 }
 
 func TestRateLimit_BeyondPatienceAnotherModelIsAsked(t *testing.T) {
-	m := &meter{tokens: 10}
+	m := &stopwatch{tokens: 10}
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		next.reset(time.Now())
 		answers := map[string]int{}
@@ -115,7 +115,7 @@ func TestRateLimit_BeyondPatienceAnotherModelIsAsked(t *testing.T) {
 // TestRateLimit_OfTokensIsPutRight has answers that take many times what was estimated of
 // the first one: what they took counts for those behind it.
 func TestRateLimit_OfTokensIsPutRight(t *testing.T) {
-	m := &meter{tokens: 2_000}
+	m := &stopwatch{tokens: 2_000}
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		for i := range 9 {
 			run, err := durabletest.Start(w, weather.At(fmt.Sprint(i)), strings.Repeat("x", 100))
@@ -136,7 +136,7 @@ func TestRateLimit_OfTokensIsPutRight(t *testing.T) {
 // TestRateLimit_WhoIsCancelledLeaves has the run whose turn is next cancelled: it ends at
 // once, and those behind it go on.
 func TestRateLimit_WhoIsCancelledLeaves(t *testing.T) {
-	m := &meter{tokens: 10}
+	m := &stopwatch{tokens: 10}
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		runs := begin(t, w, 3)
 		runs[1].Cancel()
@@ -158,7 +158,7 @@ func TestRateLimit_WhoIsCancelledLeaves(t *testing.T) {
 }
 
 func TestRateLimit_ARequestThatNeverFitsIsTooLong(t *testing.T) {
-	m, large := &meter{tokens: 10}, &meter{tokens: 10}
+	m, large := &stopwatch{tokens: 10}, &stopwatch{tokens: 10}
 	long := strings.Repeat("words ", 1_000)
 	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
 		run, err := durabletest.Start(w, weather.At("w"), long)

@@ -71,6 +71,17 @@ func Once() StepOption {
 	return stepOption(func(s *runtime.StepOptions) { s.Once = true })
 }
 
+// OnceAProcess is [Once] for a step that may be repeated by who knows what became of the
+// attempt before: it is retried like any other step, and fails with [ErrUnknownOutcome]
+// only if its process ends before its outcome is recorded.
+//
+//	durable.Step(ctx, "ask", ask, durable.OnceAProcess(), durable.Retry(5, time.Second))
+//
+// Wrong: for what must not happen twice. An attempt that failed may have happened, too.
+func OnceAProcess() StepOption {
+	return stepOption(func(s *runtime.StepOptions) { s.Once, s.Repeats = true, true })
+}
+
 // OnceOrVerify is [Once] with a function that finds out, after a crash, what
 // became of the step: it returns the outcome, or an error.
 func OnceOrVerify[T any](verify func(context.Context) (T, error)) StepOption {

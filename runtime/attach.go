@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -21,7 +20,7 @@ func (c *Context) Attach(name string, to schemas.Ref) *Future {
 	if err := to.Validate(); err != nil {
 		return failed(f, Errorf(ErrInvalid.Code, "%s to %s: %v", kindAttach, to, err))
 	}
-	if strings.HasPrefix(string(to.Kind), string(LimitKind(""))) { // its messages need no runs
+	if to.Kind.IsLedger() { // its messages need no runs
 		return failed(f, notFound(to))
 	}
 	if to.Identity == r.ref.Identity || slices.Contains(r.chain, to.Identity.String()) {

@@ -64,6 +64,7 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 	env := &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Id: string(to.ID), Method: to.Method, Payload: input,
 		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes, Priority: to.Priority, Busy: to.Busy,
+		Charges: r.started.GetCharges(),
 	}
 	if kind == kindCall {
 		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}

@@ -198,7 +198,7 @@ func (x *Executor) end(ctx context.Context, ref schemas.Ref, mail *Mailbox, entr
 	}
 	rec.Outbox = append(rec.Outbox, out...)
 	rec.Status, rec.Error, rec.History = status, EncodeError(why), true
-	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...), started.GetHolds())
+	return x.commit(ctx, ref, rec, append([]*schemas.Reply{started.GetReply()}, r.joined...), started)
 }
 
 // terminated says who asks that a run ends whose result starter waits for, and why;
@@ -233,11 +233,11 @@ func unstarted(ref schemas.Ref, started *schemas.Started, attrs map[string]*sche
 }
 
 // commit stores a record that was made without the run's code, and settles it.
-func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, held []*schemas.Hold) *Ending {
+func (x *Executor) commit(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, started *schemas.Started) *Ending {
 	if end := x.stale(ctx); end != nil {
 		return end
 	}
-	if end := x.store(ctx, ref, rec, waiting, held); end != nil {
+	if end := x.store(ctx, ref, rec, waiting, started.GetHolds(), started.GetCharges()); end != nil {
 		return end
 	}
 	x.known, x.open = true, schemas.Ref{}

@@ -82,7 +82,7 @@ func ForkTask(ref schemas.Ref, source []schemas.Stored, f *schemas.Fork) (*schem
 		return nil, err
 	}
 	started := startedOf(source)
-	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Method: started.GetMethod(), Payload: started.GetInput(), Fork: f}
+	env := &schemas.Envelope{Type: schemas.Envelope_TASK, Method: started.GetMethod(), Payload: started.GetInput(), Fork: f, Charges: started.GetCharges()}
 	if holds := started.GetHolds(); len(holds) > 0 {
 		env.Priority = holds[0].GetPriority()
 	}

@@ -86,6 +86,9 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 	if len(x.kind.Limits) > 0 {
 		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, x.cfg.now().UnixNano())
 	}
+	if started.Charges = t.Envelope.GetCharges(); len(x.kind.Budgets)+len(started.Charges) > 0 {
+		started.Charges = x.charges(t)
+	}
 	if fork != nil { // it is none of a burst: somebody has asked for it
 		started.Holds = slices.DeleteFunc(started.Holds, func(h *schemas.Hold) bool { return h.GetRule() == schemas.Hold_DEBOUNCE })
 	}

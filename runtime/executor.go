@@ -31,6 +31,7 @@ type Config struct {
 	Crew      *Crew  // executes the runs; nil: a goroutine for each, and for each step
 	Log       *slog.Logger
 	Limits    schemas.Kind // of this process's pool; empty: that of the default pool
+	Budgets   schemas.Kind // likewise
 	// Retention is how long the record of a finished run is kept. Whoever has
 	// heard nothing from the store for half of it acts no more (P05).
 	Retention time.Duration

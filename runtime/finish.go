@@ -22,7 +22,7 @@ func (l *live) finish(ctx context.Context) *Ending {
 		}
 	}
 	rec := x.record(r)
-	if end := x.store(ctx, r.ref, rec, append([]*schemas.Reply{r.started.GetReply()}, r.joined...), r.held); end != nil {
+	if end := x.store(ctx, r.ref, rec, append([]*schemas.Reply{r.started.GetReply()}, r.joined...), r.held, r.charged); end != nil {
 		return end
 	}
 	x.open = schemas.Ref{}

@@ -36,6 +36,9 @@ func showLimit(_ context.Context, state, _ *schemas.Payload) (*schemas.Payload, 
 // Waits says for people what a run waits for that has asked a limit of this
 // state; empty if it does not wait there.
 func Waits(limit schemas.Identity, state *schemas.Payload, run schemas.Ref) string {
+	if IsBudget(limit.Kind) {
+		return waitsForBudget(limit, state, run)
+	}
 	s := &schemas.LimitState{}
 	if proto.Unmarshal(state.GetData(), s) != nil {
 		return ""

@@ -49,13 +49,14 @@ type run struct {
 	wakes       map[string]time.Time // wake-ups that may stand, and when they are due
 	parked      *schemas.Parked
 	gen         generation
-	fork        *origin          // nil: the run is none
-	held        []*schemas.Hold  // limits that were asked for, in order
-	superseded  string           // the run that took this one's place
-	interrupts  string           // the run that interrupted this one
-	undo        []compensation   // in the order registered
-	versions    map[string]int64 // by change
-	aside       []*schemas.Event // that follow from what the code did, and are to be recorded
+	fork        *origin           // nil: the run is none
+	held        []*schemas.Hold   // limits that were asked for, in order
+	charged     []*schemas.Charge // budgets that were
+	superseded  string            // the run that took this one's place
+	interrupts  string            // the run that interrupted this one
+	undo        []compensation    // in the order registered
+	versions    map[string]int64  // by change
+	aside       []*schemas.Event  // that follow from what the code did, and are to be recorded
 	updates     updates
 	conditions  []*Future       // waited for, in the order issued
 	looking     bool            // one of them is looked at

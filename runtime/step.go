@@ -34,6 +34,9 @@ type StepOptions struct {
 	// waited for, and it has one attempt. If its outcome is unknown, because
 	// its process ended, IfUnknown decides.
 	Once bool
+	// Repeats lets a Once step have further attempts, by its policy, in the process that
+	// has begun it: its start is recorded once, and tells whether it may have happened.
+	Repeats bool
 	// IfUnknown finds out the outcome of a Once step that may have happened. If
 	// it is nil the step fails with [ErrUnknownOutcome].
 	IfUnknown StepFunc

@@ -275,7 +275,7 @@ func byCause(ctx context.Context, err error) error {
 // again waits until there is to be another attempt, up to a minute, and reports
 // whether there is; if not, why the step has failed.
 func (s *stepping) again(attempts int, err error) (bool, error) {
-	if s.f.step.opts.Once || s.ctx.Err() != nil {
+	if opts := s.f.step.opts; opts.Once && !opts.Repeats || s.ctx.Err() != nil {
 		return false, err
 	}
 	wait, again := s.policy(attempts, err)

@@ -13,9 +13,9 @@ import (
 // stored: nobody could end a run that cannot end.
 
 // store appends a run's record, with the answers to who waits for it and what gives
-// back its permits. A run that is over is over: a record that is too large to be
+// back its permits and reservations. A run that is over is over: a record that is too large to be
 // stored is stored with less, and its run has failed for that.
-func (x *Executor) store(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, held []*schemas.Hold) *Ending {
+func (x *Executor) store(ctx context.Context, ref schemas.Ref, rec *schemas.Record, waiting []*schemas.Reply, held []*schemas.Hold, charged []*schemas.Charge) *Ending {
 	sent := rec.GetOutbox()
 	for less := 0; ; less++ {
 		rec.Outbox = slices.Clone(sent)
@@ -25,6 +25,7 @@ func (x *Executor) store(ctx context.Context, ref schemas.Ref, rec *schemas.Reco
 			}
 		}
 		rec.Outbox = append(rec.Outbox, Release(x.cfg.Namespace, ref, held, rec)...)
+		rec.Outbox = append(rec.Outbox, endCharges(x.cfg.Namespace, ref, charged)...)
 		e := x.newEntry()
 		e.Record = rec
 		end := x.append(ctx, ref, e)

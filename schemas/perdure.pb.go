@@ -328,6 +328,104 @@ func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
 	return file_perdure_proto_rawDescGZIP(), []int{14, 0}
 }
 
+type Charge_Window int32
+
+const (
+	Charge_ALL_TIME Charge_Window = 0
+	Charge_DAY      Charge_Window = 1 // of UTC
+	Charge_MONTH    Charge_Window = 2 // of UTC
+)
+
+// Enum value maps for Charge_Window.
+var (
+	Charge_Window_name = map[int32]string{
+		0: "ALL_TIME",
+		1: "DAY",
+		2: "MONTH",
+	}
+	Charge_Window_value = map[string]int32{
+		"ALL_TIME": 0,
+		"DAY":      1,
+		"MONTH":    2,
+	}
+)
+
+func (x Charge_Window) Enum() *Charge_Window {
+	p := new(Charge_Window)
+	*p = x
+	return p
+}
+
+func (x Charge_Window) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Charge_Window) Descriptor() protoreflect.EnumDescriptor {
+	return file_perdure_proto_enumTypes[5].Descriptor()
+}
+
+func (Charge_Window) Type() protoreflect.EnumType {
+	return &file_perdure_proto_enumTypes[5]
+}
+
+func (x Charge_Window) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Charge_Window.Descriptor instead.
+func (Charge_Window) EnumDescriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{20, 0}
+}
+
+type Charge_AtLimit int32
+
+const (
+	Charge_STOP      Charge_AtLimit = 0 // the run fails
+	Charge_ASK       Charge_AtLimit = 1 // people are asked
+	Charge_DOWNGRADE Charge_AtLimit = 2 // a cheaper model goes on, as long as there is enough for that
+)
+
+// Enum value maps for Charge_AtLimit.
+var (
+	Charge_AtLimit_name = map[int32]string{
+		0: "STOP",
+		1: "ASK",
+		2: "DOWNGRADE",
+	}
+	Charge_AtLimit_value = map[string]int32{
+		"STOP":      0,
+		"ASK":       1,
+		"DOWNGRADE": 2,
+	}
+)
+
+func (x Charge_AtLimit) Enum() *Charge_AtLimit {
+	p := new(Charge_AtLimit)
+	*p = x
+	return p
+}
+
+func (x Charge_AtLimit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Charge_AtLimit) Descriptor() protoreflect.EnumDescriptor {
+	return file_perdure_proto_enumTypes[6].Descriptor()
+}
+
+func (Charge_AtLimit) Type() protoreflect.EnumType {
+	return &file_perdure_proto_enumTypes[6]
+}
+
+func (x Charge_AtLimit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Charge_AtLimit.Descriptor instead.
+func (Charge_AtLimit) EnumDescriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{20, 1}
+}
+
 // Payload is a value in the encoding that its codec names.
 type Payload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -546,6 +644,8 @@ type Envelope struct {
 	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
 	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked; CANCEL: who asks (by), if somebody said so
 	Fork          *Fork                  `protobuf:"bytes,18,opt,name=fork,proto3" json:"fork,omitempty"`                                                                                       // TASK: the run begins with what another one recorded
+	Charges       []*Charge              `protobuf:"bytes,90,rep,name=charges,proto3" json:"charges,omitempty"`                                                                                 // TASK: budgets that the run and what it starts are charged to
+	Budget        *BudgetAsk             `protobuf:"bytes,91,opt,name=budget,proto3" json:"budget,omitempty"`                                                                                   // TASK, to a budget: what is asked of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -709,6 +809,20 @@ func (x *Envelope) GetControl() *Control {
 func (x *Envelope) GetFork() *Fork {
 	if x != nil {
 		return x.Fork
+	}
+	return nil
+}
+
+func (x *Envelope) GetCharges() []*Charge {
+	if x != nil {
+		return x.Charges
+	}
+	return nil
+}
+
+func (x *Envelope) GetBudget() *BudgetAsk {
+	if x != nil {
+		return x.Budget
 	}
 	return nil
 }
@@ -1708,6 +1822,7 @@ type Started struct {
 	Build         string                 `protobuf:"bytes,10,opt,name=build,proto3" json:"build,omitempty"`         // of the kind's code that began it, where it names one
 	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
 	Fork          *Fork                  `protobuf:"bytes,14,opt,name=fork,proto3" json:"fork,omitempty"`           // what it begins with, which the entries behind it have
+	Charges       []*Charge              `protobuf:"bytes,90,rep,name=charges,proto3" json:"charges,omitempty"`     // budgets that it and what it starts are charged to, in the order in which they are asked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1822,6 +1937,13 @@ func (x *Started) GetHolds() []*Hold {
 func (x *Started) GetFork() *Fork {
 	if x != nil {
 		return x.Fork
+	}
+	return nil
+}
+
+func (x *Started) GetCharges() []*Charge {
+	if x != nil {
+		return x.Charges
 	}
 	return nil
 }
@@ -2338,6 +2460,640 @@ func (x *Waiter) GetAttach() bool {
 	return false
 }
 
+// Amount is what model calls cost.
+type Amount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        int64                  `protobuf:"varint,1,opt,name=tokens,proto3" json:"tokens,omitempty"` // read and written
+	Nanos         int64                  `protobuf:"varint,2,opt,name=nanos,proto3" json:"nanos,omitempty"`   // billionths of a US dollar
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Amount) Reset() {
+	*x = Amount{}
+	mi := &file_perdure_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Amount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Amount) ProtoMessage() {}
+
+func (x *Amount) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Amount.ProtoReflect.Descriptor instead.
+func (*Amount) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Amount) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *Amount) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+// Charge is a budget that a run is charged to, as its kind, or that of a run which
+// led to it, declared it when that was started.
+type Charge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Budget        string                 `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`                                // the identity kind/key of the counter
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                    // of the budget
+	Of            string                 `protobuf:"bytes,3,opt,name=of,proto3" json:"of,omitempty"`                                        // whose it is: a run, an identity, a kind or a tenant
+	Limit         *Amount                `protobuf:"bytes,4,opt,name=limit,proto3" json:"limit,omitempty"`                                  // 0 of either: unlimited
+	Window        Charge_Window          `protobuf:"varint,5,opt,name=window,proto3,enum=perdure.v1.Charge_Window" json:"window,omitempty"` // after which the counter begins anew
+	AtLimit       Charge_AtLimit         `protobuf:"varint,6,opt,name=at_limit,json=atLimit,proto3,enum=perdure.v1.Charge_AtLimit" json:"at_limit,omitempty"`
+	Declared      int64                  `protobuf:"varint,7,opt,name=declared,proto3" json:"declared,omitempty"` // when the run was started: a counter follows what was declared last, Unix nanoseconds
+	Error         *Error                 `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`        // why it cannot be told whose it is
+	Tree          bool                   `protobuf:"varint,9,opt,name=tree,proto3" json:"tree,omitempty"`         // it is of one run, and of what that starts
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Charge) Reset() {
+	*x = Charge{}
+	mi := &file_perdure_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Charge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Charge) ProtoMessage() {}
+
+func (x *Charge) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Charge.ProtoReflect.Descriptor instead.
+func (*Charge) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Charge) GetBudget() string {
+	if x != nil {
+		return x.Budget
+	}
+	return ""
+}
+
+func (x *Charge) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Charge) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *Charge) GetLimit() *Amount {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *Charge) GetWindow() Charge_Window {
+	if x != nil {
+		return x.Window
+	}
+	return Charge_ALL_TIME
+}
+
+func (x *Charge) GetAtLimit() Charge_AtLimit {
+	if x != nil {
+		return x.AtLimit
+	}
+	return Charge_STOP
+}
+
+func (x *Charge) GetDeclared() int64 {
+	if x != nil {
+		return x.Declared
+	}
+	return 0
+}
+
+func (x *Charge) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Charge) GetTree() bool {
+	if x != nil {
+		return x.Tree
+	}
+	return false
+}
+
+// BudgetAsk is what a run, or an operator, asks of a budget: reserve, settle, end or
+// raise.
+type BudgetAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`    // reference of the run; raise: who asks, for people
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`  // reserve: where the run waits for the answer
+	Call          uint64                 `protobuf:"varint,3,opt,name=call,proto3" json:"call,omitempty"` // reserve, settle: which model call of the run, from 1
+	Charge        *Charge                `protobuf:"bytes,4,opt,name=charge,proto3" json:"charge,omitempty"`
+	Amount        *Amount                `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`    // reserve: at most so much; settle: so much it was; raise: by so much
+	Stays         bool                   `protobuf:"varint,6,opt,name=stays,proto3" json:"stays,omitempty"`     // reserve: it waits where there is too little, until there is more
+	Unknown       bool                   `protobuf:"varint,7,opt,name=unknown,proto3" json:"unknown,omitempty"` // settle: how much it was is not known, the reservation counts
+	Copied        bool                   `protobuf:"varint,8,opt,name=copied,proto3" json:"copied,omitempty"`   // settle: another run had reserved, of which this one is a fork
+	Id            string                 `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`            // raise: the same one raises once
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetAsk) Reset() {
+	*x = BudgetAsk{}
+	mi := &file_perdure_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetAsk) ProtoMessage() {}
+
+func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetAsk.ProtoReflect.Descriptor instead.
+func (*BudgetAsk) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BudgetAsk) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *BudgetAsk) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *BudgetAsk) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *BudgetAsk) GetCharge() *Charge {
+	if x != nil {
+		return x.Charge
+	}
+	return nil
+}
+
+func (x *BudgetAsk) GetAmount() *Amount {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *BudgetAsk) GetStays() bool {
+	if x != nil {
+		return x.Stays
+	}
+	return false
+}
+
+func (x *BudgetAsk) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
+}
+
+func (x *BudgetAsk) GetCopied() bool {
+	if x != nil {
+		return x.Copied
+	}
+	return false
+}
+
+func (x *BudgetAsk) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// BudgetAnswer is what a budget answers to a reservation.
+type BudgetAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Granted       bool                   `protobuf:"varint,1,opt,name=granted,proto3" json:"granted,omitempty"`
+	Counter       *BudgetCounter         `protobuf:"bytes,2,opt,name=counter,proto3" json:"counter,omitempty"` // where it is not: as it stood
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetAnswer) Reset() {
+	*x = BudgetAnswer{}
+	mi := &file_perdure_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetAnswer) ProtoMessage() {}
+
+func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetAnswer.ProtoReflect.Descriptor instead.
+func (*BudgetAnswer) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BudgetAnswer) GetGranted() bool {
+	if x != nil {
+		return x.Granted
+	}
+	return false
+}
+
+func (x *BudgetAnswer) GetCounter() *BudgetCounter {
+	if x != nil {
+		return x.Counter
+	}
+	return nil
+}
+
+// BudgetCounter is how a budget stands.
+type BudgetCounter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spent         *Amount                `protobuf:"bytes,1,opt,name=spent,proto3" json:"spent,omitempty"`
+	Estimated     *Amount                `protobuf:"bytes,2,opt,name=estimated,proto3" json:"estimated,omitempty"` // of spent: by calls whose cost is not known
+	Reserved      *Amount                `protobuf:"bytes,3,opt,name=reserved,proto3" json:"reserved,omitempty"`   // by calls in flight
+	Raised        *Amount                `protobuf:"bytes,4,opt,name=raised,proto3" json:"raised,omitempty"`       // by people, beside the limit
+	Ends          int64                  `protobuf:"varint,5,opt,name=ends,proto3" json:"ends,omitempty"`          // of the window, Unix nanoseconds; 0: never
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetCounter) Reset() {
+	*x = BudgetCounter{}
+	mi := &file_perdure_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetCounter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetCounter) ProtoMessage() {}
+
+func (x *BudgetCounter) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetCounter.ProtoReflect.Descriptor instead.
+func (*BudgetCounter) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BudgetCounter) GetSpent() *Amount {
+	if x != nil {
+		return x.Spent
+	}
+	return nil
+}
+
+func (x *BudgetCounter) GetEstimated() *Amount {
+	if x != nil {
+		return x.Estimated
+	}
+	return nil
+}
+
+func (x *BudgetCounter) GetReserved() *Amount {
+	if x != nil {
+		return x.Reserved
+	}
+	return nil
+}
+
+func (x *BudgetCounter) GetRaised() *Amount {
+	if x != nil {
+		return x.Raised
+	}
+	return nil
+}
+
+func (x *BudgetCounter) GetEnds() int64 {
+	if x != nil {
+		return x.Ends
+	}
+	return 0
+}
+
+// BudgetState is what a budget keeps.
+type BudgetState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Charge        *Charge                `protobuf:"bytes,1,opt,name=charge,proto3" json:"charge,omitempty"` // as it was declared last
+	Counter       *BudgetCounter         `protobuf:"bytes,2,opt,name=counter,proto3" json:"counter,omitempty"`
+	Runs          []*BudgetRun           `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`        // that have asked and not ended
+	Waiting       []*BudgetAsk           `protobuf:"bytes,4,rep,name=waiting,proto3" json:"waiting,omitempty"`  // in the order in which they came
+	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`     // of answers
+	Raises        []string               `protobuf:"bytes,6,rep,name=raises,proto3" json:"raises,omitempty"`    // IDs of the latest
+	Changed       int64                  `protobuf:"varint,7,opt,name=changed,proto3" json:"changed,omitempty"` // Unix nanoseconds
+	Ended         []*BudgetEnded         `protobuf:"bytes,8,rep,name=ended,proto3" json:"ended,omitempty"`      // the latest: what comes of them is late
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetState) Reset() {
+	*x = BudgetState{}
+	mi := &file_perdure_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetState) ProtoMessage() {}
+
+func (x *BudgetState) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetState.ProtoReflect.Descriptor instead.
+func (*BudgetState) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *BudgetState) GetCharge() *Charge {
+	if x != nil {
+		return x.Charge
+	}
+	return nil
+}
+
+func (x *BudgetState) GetCounter() *BudgetCounter {
+	if x != nil {
+		return x.Counter
+	}
+	return nil
+}
+
+func (x *BudgetState) GetRuns() []*BudgetRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *BudgetState) GetWaiting() []*BudgetAsk {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *BudgetState) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *BudgetState) GetRaises() []string {
+	if x != nil {
+		return x.Raises
+	}
+	return nil
+}
+
+func (x *BudgetState) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *BudgetState) GetEnded() []*BudgetEnded {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// BudgetEnded is a run that is over.
+type BudgetEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           uint64                 `protobuf:"fixed64,1,opt,name=run,proto3" json:"run,omitempty"` // the first bytes of the SHA-256 of its reference, big-endian
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`    // Unix nanoseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetEnded) Reset() {
+	*x = BudgetEnded{}
+	mi := &file_perdure_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetEnded) ProtoMessage() {}
+
+func (x *BudgetEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetEnded.ProtoReflect.Descriptor instead.
+func (*BudgetEnded) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BudgetEnded) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *BudgetEnded) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+// BudgetRun is a run that is charged to a budget.
+type BudgetRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Settled       uint64                 `protobuf:"varint,2,opt,name=settled,proto3" json:"settled,omitempty"`  // the latest model call that is
+	Open          uint64                 `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`        // the one that has a reservation; 0: none
+	Reserved      *Amount                `protobuf:"bytes,4,opt,name=reserved,proto3" json:"reserved,omitempty"` // for that
+	Asked         uint64                 `protobuf:"varint,5,opt,name=asked,proto3" json:"asked,omitempty"`      // the latest that a reservation was asked for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetRun) Reset() {
+	*x = BudgetRun{}
+	mi := &file_perdure_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetRun) ProtoMessage() {}
+
+func (x *BudgetRun) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetRun.ProtoReflect.Descriptor instead.
+func (*BudgetRun) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BudgetRun) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *BudgetRun) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+func (x *BudgetRun) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *BudgetRun) GetReserved() *Amount {
+	if x != nil {
+		return x.Reserved
+	}
+	return nil
+}
+
+func (x *BudgetRun) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
 // StepStarted precedes each attempt of a step that must not be repeated.
 type StepStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2349,7 +3105,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +3117,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +3130,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -2407,7 +3163,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +3175,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +3188,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -2496,7 +3252,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +3264,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +3277,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -2554,7 +3310,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +3322,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +3335,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -2605,7 +3361,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +3373,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +3386,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Called) GetPath() string {
@@ -2693,7 +3449,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +3461,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +3474,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -2756,7 +3512,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +3524,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +3537,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Sent) GetPath() string {
@@ -2832,7 +3588,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +3600,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +3613,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -2901,7 +3657,7 @@ type Paused struct {
 
 func (x *Paused) Reset() {
 	*x = Paused{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3669,7 @@ func (x *Paused) String() string {
 func (*Paused) ProtoMessage() {}
 
 func (x *Paused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3682,7 @@ func (x *Paused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paused.ProtoReflect.Descriptor instead.
 func (*Paused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Paused) GetId() string {
@@ -2962,7 +3718,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3730,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3743,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Resumed) GetId() string {
@@ -3023,7 +3779,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3791,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3804,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -3089,7 +3845,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3857,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3870,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -3137,7 +3893,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3905,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3918,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -3197,7 +3953,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3965,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3978,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Versioned) GetChange() string {
@@ -3255,7 +4011,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +4023,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +4036,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -3333,7 +4089,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +4101,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +4114,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -3416,7 +4172,7 @@ type StepProgress struct {
 
 func (x *StepProgress) Reset() {
 	*x = StepProgress{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +4184,7 @@ func (x *StepProgress) String() string {
 func (*StepProgress) ProtoMessage() {}
 
 func (x *StepProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +4197,7 @@ func (x *StepProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepProgress.ProtoReflect.Descriptor instead.
 func (*StepProgress) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StepProgress) GetPath() string {
@@ -3484,7 +4240,7 @@ type UpdateAccepted struct {
 
 func (x *UpdateAccepted) Reset() {
 	*x = UpdateAccepted{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +4252,7 @@ func (x *UpdateAccepted) String() string {
 func (*UpdateAccepted) ProtoMessage() {}
 
 func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +4265,7 @@ func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
 func (*UpdateAccepted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UpdateAccepted) GetId() string {
@@ -3546,7 +4302,7 @@ type UpdateCompleted struct {
 
 func (x *UpdateCompleted) Reset() {
 	*x = UpdateCompleted{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +4314,7 @@ func (x *UpdateCompleted) String() string {
 func (*UpdateCompleted) ProtoMessage() {}
 
 func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +4327,7 @@ func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCompleted.ProtoReflect.Descriptor instead.
 func (*UpdateCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UpdateCompleted) GetId() string {
@@ -3612,7 +4368,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +4380,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +4393,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 // Asked says that the run waits for somebody's decision.
@@ -3653,7 +4409,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +4421,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +4434,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Asked) GetPath() string {
@@ -3720,7 +4476,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +4488,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +4501,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Seen) GetId() string {
@@ -3773,7 +4529,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +4541,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +4554,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -3832,7 +4588,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +4600,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +4613,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -3958,7 +4714,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4726,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4739,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4011,7 +4767,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4779,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4792,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4092,7 +4848,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4860,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4873,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Record) GetStatus() Status {
@@ -4333,7 +5089,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4345,7 +5101,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4358,7 +5114,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -4379,7 +5135,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4391,7 +5147,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4404,7 +5160,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -4445,7 +5201,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +5213,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +5226,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -4548,7 +5304,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +5316,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +5329,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *State) GetValue() *Payload {
@@ -4616,7 +5372,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +5384,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +5397,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Member) GetId() string {
@@ -4727,7 +5483,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +5495,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +5508,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Build) GetKind() string {
@@ -4794,7 +5550,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +5562,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +5575,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -4841,7 +5597,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4853,7 +5609,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4866,7 +5622,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Owner) GetNode() string {
@@ -4902,7 +5658,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +5670,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +5683,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4969,7 +5725,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5737,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5750,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Loan) GetNode() string {
@@ -5070,7 +5826,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5082,7 +5838,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5095,7 +5851,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -5187,7 +5943,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5199,7 +5955,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5212,7 +5968,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -5240,7 +5996,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5252,7 +6008,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5265,7 +6021,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -5290,7 +6046,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5302,7 +6058,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5315,7 +6071,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{67}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -5328,7 +6084,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +6096,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +6109,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -5371,7 +6127,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5383,7 +6139,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5396,7 +6152,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{69}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -5410,7 +6166,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5422,7 +6178,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5435,7 +6191,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -5470,7 +6226,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\x8d\a\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xea\a\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -5493,7 +6249,9 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04busy\x18\x14 \x01(\x0e2\x10.perdure.v1.BusyR\x04busy\x12\x14\n" +
 	"\x05limit\x18\x15 \x01(\tR\x05limit\x12-\n" +
 	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x12$\n" +
-	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
+	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12,\n" +
+	"\acharges\x18Z \x03(\v2\x12.perdure.v1.ChargeR\acharges\x12-\n" +
+	"\x06budget\x18[ \x01(\v2\x15.perdure.v1.BudgetAskR\x06budget\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -5595,7 +6353,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\x12\x1e\n" +
 	"\n" +
 	"quarantine\x18\x04 \x01(\bR\n" +
-	"quarantine\"\xc8\x03\n" +
+	"quarantine\"\xf6\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -5610,7 +6368,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05build\x18\n" +
 	" \x01(\tR\x05build\x12&\n" +
 	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x12$\n" +
-	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
+	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12,\n" +
+	"\acharges\x18Z \x03(\v2\x12.perdure.v1.ChargeR\acharges\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -5667,7 +6426,65 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\bpriority\x18\x04 \x01(\x05R\bpriority\x12\x14\n" +
 	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x16\n" +
-	"\x06attach\x18\x06 \x01(\bR\x06attach\"5\n" +
+	"\x06attach\x18\x06 \x01(\bR\x06attach\"6\n" +
+	"\x06Amount\x12\x16\n" +
+	"\x06tokens\x18\x01 \x01(\x03R\x06tokens\x12\x14\n" +
+	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"\x8a\x03\n" +
+	"\x06Charge\x12\x16\n" +
+	"\x06budget\x18\x01 \x01(\tR\x06budget\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02of\x18\x03 \x01(\tR\x02of\x12(\n" +
+	"\x05limit\x18\x04 \x01(\v2\x12.perdure.v1.AmountR\x05limit\x121\n" +
+	"\x06window\x18\x05 \x01(\x0e2\x19.perdure.v1.Charge.WindowR\x06window\x125\n" +
+	"\bat_limit\x18\x06 \x01(\x0e2\x1a.perdure.v1.Charge.AtLimitR\aatLimit\x12\x1a\n" +
+	"\bdeclared\x18\a \x01(\x03R\bdeclared\x12'\n" +
+	"\x05error\x18\b \x01(\v2\x11.perdure.v1.ErrorR\x05error\x12\x12\n" +
+	"\x04tree\x18\t \x01(\bR\x04tree\"*\n" +
+	"\x06Window\x12\f\n" +
+	"\bALL_TIME\x10\x00\x12\a\n" +
+	"\x03DAY\x10\x01\x12\t\n" +
+	"\x05MONTH\x10\x02\"+\n" +
+	"\aAtLimit\x12\b\n" +
+	"\x04STOP\x10\x00\x12\a\n" +
+	"\x03ASK\x10\x01\x12\r\n" +
+	"\tDOWNGRADE\x10\x02\"\xf5\x01\n" +
+	"\tBudgetAsk\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
+	"\x04call\x18\x03 \x01(\x04R\x04call\x12*\n" +
+	"\x06charge\x18\x04 \x01(\v2\x12.perdure.v1.ChargeR\x06charge\x12*\n" +
+	"\x06amount\x18\x05 \x01(\v2\x12.perdure.v1.AmountR\x06amount\x12\x14\n" +
+	"\x05stays\x18\x06 \x01(\bR\x05stays\x12\x18\n" +
+	"\aunknown\x18\a \x01(\bR\aunknown\x12\x16\n" +
+	"\x06copied\x18\b \x01(\bR\x06copied\x12\x0e\n" +
+	"\x02id\x18\t \x01(\tR\x02id\"]\n" +
+	"\fBudgetAnswer\x12\x18\n" +
+	"\agranted\x18\x01 \x01(\bR\agranted\x123\n" +
+	"\acounter\x18\x02 \x01(\v2\x19.perdure.v1.BudgetCounterR\acounter\"\xdb\x01\n" +
+	"\rBudgetCounter\x12(\n" +
+	"\x05spent\x18\x01 \x01(\v2\x12.perdure.v1.AmountR\x05spent\x120\n" +
+	"\testimated\x18\x02 \x01(\v2\x12.perdure.v1.AmountR\testimated\x12.\n" +
+	"\breserved\x18\x03 \x01(\v2\x12.perdure.v1.AmountR\breserved\x12*\n" +
+	"\x06raised\x18\x04 \x01(\v2\x12.perdure.v1.AmountR\x06raised\x12\x12\n" +
+	"\x04ends\x18\x05 \x01(\x03R\x04ends\"\xc1\x02\n" +
+	"\vBudgetState\x12*\n" +
+	"\x06charge\x18\x01 \x01(\v2\x12.perdure.v1.ChargeR\x06charge\x123\n" +
+	"\acounter\x18\x02 \x01(\v2\x19.perdure.v1.BudgetCounterR\acounter\x12)\n" +
+	"\x04runs\x18\x03 \x03(\v2\x15.perdure.v1.BudgetRunR\x04runs\x12/\n" +
+	"\awaiting\x18\x04 \x03(\v2\x15.perdure.v1.BudgetAskR\awaiting\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06raises\x18\x06 \x03(\tR\x06raises\x12\x18\n" +
+	"\achanged\x18\a \x01(\x03R\achanged\x12-\n" +
+	"\x05ended\x18\b \x03(\v2\x17.perdure.v1.BudgetEndedR\x05ended\"/\n" +
+	"\vBudgetEnded\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x06R\x03run\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\x91\x01\n" +
+	"\tBudgetRun\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x18\n" +
+	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\x04R\x04open\x12.\n" +
+	"\breserved\x18\x04 \x01(\v2\x12.perdure.v1.AmountR\breserved\x12\x14\n" +
+	"\x05asked\x18\x05 \x01(\x04R\x05asked\"5\n" +
 	"\vStepStarted\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\xc7\x02\n" +
@@ -5964,201 +6781,231 @@ func file_perdure_proto_rawDescGZIP() []byte {
 	return file_perdure_proto_rawDescData
 }
 
-var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
 	(Envelope_Type)(0),      // 2: perdure.v1.Envelope.Type
 	(Control_Action)(0),     // 3: perdure.v1.Control.Action
 	(Hold_Rule)(0),          // 4: perdure.v1.Hold.Rule
-	(*Payload)(nil),         // 5: perdure.v1.Payload
-	(*Blob)(nil),            // 6: perdure.v1.Blob
-	(*Error)(nil),           // 7: perdure.v1.Error
-	(*Envelope)(nil),        // 8: perdure.v1.Envelope
-	(*Fork)(nil),            // 9: perdure.v1.Fork
-	(*ForkResult)(nil),      // 10: perdure.v1.ForkResult
-	(*ForkSegment)(nil),     // 11: perdure.v1.ForkSegment
-	(*Control)(nil),         // 12: perdure.v1.Control
-	(*Reply)(nil),           // 13: perdure.v1.Reply
-	(*Entry)(nil),           // 14: perdure.v1.Entry
-	(*Event)(nil),           // 15: perdure.v1.Event
-	(*Claimed)(nil),         // 16: perdure.v1.Claimed
-	(*Started)(nil),         // 17: perdure.v1.Started
-	(*Refused)(nil),         // 18: perdure.v1.Refused
-	(*Hold)(nil),            // 19: perdure.v1.Hold
-	(*Ask)(nil),             // 20: perdure.v1.Ask
-	(*Permit)(nil),          // 21: perdure.v1.Permit
-	(*LimitState)(nil),      // 22: perdure.v1.LimitState
-	(*Waiter)(nil),          // 23: perdure.v1.Waiter
-	(*StepStarted)(nil),     // 24: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 25: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 26: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 27: perdure.v1.TimerFired
-	(*Called)(nil),          // 28: perdure.v1.Called
-	(*CallReturned)(nil),    // 29: perdure.v1.CallReturned
-	(*Sent)(nil),            // 30: perdure.v1.Sent
-	(*Suspended)(nil),       // 31: perdure.v1.Suspended
-	(*Paused)(nil),          // 32: perdure.v1.Paused
-	(*Resumed)(nil),         // 33: perdure.v1.Resumed
-	(*CancelRequested)(nil), // 34: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 35: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 36: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 37: perdure.v1.Versioned
-	(*Continued)(nil),       // 38: perdure.v1.Continued
-	(*Carried)(nil),         // 39: perdure.v1.Carried
-	(*StepProgress)(nil),    // 40: perdure.v1.StepProgress
-	(*UpdateAccepted)(nil),  // 41: perdure.v1.UpdateAccepted
-	(*UpdateCompleted)(nil), // 42: perdure.v1.UpdateCompleted
-	(*Released)(nil),        // 43: perdure.v1.Released
-	(*Asked)(nil),           // 44: perdure.v1.Asked
-	(*Seen)(nil),            // 45: perdure.v1.Seen
-	(*StatusSet)(nil),       // 46: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 47: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 48: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 49: perdure.v1.Parked
-	(*Record)(nil),          // 50: perdure.v1.Record
-	(*Outbox)(nil),          // 51: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 52: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 53: perdure.v1.TimelineStep
-	(*State)(nil),           // 54: perdure.v1.State
-	(*Member)(nil),          // 55: perdure.v1.Member
-	(*Build)(nil),           // 56: perdure.v1.Build
-	(*Builds)(nil),          // 57: perdure.v1.Builds
-	(*Owner)(nil),           // 58: perdure.v1.Owner
-	(*Namespace)(nil),       // 59: perdure.v1.Namespace
-	(*Loan)(nil),            // 60: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 61: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 62: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 63: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 64: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 65: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 66: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 67: perdure.v1.LoanAnswer
-	nil,                     // 68: perdure.v1.Envelope.TraceEntry
-	nil,                     // 69: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 70: perdure.v1.Started.TraceEntry
-	nil,                     // 71: perdure.v1.LimitState.ServedEntry
-	nil,                     // 72: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 73: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 74: perdure.v1.Record.AttributesEntry
-	nil,                     // 75: perdure.v1.TimelineStep.AttributesEntry
+	(Charge_Window)(0),      // 5: perdure.v1.Charge.Window
+	(Charge_AtLimit)(0),     // 6: perdure.v1.Charge.AtLimit
+	(*Payload)(nil),         // 7: perdure.v1.Payload
+	(*Blob)(nil),            // 8: perdure.v1.Blob
+	(*Error)(nil),           // 9: perdure.v1.Error
+	(*Envelope)(nil),        // 10: perdure.v1.Envelope
+	(*Fork)(nil),            // 11: perdure.v1.Fork
+	(*ForkResult)(nil),      // 12: perdure.v1.ForkResult
+	(*ForkSegment)(nil),     // 13: perdure.v1.ForkSegment
+	(*Control)(nil),         // 14: perdure.v1.Control
+	(*Reply)(nil),           // 15: perdure.v1.Reply
+	(*Entry)(nil),           // 16: perdure.v1.Entry
+	(*Event)(nil),           // 17: perdure.v1.Event
+	(*Claimed)(nil),         // 18: perdure.v1.Claimed
+	(*Started)(nil),         // 19: perdure.v1.Started
+	(*Refused)(nil),         // 20: perdure.v1.Refused
+	(*Hold)(nil),            // 21: perdure.v1.Hold
+	(*Ask)(nil),             // 22: perdure.v1.Ask
+	(*Permit)(nil),          // 23: perdure.v1.Permit
+	(*LimitState)(nil),      // 24: perdure.v1.LimitState
+	(*Waiter)(nil),          // 25: perdure.v1.Waiter
+	(*Amount)(nil),          // 26: perdure.v1.Amount
+	(*Charge)(nil),          // 27: perdure.v1.Charge
+	(*BudgetAsk)(nil),       // 28: perdure.v1.BudgetAsk
+	(*BudgetAnswer)(nil),    // 29: perdure.v1.BudgetAnswer
+	(*BudgetCounter)(nil),   // 30: perdure.v1.BudgetCounter
+	(*BudgetState)(nil),     // 31: perdure.v1.BudgetState
+	(*BudgetEnded)(nil),     // 32: perdure.v1.BudgetEnded
+	(*BudgetRun)(nil),       // 33: perdure.v1.BudgetRun
+	(*StepStarted)(nil),     // 34: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 35: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 36: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 37: perdure.v1.TimerFired
+	(*Called)(nil),          // 38: perdure.v1.Called
+	(*CallReturned)(nil),    // 39: perdure.v1.CallReturned
+	(*Sent)(nil),            // 40: perdure.v1.Sent
+	(*Suspended)(nil),       // 41: perdure.v1.Suspended
+	(*Paused)(nil),          // 42: perdure.v1.Paused
+	(*Resumed)(nil),         // 43: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 44: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 45: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 46: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 47: perdure.v1.Versioned
+	(*Continued)(nil),       // 48: perdure.v1.Continued
+	(*Carried)(nil),         // 49: perdure.v1.Carried
+	(*StepProgress)(nil),    // 50: perdure.v1.StepProgress
+	(*UpdateAccepted)(nil),  // 51: perdure.v1.UpdateAccepted
+	(*UpdateCompleted)(nil), // 52: perdure.v1.UpdateCompleted
+	(*Released)(nil),        // 53: perdure.v1.Released
+	(*Asked)(nil),           // 54: perdure.v1.Asked
+	(*Seen)(nil),            // 55: perdure.v1.Seen
+	(*StatusSet)(nil),       // 56: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 57: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 58: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 59: perdure.v1.Parked
+	(*Record)(nil),          // 60: perdure.v1.Record
+	(*Outbox)(nil),          // 61: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 62: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 63: perdure.v1.TimelineStep
+	(*State)(nil),           // 64: perdure.v1.State
+	(*Member)(nil),          // 65: perdure.v1.Member
+	(*Build)(nil),           // 66: perdure.v1.Build
+	(*Builds)(nil),          // 67: perdure.v1.Builds
+	(*Owner)(nil),           // 68: perdure.v1.Owner
+	(*Namespace)(nil),       // 69: perdure.v1.Namespace
+	(*Loan)(nil),            // 70: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 71: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 72: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 73: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 74: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 75: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 76: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 77: perdure.v1.LoanAnswer
+	nil,                     // 78: perdure.v1.Envelope.TraceEntry
+	nil,                     // 79: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 80: perdure.v1.Started.TraceEntry
+	nil,                     // 81: perdure.v1.LimitState.ServedEntry
+	nil,                     // 82: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 83: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 84: perdure.v1.Record.AttributesEntry
+	nil,                     // 85: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
-	6,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
+	8,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
 	2,   // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
-	5,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
-	7,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	13,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	68,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	69,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	7,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
+	9,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
+	15,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	78,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	79,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	12,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
-	9,   // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
-	10,  // 10: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
-	11,  // 11: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
-	5,   // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
-	3,   // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
-	15,  // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	50,  // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	16,  // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	17,  // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	24,  // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	25,  // 19: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	26,  // 20: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	27,  // 21: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	28,  // 22: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	29,  // 23: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	30,  // 24: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	31,  // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	34,  // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	35,  // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	49,  // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	36,  // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	37,  // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	46,  // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	38,  // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	48,  // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	18,  // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	32,  // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	33,  // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	40,  // 37: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
-	41,  // 38: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
-	42,  // 39: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
-	43,  // 40: perdure.v1.Event.released:type_name -> perdure.v1.Released
-	44,  // 41: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
-	5,   // 42: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	13,  // 43: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	70,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	19,  // 45: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	9,   // 46: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
-	50,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	4,   // 48: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	7,   // 49: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	19,  // 50: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	5,   // 51: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	7,   // 52: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	5,   // 53: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	7,   // 54: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	19,  // 55: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	23,  // 56: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	23,  // 57: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	71,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	5,   // 59: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	7,   // 60: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	72,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	5,   // 62: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	7,   // 63: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	13,  // 64: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	5,   // 65: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	5,   // 66: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	8,   // 67: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	8,   // 68: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	45,  // 69: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	13,  // 70: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	31,  // 71: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	42,  // 72: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
-	5,   // 73: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
-	5,   // 74: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
-	5,   // 75: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
-	7,   // 76: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
-	5,   // 77: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	5,   // 78: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	73,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 80: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 81: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	5,   // 82: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	7,   // 83: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	5,   // 84: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	8,   // 85: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	52,  // 86: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	53,  // 87: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	5,   // 88: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	74,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	40,  // 90: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	42,  // 91: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	44,  // 92: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	5,   // 93: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	9,   // 94: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	8,   // 95: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	75,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	5,   // 97: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	56,  // 98: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	56,  // 99: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	60,  // 100: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	62,  // 101: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	64,  // 102: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	65,  // 103: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	66,  // 104: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	63,  // 105: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	47,  // 106: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 107: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 108: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	109, // [109:109] is the sub-list for method output_type
-	109, // [109:109] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	14,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	11,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
+	27,  // 10: perdure.v1.Envelope.charges:type_name -> perdure.v1.Charge
+	28,  // 11: perdure.v1.Envelope.budget:type_name -> perdure.v1.BudgetAsk
+	12,  // 12: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
+	13,  // 13: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
+	7,   // 14: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
+	3,   // 15: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	17,  // 16: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	60,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	18,  // 18: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	19,  // 19: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	34,  // 20: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	35,  // 21: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	36,  // 22: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	37,  // 23: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	38,  // 24: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	39,  // 25: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	40,  // 26: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	41,  // 27: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	44,  // 28: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	45,  // 29: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	59,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	46,  // 31: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	47,  // 32: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	56,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	48,  // 34: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	58,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	20,  // 36: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	42,  // 37: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	43,  // 38: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	50,  // 39: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
+	51,  // 40: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
+	52,  // 41: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
+	53,  // 42: perdure.v1.Event.released:type_name -> perdure.v1.Released
+	54,  // 43: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
+	7,   // 44: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	15,  // 45: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	80,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	21,  // 47: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	11,  // 48: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
+	27,  // 49: perdure.v1.Started.charges:type_name -> perdure.v1.Charge
+	60,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,   // 51: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	9,   // 52: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	21,  // 53: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	7,   // 54: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	9,   // 55: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	7,   // 56: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	9,   // 57: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	21,  // 58: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	25,  // 59: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	25,  // 60: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	81,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	26,  // 62: perdure.v1.Charge.limit:type_name -> perdure.v1.Amount
+	5,   // 63: perdure.v1.Charge.window:type_name -> perdure.v1.Charge.Window
+	6,   // 64: perdure.v1.Charge.at_limit:type_name -> perdure.v1.Charge.AtLimit
+	9,   // 65: perdure.v1.Charge.error:type_name -> perdure.v1.Error
+	27,  // 66: perdure.v1.BudgetAsk.charge:type_name -> perdure.v1.Charge
+	26,  // 67: perdure.v1.BudgetAsk.amount:type_name -> perdure.v1.Amount
+	30,  // 68: perdure.v1.BudgetAnswer.counter:type_name -> perdure.v1.BudgetCounter
+	26,  // 69: perdure.v1.BudgetCounter.spent:type_name -> perdure.v1.Amount
+	26,  // 70: perdure.v1.BudgetCounter.estimated:type_name -> perdure.v1.Amount
+	26,  // 71: perdure.v1.BudgetCounter.reserved:type_name -> perdure.v1.Amount
+	26,  // 72: perdure.v1.BudgetCounter.raised:type_name -> perdure.v1.Amount
+	27,  // 73: perdure.v1.BudgetState.charge:type_name -> perdure.v1.Charge
+	30,  // 74: perdure.v1.BudgetState.counter:type_name -> perdure.v1.BudgetCounter
+	33,  // 75: perdure.v1.BudgetState.runs:type_name -> perdure.v1.BudgetRun
+	28,  // 76: perdure.v1.BudgetState.waiting:type_name -> perdure.v1.BudgetAsk
+	32,  // 77: perdure.v1.BudgetState.ended:type_name -> perdure.v1.BudgetEnded
+	26,  // 78: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
+	7,   // 79: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 80: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	82,  // 81: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	7,   // 82: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	9,   // 83: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	15,  // 84: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	7,   // 85: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	7,   // 86: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	10,  // 87: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	10,  // 88: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	55,  // 89: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	15,  // 90: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	41,  // 91: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	52,  // 92: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
+	7,   // 93: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
+	7,   // 94: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
+	7,   // 95: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 96: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
+	7,   // 97: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
+	7,   // 98: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	83,  // 99: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 100: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 101: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	7,   // 102: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	9,   // 103: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	7,   // 104: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	10,  // 105: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	62,  // 106: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	63,  // 107: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	7,   // 108: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	84,  // 109: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	50,  // 110: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	52,  // 111: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	54,  // 112: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	7,   // 113: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	11,  // 114: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	10,  // 115: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	85,  // 116: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	7,   // 117: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	66,  // 118: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	66,  // 119: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	70,  // 120: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	72,  // 121: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	74,  // 122: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	75,  // 123: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	76,  // 124: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	73,  // 125: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	57,  // 126: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	57,  // 127: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	57,  // 128: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	129, // [129:129] is the sub-list for method output_type
+	129, // [129:129] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -6194,14 +7041,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[42].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[50].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[56].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[64].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -6212,8 +7059,8 @@ func file_perdure_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   71,
+			NumEnums:      7,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

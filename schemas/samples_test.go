@@ -46,6 +46,7 @@ func samples() map[string]proto.Message {
 	maps.Copy(all, flow())
 	maps.Copy(all, controls())
 	maps.Copy(all, lending())
+	maps.Copy(all, budgets())
 	return all
 }
 

@@ -115,6 +115,9 @@ func (w *World) Deploy(kinds ...*runtime.Kind) {
 		if limits := runtime.LimitKind(""); len(k.Limits) > 0 && w.kinds[limits] == nil {
 			w.kinds[limits] = runtime.NewLimitKind("")
 		}
+		if budgets := runtime.BudgetsKind(""); len(k.Budgets) > 0 && w.kinds[budgets] == nil {
+			w.kinds[budgets] = runtime.NewBudgetKind("")
+		}
 	}
 }
 

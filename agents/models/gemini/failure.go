@@ -45,7 +45,7 @@ func failure(ctx context.Context, s *seen, err error) error {
 	if class != agents.Throttled && class != agents.Unavailable {
 		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
 	}
-	err = agents.Classify(unavailable("%s", text), class)
+	err = agents.Unanswered(agents.Classify(unavailable("%s", text), class), status)
 	if wait, ok := retryDelay(api.Details); ok {
 		return agents.RetryAfter(err, wait)
 	}

@@ -54,7 +54,7 @@ func (m *Model) refused(ctx context.Context, res *http.Response) error {
 	class := agents.ClassOfStatus(res.StatusCode)
 	switch {
 	case class == agents.Throttled, class == agents.Unavailable:
-		err := agents.Classify(unavailable("%s", text), class)
+		err := agents.Unanswered(agents.Classify(unavailable("%s", text), class), res.StatusCode)
 		if wait, ok := agents.RetryAfterHeader(res.Header); ok {
 			return agents.RetryAfter(err, wait)
 		}

@@ -36,7 +36,7 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	if class != agents.Throttled && class != agents.Unavailable {
 		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
 	}
-	err = agents.Classify(unavailable("%s", text), class)
+	err = agents.Unanswered(agents.Classify(unavailable("%s", text), class), raw.StatusCode)
 	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
 		err = agents.RetryAfter(err, wait)
 	}

@@ -1,0 +1,135 @@
+package agents
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+
+	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
+)
+
+// A Bounded is a model whose answers have a bound, which a [Budget] reserves for each.
+type Bounded interface {
+	Model
+	// MaxOutputTokens is how many tokens an answer has at most, reasoning included; 0:
+	// it has no bound.
+	MaxOutputTokens() int64
+}
+
+// What an estimate takes for what it cannot know, in tokens.
+const (
+	unboundedOutput = 4096 // an answer of a model that is not [Bounded]
+	fileTokens      = 5000 // an image, or a document that is not sent along
+	messageTokens   = 8    // what a message is wrapped in
+	bytesPerToken   = 3    // of text: most languages have more
+)
+
+// uncharged is the failure of a call for which the provider charges nothing.
+type uncharged struct{ err error }
+
+func (e *uncharged) Error() string { return e.err.Error() }
+func (e *uncharged) Unwrap() error { return e.err }
+
+// Unanswered returns the error of a model call to which the provider answered with an
+// HTTP status: it charges nothing for what it refuses, and a [Budget] counts nothing.
+// A status that leaves open whether the model was at work, such as 504, changes nothing:
+// the call counts as much as it was estimated to cost at most, like one that broke off.
+func Unanswered(err error, status int) error {
+	if status < 400 || status == http.StatusRequestTimeout || status == http.StatusGatewayTimeout {
+		return err
+	}
+	return &uncharged{err}
+}
+
+// lostDetails marks, in the details of a recorded failure, a call that the provider may have
+// charged for.
+const lostDetails = "the provider may have charged for the call: it counts as estimated"
+
+// marked returns the failure of a call as it is recorded under a budget. One that may
+// have been charged for is not tried again by the step's policy: another attempt needs a
+// reservation of its own.
+func marked(err error) error {
+	var free *uncharged
+	e := runtime.AsError(err)
+	if errors.As(err, &free) || e.Code == ErrModel.Code {
+		return err
+	}
+	return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails, Final: true}
+}
+
+// mayBeCharged reports whether the recorded failure of a call is one that the provider may
+// have charged for.
+func mayBeCharged(err error) bool {
+	e := runtime.AsError(err)
+	switch e.Code {
+	case durable.ErrUnknownOutcome.Code, durable.ErrTimeout.Code, durable.ErrCancelled.Code, durable.ErrPanic.Code:
+		return true
+	}
+	return strings.Contains(e.Details, lostDetails)
+}
+
+// estimate returns how many tokens the next call reads, and writes, at most. What the
+// provider has counted before is known; what was said since is estimated by its size.
+func (v *conversation) estimate(m Model) (input, output int64) {
+	p := v.purse
+	if input = p.measured; p.covered == 0 {
+		input = tokensOf(len(v.instructions))
+		for _, t := range v.served.after(v.specs) {
+			input += tokensOf(len(t.Name)+len(t.Description)+len(t.Parameters)) + messageTokens
+		}
+		if v.answer.spec != nil {
+			input += tokensOf(len(v.answer.spec.Schema))
+		}
+	}
+	for _, msg := range v.messages[p.covered:] {
+		input += messageTokensOf(msg)
+	}
+	output = unboundedOutput
+	if b, ok := m.(Bounded); ok && b.MaxOutputTokens() > 0 {
+		output = b.MaxOutputTokens()
+	}
+	return input, output
+}
+
+func messageTokensOf(m Message) int64 {
+	n := tokensOf(len(m.Content)) + messageTokens
+	for _, c := range m.ToolCalls {
+		n += tokensOf(len(c.ID)+len(c.Name)+len(c.Arguments)) + messageTokens
+	}
+	if m.Reasoning != nil {
+		n += tokensOf(len(m.Reasoning.Data))
+	}
+	for _, f := range m.Files {
+		n += fileTokens
+		if !strings.HasPrefix(f.MediaType, "image/") {
+			n += tokensOf(len(f.Data))
+		}
+	}
+	return n
+}
+
+func tokensOf(bytes int) int64 { return int64((bytes + bytesPerToken - 1) / bytesPerToken) }
+
+// nanos returns the cost of tokens in billionths of a dollar, rounded up.
+func (p Price) nanos(input, cached, output int64) int64 {
+	cost := (float64(max(input-cached, 0))*p.Input + float64(cached)*p.cached() + float64(output)*p.Output) * 1000
+	return int64(math.Ceil(cost - 1e-6)) // what floating point adds is no billionth
+}
+
+// costOf returns what a call of m came to, by the price of the model that answered, as far
+// as that has one.
+func (a *agent) costOf(m Model, r *Response) *schemas.Amount {
+	u := r.Usage
+	amount := &schemas.Amount{Tokens: u.InputTokens + u.OutputTokens}
+	price, ok := a.prices.of(r.Model)
+	if !ok {
+		price, ok = a.prices.of(m.Name())
+	}
+	if ok {
+		amount.Nanos = price.nanos(u.InputTokens, u.CachedTokens, u.OutputTokens)
+	}
+	return amount
+}
