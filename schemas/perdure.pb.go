@@ -3640,13 +3640,21 @@ func (*Released) Descriptor() ([]byte, []int) {
 	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
-// Asked says that the run waits for somebody's decision.
+// Asked says that the run waits for somebody's decision, or answer.
 type Asked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Question      *Payload               `protobuf:"bytes,3,opt,name=question,proto3" json:"question,omitempty"`
-	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // the run waits for it no more, though nobody answered
+	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`     // the run waits for it no more, though nobody answered
+	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`                // "question" is answered with a value; empty is a decision: yes or no
+	To            []string               `protobuf:"bytes,6,rep,name=to,proto3" json:"to,omitempty"`                    // groups and people that it is for; none: everybody
+	Hash          string                 `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`                // of what it is about: a decision that names another one is refused
+	Tool          string                 `protobuf:"bytes,8,opt,name=tool,proto3" json:"tool,omitempty"`                // whose call it is about, where it is about one
+	Schema        []byte                 `protobuf:"bytes,9,opt,name=schema,proto3" json:"schema,omitempty"`            // JSON Schema of the answer; empty: any
+	Due           int64                  `protobuf:"varint,10,opt,name=due,proto3" json:"due,omitempty"`                // when the run goes on without an answer, about; Unix nanoseconds, 0 for never
+	Escalations   []*Escalation          `protobuf:"bytes,11,rep,name=escalations,proto3" json:"escalations,omitempty"` // in order
+	At            int64                  `protobuf:"varint,12,opt,name=at,proto3" json:"at,omitempty"`                  // in a record: when it was recorded, Unix nanoseconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3709,6 +3717,115 @@ func (x *Asked) GetWithdrawn() bool {
 	return false
 }
 
+func (x *Asked) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Asked) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Asked) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Asked) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Asked) GetSchema() []byte {
+	if x != nil {
+		return x.Schema
+	}
+	return nil
+}
+
+func (x *Asked) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *Asked) GetEscalations() []*Escalation {
+	if x != nil {
+		return x.Escalations
+	}
+	return nil
+}
+
+func (x *Asked) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+// Escalation says whom a question is for as well from some time on.
+type Escalation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"` // Unix nanoseconds
+	To            []string               `protobuf:"bytes,2,rep,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Escalation) Reset() {
+	*x = Escalation{}
+	mi := &file_perdure_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Escalation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Escalation) ProtoMessage() {}
+
+func (x *Escalation) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Escalation.ProtoReflect.Descriptor instead.
+func (*Escalation) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Escalation) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Escalation) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Seen is a message that a run has taken.
 type Seen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3720,7 +3837,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3849,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3862,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Seen) GetId() string {
@@ -3773,7 +3890,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3902,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3915,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -3832,7 +3949,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +3961,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +3974,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -3958,7 +4075,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4087,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4100,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4011,7 +4128,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4140,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4153,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4092,7 +4209,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4221,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4234,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Record) GetStatus() Status {
@@ -4333,7 +4450,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4345,7 +4462,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4358,7 +4475,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -4379,7 +4496,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4391,7 +4508,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4404,7 +4521,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -4445,7 +4562,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4574,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4587,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -4548,7 +4665,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4677,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4690,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *State) GetValue() *Payload {
@@ -4616,7 +4733,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +4745,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +4758,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Member) GetId() string {
@@ -4727,7 +4844,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +4856,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +4869,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Build) GetKind() string {
@@ -4794,7 +4911,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +4923,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +4936,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -4841,7 +4958,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4853,7 +4970,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4866,7 +4983,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Owner) GetNode() string {
@@ -4902,7 +5019,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +5031,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +5044,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4969,7 +5086,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5098,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5111,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Loan) GetNode() string {
@@ -5070,7 +5187,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5082,7 +5199,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5095,7 +5212,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -5187,7 +5304,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5199,7 +5316,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5212,7 +5329,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -5240,7 +5357,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5252,7 +5369,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5265,7 +5382,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -5290,7 +5407,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5302,7 +5419,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5315,7 +5432,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -5328,7 +5445,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5457,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5470,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -5371,7 +5488,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5383,7 +5500,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5396,7 +5513,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -5410,7 +5527,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5422,7 +5539,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5435,7 +5552,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -5770,12 +5887,25 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"input_hash\x18F \x01(\fR\tinputHash\"\n" +
 	"\n" +
-	"\bReleased\"~\n" +
+	"\bReleased\"\xbe\x02\n" +
 	"\x05Asked\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
 	"\bquestion\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\bquestion\x12\x1c\n" +
-	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\"&\n" +
+	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02to\x18\x06 \x03(\tR\x02to\x12\x12\n" +
+	"\x04hash\x18\a \x01(\tR\x04hash\x12\x12\n" +
+	"\x04tool\x18\b \x01(\tR\x04tool\x12\x16\n" +
+	"\x06schema\x18\t \x01(\fR\x06schema\x12\x10\n" +
+	"\x03due\x18\n" +
+	" \x01(\x03R\x03due\x128\n" +
+	"\vescalations\x18\v \x03(\v2\x16.perdure.v1.EscalationR\vescalations\x12\x0e\n" +
+	"\x02at\x18\f \x01(\x03R\x02at\",\n" +
+	"\n" +
+	"Escalation\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02to\x18\x02 \x03(\tR\x02to\"&\n" +
 	"\x04Seen\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\"L\n" +
@@ -5965,7 +6095,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -6012,37 +6142,38 @@ var file_perdure_proto_goTypes = []any{
 	(*UpdateCompleted)(nil), // 42: perdure.v1.UpdateCompleted
 	(*Released)(nil),        // 43: perdure.v1.Released
 	(*Asked)(nil),           // 44: perdure.v1.Asked
-	(*Seen)(nil),            // 45: perdure.v1.Seen
-	(*StatusSet)(nil),       // 46: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 47: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 48: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 49: perdure.v1.Parked
-	(*Record)(nil),          // 50: perdure.v1.Record
-	(*Outbox)(nil),          // 51: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 52: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 53: perdure.v1.TimelineStep
-	(*State)(nil),           // 54: perdure.v1.State
-	(*Member)(nil),          // 55: perdure.v1.Member
-	(*Build)(nil),           // 56: perdure.v1.Build
-	(*Builds)(nil),          // 57: perdure.v1.Builds
-	(*Owner)(nil),           // 58: perdure.v1.Owner
-	(*Namespace)(nil),       // 59: perdure.v1.Namespace
-	(*Loan)(nil),            // 60: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 61: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 62: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 63: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 64: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 65: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 66: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 67: perdure.v1.LoanAnswer
-	nil,                     // 68: perdure.v1.Envelope.TraceEntry
-	nil,                     // 69: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 70: perdure.v1.Started.TraceEntry
-	nil,                     // 71: perdure.v1.LimitState.ServedEntry
-	nil,                     // 72: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 73: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 74: perdure.v1.Record.AttributesEntry
-	nil,                     // 75: perdure.v1.TimelineStep.AttributesEntry
+	(*Escalation)(nil),      // 45: perdure.v1.Escalation
+	(*Seen)(nil),            // 46: perdure.v1.Seen
+	(*StatusSet)(nil),       // 47: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 48: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 49: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 50: perdure.v1.Parked
+	(*Record)(nil),          // 51: perdure.v1.Record
+	(*Outbox)(nil),          // 52: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 53: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 54: perdure.v1.TimelineStep
+	(*State)(nil),           // 55: perdure.v1.State
+	(*Member)(nil),          // 56: perdure.v1.Member
+	(*Build)(nil),           // 57: perdure.v1.Build
+	(*Builds)(nil),          // 58: perdure.v1.Builds
+	(*Owner)(nil),           // 59: perdure.v1.Owner
+	(*Namespace)(nil),       // 60: perdure.v1.Namespace
+	(*Loan)(nil),            // 61: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 62: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 63: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 64: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 65: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 66: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 67: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 68: perdure.v1.LoanAnswer
+	nil,                     // 69: perdure.v1.Envelope.TraceEntry
+	nil,                     // 70: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 71: perdure.v1.Started.TraceEntry
+	nil,                     // 72: perdure.v1.LimitState.ServedEntry
+	nil,                     // 73: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 74: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 75: perdure.v1.Record.AttributesEntry
+	nil,                     // 76: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	6,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -6050,8 +6181,8 @@ var file_perdure_proto_depIdxs = []int32{
 	5,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	7,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	13,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	68,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	69,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	69,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	70,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
 	12,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
 	9,   // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
@@ -6060,7 +6191,7 @@ var file_perdure_proto_depIdxs = []int32{
 	5,   // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
 	3,   // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
 	15,  // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	50,  // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	51,  // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	16,  // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	17,  // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	24,  // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -6073,12 +6204,12 @@ var file_perdure_proto_depIdxs = []int32{
 	31,  // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	34,  // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	35,  // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	49,  // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	50,  // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	36,  // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
 	37,  // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	46,  // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	47,  // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
 	38,  // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	48,  // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	49,  // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
 	18,  // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
 	32,  // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
 	33,  // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
@@ -6089,10 +6220,10 @@ var file_perdure_proto_depIdxs = []int32{
 	44,  // 41: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
 	5,   // 42: perdure.v1.Started.input:type_name -> perdure.v1.Payload
 	13,  // 43: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	70,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	71,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
 	19,  // 45: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
 	9,   // 46: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
-	50,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	51,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
 	4,   // 48: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
 	7,   // 49: perdure.v1.Hold.error:type_name -> perdure.v1.Error
 	19,  // 50: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
@@ -6103,10 +6234,10 @@ var file_perdure_proto_depIdxs = []int32{
 	19,  // 55: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
 	23,  // 56: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
 	23,  // 57: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	71,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	72,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
 	5,   // 59: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
 	7,   // 60: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	72,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	73,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
 	5,   // 62: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
 	7,   // 63: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
 	13,  // 64: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
@@ -6114,7 +6245,7 @@ var file_perdure_proto_depIdxs = []int32{
 	5,   // 66: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
 	8,   // 67: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
 	8,   // 68: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	45,  // 69: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	46,  // 69: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
 	13,  // 70: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
 	31,  // 71: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
 	42,  // 72: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
@@ -6123,42 +6254,43 @@ var file_perdure_proto_depIdxs = []int32{
 	5,   // 75: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
 	7,   // 76: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
 	5,   // 77: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	5,   // 78: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	73,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 80: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 81: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	5,   // 82: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	7,   // 83: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	5,   // 84: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	8,   // 85: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	52,  // 86: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	53,  // 87: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	5,   // 88: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	74,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	40,  // 90: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	42,  // 91: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	44,  // 92: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	5,   // 93: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	9,   // 94: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	8,   // 95: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	75,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	5,   // 97: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	56,  // 98: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	56,  // 99: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	60,  // 100: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	62,  // 101: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	64,  // 102: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	65,  // 103: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	66,  // 104: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	63,  // 105: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	47,  // 106: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 107: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 108: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	109, // [109:109] is the sub-list for method output_type
-	109, // [109:109] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	45,  // 78: perdure.v1.Asked.escalations:type_name -> perdure.v1.Escalation
+	5,   // 79: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	74,  // 80: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 81: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 82: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	5,   // 83: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	7,   // 84: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	5,   // 85: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	8,   // 86: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	53,  // 87: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	54,  // 88: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	5,   // 89: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	75,  // 90: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	40,  // 91: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	42,  // 92: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	44,  // 93: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	5,   // 94: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	9,   // 95: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	8,   // 96: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	76,  // 97: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	5,   // 98: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	57,  // 99: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	57,  // 100: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	61,  // 101: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	63,  // 102: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	65,  // 103: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	66,  // 104: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	67,  // 105: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	64,  // 106: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	48,  // 107: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	48,  // 108: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	48,  // 109: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	110, // [110:110] is the sub-list for method output_type
+	110, // [110:110] is the sub-list for method input_type
+	110, // [110:110] is the sub-list for extension type_name
+	110, // [110:110] is the sub-list for extension extendee
+	0,   // [0:110] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -6194,14 +6326,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[42].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[43].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[56].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[57].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -6213,7 +6345,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   71,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
