@@ -1,13 +1,15 @@
 package agents
 
 import (
+	"context"
+
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
-// [MaxIterations], [Memory].
+// [MaxIterations], [Memory], [Hook], [OnQuestion], [Busy], [OfKind].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
@@ -22,6 +24,9 @@ type agent struct {
 	maxIterations int
 	memory        memory
 	answer        answerer
+	hooks         []Hooks
+	onQuestion    func(context.Context, Pending) error
+	kind          []durable.KindOption
 	errs          []error
 }
 
@@ -131,5 +136,6 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	if len(a.servers) > 0 {
 		k.Open = a.open
 	}
+	a.applyKind(k)
 	return k
 }

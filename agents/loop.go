@@ -26,6 +26,10 @@ type conversation struct {
 	hash    hash.Hash
 	served  servedTools
 	changed bool // some recorded answer is to another request than this build makes
+	// gated has what is done about the calls of the last message beside making them;
+	// approvedCall is set once people have approved the next model call.
+	gated        map[string]*gate
+	approvedCall bool
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -38,42 +42,52 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
 	v.settings()
 	v.say(before...)
+	turn, result, err := v.turn(c, user)
+	if err != nil {
+		return nil, err
+	}
+	return result, a.memory.keep(c, before, turn)
+}
+
+// converse asks the model until it answers, and returns what is to be remembered, of
+// which the last message is the answer, and the run's result.
+func (v *conversation) converse(user Message) (turn []Message, result *schemas.Payload, err error) {
 	v.say(user)
-	turn := []Message{user} // to remember: what was not mended afterwards
-	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
+	turn = []Message{user} // what was not mended afterwards
+	for i, repairs := 1, 0; i <= v.maxIterations; i++ {
 		r, err := v.ask(i)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if calls := r.Message.ToolCalls; len(calls) > 0 {
-			if i == a.maxIterations {
+			if i == v.maxIterations {
 				break // nobody would see the results
 			}
 			results, err := v.callTools(calls)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			turn = append(append(turn, r.Message), results...)
 			v.say(r.Message)
 			v.say(results...)
 			continue
 		}
-		result, problem, err := a.answer.result(r)
+		result, problem, err := v.answer.result(r)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if problem == nil {
-			return result, a.memory.keep(c, before, append(turn, r.Message))
+			return append(turn, r.Message), result, nil
 		}
 		if repairs++; repairs > maxRepairs {
-			return nil, durable.Fail(ErrBadAnswer.Code, "the model gave no usable answer in %d attempts; the last: %v", repairs, problem)
+			return nil, nil, durable.Fail(ErrBadAnswer.Code, "the model gave no usable answer in %d attempts; the last: %v", repairs, problem)
 		}
 		if r.Message.Content != "" {
 			v.say(r.Message)
 		}
 		v.say(Message{Role: RoleUser, Content: "That answer cannot be used: " + problem.Error() + ". Answer again, with the answer alone."})
 	}
-	return nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", a.maxIterations)
+	return nil, nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", v.maxIterations)
 }
 
 // settings begins the hash with what is sent in front of the messages.
@@ -104,12 +118,15 @@ type modelCall struct {
 	// Tools is what the request said of the tools of servers, if the one before it said
 	// something else.
 	Tools json.RawMessage `json:"tools,omitempty"`
+	// Gates are of the message's tool calls, by their IDs; Held keeps the answer back.
+	Gates map[string]*gate `json:"gates,omitempty"`
+	Held  *held            `json:"held,omitempty"`
 }
 
 // ask makes the model call of an iteration.
 func (v *conversation) ask(iteration int) (*Response, error) {
 	asked, before := v.hash.Sum(nil), v.served
-	messages := v.messages
+	messages, hooks := v.messages, v.modelHooks(iteration)
 	var attempts atomic.Int32
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
 	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
@@ -124,7 +141,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		served := *offer.Load()
 		sum := served.sum(asked)
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: served.after(v.specs), Output: v.answer.spec}
-		r, err := v.generate(ctx, req)
+		r, held, err := hooks.generate(ctx, req)
 		if err != nil {
 			if !last {
 				waitAfter(ctx, err)
@@ -143,7 +160,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{*r, sum, served.since(before)}, nil
+		return modelCall{*r, sum, served.since(before), v.gates(r.Message.ToolCalls), held}, nil
 	}, v.call.stepOptions()...)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
@@ -158,6 +175,12 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		return nil, err
 	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))
+	v.gated = t.Gates
+	if again, err := v.release(t.Held, &t.Response); again {
+		return v.ask(iteration)
+	} else if err != nil {
+		return nil, ended(err)
+	}
 	return &t.Response, nil
 }
 
@@ -210,13 +233,16 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 		if !ok {
 			tool = unknownTool(call.Name, v.served.names(v.names))
 		}
-		futures[i] = tool.begin(v.ctx, call.Arguments)
+		futures[i] = v.begin(tool, call)
 	}
 	results := make([]Message, len(calls))
 	for i, f := range futures {
 		out, err := f.Result(v.ctx)
 		if ctxErr := v.ctx.Err(); ctxErr != nil {
 			return nil, ctxErr
+		}
+		if end := (*runEnd)(nil); errors.As(err, &end) {
+			return nil, end.err
 		}
 		results[i] = Message{Role: RoleTool, ToolCallID: calls[i].ID, Content: toolResult(out, err)}
 	}

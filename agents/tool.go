@@ -17,6 +17,10 @@ type Tool struct {
 	spec   ToolSpec
 	errs   []error
 	server ToolServer // if it stands for one
+	// approval says which calls people decide about, nil for none; asks is how a call is
+	// itself a question to people, nil for tools that are none.
+	approval *approval
+	asks     func(arguments string) (*asks, error)
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]
@@ -27,12 +31,13 @@ type Tool struct {
 func (t Tool) Spec() ToolSpec { return t.spec }
 
 // A ToolOption configures the step of a tool call: [Retry], [Timeout], [Once],
-// [IfUnknown].
+// [IfUnknown], [NeedsApproval].
 type ToolOption interface{ applyTool(*toolConfig) }
 
 type toolConfig struct {
-	steps  []durable.StepOption
-	verify *UnknownPolicy
+	steps    []durable.StepOption
+	verify   *UnknownPolicy
+	approval *approval
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -116,6 +121,7 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	if v := cfg.verify; v != nil && (v.in != reflect.TypeFor[In]() || v.out != reflect.TypeFor[Out]()) {
 		bad("IfUnknown has a function of %s and %s, the tool one of %s and %s; give both the same types", v.in, v.out, reflect.TypeFor[In](), reflect.TypeFor[Out]())
 	}
+	t.approve(cfg.approval, reflect.TypeFor[In]())
 	t.begin = cfg.stepOf(name, callWith(args, fn))
 	return t
 }
@@ -144,6 +150,7 @@ func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) 
 	for _, o := range opts {
 		o.applyTool(&cfg)
 	}
+	t.approve(cfg.approval, nil)
 	t.begin = cfg.stepOf(spec.Name, callWith(readSchema(spec.Parameters), fn))
 	return t
 }

@@ -104,6 +104,10 @@ func askOptions(opts []AskOption) *askConfig {
 	return c
 }
 
+// CheckAsk returns what is wrong with options of questions, for packages that take them
+// before there is a run.
+func CheckAsk(opts ...AskOption) error { return askOptions(opts).err }
+
 // limit returns a context in which the wait for an answer is bounded.
 func (c *askConfig) limit(ctx Context) (Context, func()) {
 	if c.timeout > 0 {
