@@ -339,3 +339,60 @@ func TestCrashSweepOfPeopleAndHooks(t *testing.T) {
 		}
 	}, kind)
 }
+
+// TestHooks_ADeployChangesNothingInFlight has a run begin with hooks and go on without,
+// and the other way round: what was passed stays as it was.
+func TestHooks_ADeployChangesNothingInFlight(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprintf("hooks first: %v", before), func(t *testing.T) {
+			m := agentstest.Model(t, results(call("hold", `{}`)))
+			var mu sync.Mutex
+			var called []string
+			note := func(what string) (agents.Verdict, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				called = append(called, what)
+				return agents.Proceed(), nil
+			}
+			hooks := func(on bool) agents.Option {
+				if !on {
+					return agents.Hook()
+				}
+				return agents.Hook(agents.Hooks{
+					BeforeRun:   func(context.Context, *agents.RunStart) (agents.Verdict, error) { return note("before run") },
+					AfterRun:    func(context.Context, *agents.RunEnd) (agents.Verdict, error) { return note("after run") },
+					BeforeModel: func(context.Context, *agents.ModelCall) (agents.Verdict, error) { return note("model") },
+					BeforeTool:  func(context.Context, *agents.ToolUse) (agents.Verdict, error) { return note("before tool") },
+					AfterTool:   func(context.Context, *agents.ToolOutcome) (agents.Verdict, error) { return note("after tool") },
+				})
+			}
+			reached := make(chan struct{})
+			b := setup(t, agents.New(weather, agents.UseModel(m), hooks(before), agents.Tools(agents.Func("hold", "", func(ctx context.Context, _ struct{}) (string, error) {
+				close(reached)
+				<-ctx.Done() // its process is killed
+				return "", ctx.Err()
+			}))))
+			p := b.Start()
+			r := ref("weather", "w", "1")
+			b.Task(r, "", payload(t, "hold it"))
+			<-reached
+			p.Kill()
+			b.Deploy(agents.New(weather, agents.UseModel(m), hooks(!before), agents.Tools(agents.Func("hold", "", func(context.Context, struct{}) (string, error) { return "held", nil }))))
+			b.Start()
+			rec, err := b.Result(b.ctx, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := outcome[string](t, rec); err != nil || got != "held" {
+				t.Errorf("the answer is %q, %v", got, err)
+			}
+			want := []string{"before run", "model", "before tool"}
+			if !before {
+				want = []string{"model", "after run"}
+			}
+			if !slices.Equal(called, want) {
+				t.Errorf("called were %q, want %q", called, want)
+			}
+		})
+	}
+}
