@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -337,4 +338,46 @@ func TestApproval_WrongOptionsAreReported(t *testing.T) {
 		}
 		contains(t, err.Error(), c.parts...)
 	}
+}
+
+// TestApproval_OfServedTools has all tools of a server need an approval, and one of them
+// say for itself that it needs none.
+func TestApproval_OfServedTools(t *testing.T) {
+	s := &toolbox{tools: map[string]agents.Tool{}}
+	for name, opts := range map[string][]agents.ToolOption{
+		"drop": nil,
+		"look": {agents.NeedsApproval(func(json.RawMessage) bool { return false })},
+	} {
+		s.tools[name] = agents.Raw(agents.ToolSpec{Name: name, Parameters: json.RawMessage(`{"type":"object"}`)}, func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			return json.RawMessage(`"did ` + name + `"`), nil
+		}, opts...)
+	}
+	m := agentstest.InMemory(t, results(call("look", `{}`), call("drop", `{"table":"orders"}`)))
+	durabletest.Play(t, func(t *testing.T, w *durabletest.World) {
+		run := start(t, w, "clean up")
+		<-time.After(time.Hour)
+		if asks := durabletest.Questions(w, run.Ref()); !slices.Equal(asks, []string{"drop"}) {
+			t.Errorf("it asks %q", asks)
+		}
+		durabletest.Approve(w, run.Ref(), "drop", durable.Decision{By: "anna"})
+		answer(t, run, "did look", "anna denied it")
+	}, agents.New(weather, agents.UseModel(m), agents.Tools(agents.Served(s).With(agents.NeedsApproval(agents.Always)))))
+}
+
+// A toolbox is a server that needs no opening.
+type toolbox struct{ tools map[string]agents.Tool }
+
+func (s *toolbox) Open(context.Context) error { return nil }
+func (s *toolbox) Close() error               { return nil }
+
+func (s *toolbox) Tools(context.Context) (all []agents.Tool, err error) {
+	for _, name := range slices.Sorted(maps.Keys(s.tools)) {
+		all = append(all, s.tools[name])
+	}
+	return all, nil
+}
+
+func (s *toolbox) Tool(name string) (agents.Tool, bool) {
+	t, ok := s.tools[name]
+	return t, ok
 }
