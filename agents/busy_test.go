@@ -1,15 +1,15 @@
 package agents_test
 
 import (
-	"testing"
-
 	"fmt"
+	"testing"
+	"time"
+
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/agentstest"
 	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/durable/durabletest"
-	"time"
 )
 
 // TestBusy sends a second message to an agent that waits for an approval, and one that
