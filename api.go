@@ -92,6 +92,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"dead.drop":      decoded(a.drop),
 		"runs.update":    decoded(a.update),
 		"runs.approve":   decoded(a.approve),
+		"runs.answer":    decoded(a.answerQuestion),
+		"inbox.list":     decoded(a.inbox),
 		"runs.retry":     decoded(a.retry),
 		"runs.fork":      decoded(a.fork),
 		"budgets.list":   decoded(a.budgets),

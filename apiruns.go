@@ -144,7 +144,7 @@ func (a *api) get(ctx context.Context, in runRequest) (any, error) {
 	info.Method, info.Parent, info.Build, info.StepCount = rec.GetMethod(), rec.GetParent(), rec.GetBuild(), rec.GetStepCount()
 	info.Waits = found.Waits
 	info.Input, info.InputCodec = actors.PayloadJSON(found.Input)
-	info.Generation, info.Asks = rec.GetGeneration(), actors.QuestionsOf(rec)
+	info.Generation, info.Asks = rec.GetGeneration(), actors.QuestionsOf(rec, a.now())
 	for _, p := range rec.GetProgress() {
 		data, _ := actors.PayloadJSON(p.GetProgress())
 		info.Progress = append(info.Progress, Progress{p.GetPath(), p.GetName(), data})
@@ -207,26 +207,6 @@ func (a *api) list(ctx context.Context, in ListRuns) (any, error) {
 		}
 	}
 	return RunList{page.Runs, page.Next != "", page.Next}, nil
-}
-
-// questions adds to runs of a page what they ask, as their journals say, and leaves
-// out those that were answered meanwhile.
-func (a *api) questions(ctx context.Context, runs []RunSummary) ([]RunSummary, error) {
-	left := []RunSummary{}
-	for _, r := range runs {
-		ref, err := schemas.ParseRef(r.Run)
-		if err != nil {
-			return nil, err
-		}
-		rec, status, _, err := actors.Look(ctx, a.node.b, ref)
-		if err != nil && !errors.Is(err, durable.ErrNotFound) {
-			return nil, err
-		}
-		if r.Asks = actors.QuestionsOf(rec); len(r.Asks) > 0 && !actors.IsEnd(status) {
-			left = append(left, r)
-		}
-	}
-	return left, nil
 }
 
 // ofBuild returns those of a page whose journals say that they are of a build.

@@ -32,7 +32,7 @@ func commandsOf(page string) (lines []string) {
 func TestGuides_CommandsWorkOnAFreshNode(t *testing.T) {
 	t.Parallel()
 	bin := build(t)
-	for _, name := range []string{"finding-runs", "schedules"} {
+	for _, name := range []string{"finding-runs", "schedules", "people"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(filepath.Join("docs", "guide", name+".md"))
@@ -65,7 +65,7 @@ func TestGuides_CommandsWorkOnAFreshNode(t *testing.T) {
 // perdureCommand runs a command line, again if it only reads, until it exits with 0.
 func perdureCommand(t *testing.T, bin, url, line string, args []string) {
 	t.Helper()
-	reads := regexp.MustCompile(`^perdure (dead|schedule) (show|list|redrive)`).MatchString(line)
+	reads := regexp.MustCompile(`^perdure ((dead|schedule) (show|list|redrive)|approve|answer)`).MatchString(line)
 	for end := time.Now().Add(testWait); ; {
 		cmd := exec.CommandContext(testContext(t), bin, args...)
 		cmd.Env = append(os.Environ(), "NATS_URL="+url, "NATS_CONTEXT=")

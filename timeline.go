@@ -68,7 +68,7 @@ func (info *RunInfo) WriteTimeline(out io.Writer) error {
 		fmt.Fprintf(out, "step %s %s is at: %s\n", p.Path, p.Name, p.Progress)
 	}
 	for _, q := range info.Asks {
-		fmt.Fprintf(out, "asks %s: %s\n", q.Name, q.Question)
+		fmt.Fprintf(out, "asks %s: %s%s\n", q.Name, q.Question, askedOf(q))
 	}
 	if len(info.CustomStatus) > 0 {
 		fmt.Fprintf(out, "shows: %s\n", info.CustomStatus)
@@ -152,3 +152,22 @@ func writeStep(w io.Writer, s Step) {
 func escaped(s string) string { return "\xff" + s + "\xff" }
 
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
+
+// askedOf says for people whom a question is for, until when, and what a decision is
+// bound to.
+func askedOf(q Question) string {
+	var s string
+	if len(q.To) > 0 {
+		s += " for " + strings.Join(q.To, ", ")
+	}
+	if !q.Due.IsZero() {
+		s += " until " + q.Due.Format(time.RFC3339)
+	}
+	if q.Hash != "" {
+		s += " hash " + q.Hash
+	}
+	if s == "" {
+		return ""
+	}
+	return " (" + s[1:] + ")"
+}

@@ -3,7 +3,6 @@ package actors
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"maps"
 	"math"
 	"slices"
@@ -27,22 +26,6 @@ type RunSummary struct {
 	Attributes Attributes `json:"attributes,omitempty"`
 	Archived   bool       `json:"archived,omitempty"` // its message ID is not remembered any more
 	Asks       []Question `json:"asks,omitempty"`     // if runs that ask are listed: what it asks
-}
-
-// A Question is what a run asks people, by durable.AskApproval.
-type Question struct {
-	Name     string          `json:"name"`
-	Question json.RawMessage `json:"question"`
-	Path     string          `json:"path"` // its number in the run
-}
-
-// QuestionsOf returns what a run asks, for people and programs.
-func QuestionsOf(rec *schemas.Record) (qs []Question) {
-	for _, q := range rec.GetAsked() {
-		data, _ := PayloadJSON(q.GetQuestion())
-		qs = append(qs, Question{Name: q.GetName(), Question: data, Path: q.GetPath()})
-	}
-	return qs
 }
 
 // A Filter selects runs; zero fields select all.
@@ -122,6 +105,9 @@ func (x *Index) page(ctx context.Context, p *projection, q *selection, at positi
 		at = positionOf(&found[len(found)-1].row)
 	}
 }
+
+// Place returns where a listing goes on behind the run.
+func (s RunSummary) Place() string { return position{s.Started.UnixNano(), s.Run}.String() }
 
 // A RunCount is how many runs of a kind have a status.
 type RunCount struct {

@@ -1,13 +1,16 @@
 package agents
 
 import (
+	"context"
+
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
 )
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
-// [MaxIterations], [MaxToolResult], [Memory], [Budget], [Prices].
+// [MaxIterations], [MaxToolResult], [Memory], [Budget], [Prices], [Hook], [OnQuestion],
+// [Busy], [OfKind].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
@@ -26,6 +29,9 @@ type agent struct {
 	cheaper       Model      // of those that downgrade
 	prices        PriceTable // nil: nothing is counted in money
 	answer        answerer
+	hooks         []Hooks
+	onQuestion    func(context.Context, Pending) error
+	kind          []durable.KindOption
 	errs          []error
 }
 
@@ -129,5 +135,6 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	if len(a.servers) > 0 {
 		k.Open = a.open
 	}
+	a.applyKind(k)
 	return k
 }

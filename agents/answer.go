@@ -18,6 +18,7 @@ const maxRepairs = 2
 // An answerer makes the result of a run from the text of a model.
 type answerer struct {
 	spec *OutputSpec // nil: text
+	wrap bool        // the object has one property, wrapped
 	// read decodes an answer. Its error tells the model what is wrong.
 	read func(text string) (*schemas.Payload, error)
 }
@@ -45,9 +46,21 @@ func answers[Out any]() (answerer, error) {
 		return answerer{}, durable.Fail(durable.ErrInvalid.Code, "its answer: %v", err)
 	}
 	return answerer{
-		spec: &OutputSpec{Name: wrapped, Schema: s.text, Strict: strict(root)},
+		spec: &OutputSpec{Name: wrapped, Schema: s.text, Strict: strict(root)}, wrap: wrap,
 		read: func(text string) (*schemas.Payload, error) { return readAnswer[Out](s, wrap, text) },
 	}, nil
+}
+
+// text is an answer in JSON as a model would write it.
+func (a answerer) text(answer json.RawMessage) string {
+	var text string
+	switch {
+	case a.spec == nil && json.Unmarshal(answer, &text) == nil:
+		return text
+	case a.wrap:
+		return `{"` + wrapped + `":` + string(answer) + "}"
+	}
+	return string(answer)
 }
 
 func readText(text string) (*schemas.Payload, error) {

@@ -16,15 +16,6 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// Desk is an agent that gives money back.
-var Desk = durable.Declare[string, string]("desk")
-
-// Refund is what the model is told of the arguments.
-type Refund struct {
-	Order string `json:"order" jsonschema:"the order's number"`
-	Cents int    `json:"cents"`
-}
-
 // Refunded is the result.
 type Refunded struct {
 	ID string `json:"id"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"log/slog"
@@ -30,6 +31,10 @@ type conversation struct {
 	purse   *purse            // nil: no budget is charged
 	behind  int               // the models before that are not asked: what they cost is not known
 	changed bool              // some recorded answer is to another request than this build makes
+	// gated has what is done about the calls of the last message beside making them;
+	// approvedCall is set once people have approved the next model call.
+	gated        map[string]*gate
+	approvedCall bool
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -45,42 +50,52 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 	}
 	v.settings()
 	v.say(before...)
+	turn, result, err := v.turn(c, user)
+	if err != nil {
+		return nil, err
+	}
+	return result, a.memory.keep(c, before, turn)
+}
+
+// converse asks the model until it answers, and returns what is to be remembered, of
+// which the last message is the answer, and the run's result.
+func (v *conversation) converse(user Message) (turn []Message, result *schemas.Payload, err error) {
 	v.say(user)
-	turn := []Message{user} // to remember: what was not mended afterwards
-	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
+	turn = []Message{user} // what was not mended afterwards
+	for i, repairs := 1, 0; i <= v.maxIterations; i++ {
 		r, err := v.paid(i)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if calls := r.Message.ToolCalls; len(calls) > 0 {
-			if i == a.maxIterations {
+			if i == v.maxIterations {
 				break // nobody would see the results
 			}
 			results, err := v.callTools(calls)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			turn = append(append(turn, r.Message), results...)
 			v.say(r.Message)
 			v.say(results...)
 			continue
 		}
-		result, problem, err := a.answer.result(r)
+		result, problem, err := v.answer.result(r)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if problem == nil {
-			return result, a.memory.keep(c, before, append(turn, r.Message))
+			return append(turn, r.Message), result, nil
 		}
 		if repairs++; repairs > maxRepairs {
-			return nil, durable.Fail(ErrBadAnswer.Code, "the model gave no usable answer in %d attempts; the last: %v", repairs, problem)
+			return nil, nil, durable.Fail(ErrBadAnswer.Code, "the model gave no usable answer in %d attempts; the last: %v", repairs, problem)
 		}
 		if r.Message.Content != "" {
 			v.say(r.Message)
 		}
 		v.say(Message{Role: RoleUser, Content: "That answer cannot be used: " + problem.Error() + ". Answer again, with the answer alone."})
 	}
-	return nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", a.maxIterations)
+	return nil, nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", v.maxIterations)
 }
 
 // settings begins the hash with what is sent in front of the messages.
@@ -113,12 +128,15 @@ type modelCall struct {
 	Tools json.RawMessage `json:"tools,omitempty"`
 	// Postponed is in place of an answer: the call is made later.
 	Postponed *postponement `json:"postponed,omitempty"`
+	// Gates are of the message's tool calls, by their IDs; Held keeps the answer back.
+	Gates map[string]*gate `json:"gates,omitempty"`
+	Held  *held            `json:"held,omitempty"`
 }
 
 // ask makes the model call of an iteration, unless it is postponed.
-func (v *conversation) ask(iteration int) (*Response, *postponement, error) {
+func (v *conversation) ask(iteration int) (*modelCall, error) {
 	asked, before := v.hash.Sum(nil), v.served
-	messages, reader := v.messages, v.readerSpec()
+	messages, reader, hooks := v.messages, v.readerSpec(), v.modelHooks(iteration)
 	asking := v.asking()
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
 	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
@@ -132,7 +150,7 @@ func (v *conversation) ask(iteration int) (*Response, *postponement, error) {
 		served := *offer.Load()
 		sum := served.sum(asked)
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: withReader(served.after(v.specs), reader), Output: v.answer.spec}
-		r, later, err := asking.attempt(ctx, req)
+		r, held, later, err := hooks.generate(ctx, req, asking.attempt)
 		if err != nil || later != nil {
 			return modelCall{Postponed: later}, v.failed(err)
 		}
@@ -149,18 +167,18 @@ func (v *conversation) ask(iteration int) (*Response, *postponement, error) {
 		}
 		v.annotate(ctx, r)
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{Response: *r, RequestSHA256: sum, Tools: served.since(before)}, nil
+		return modelCall{Response: *r, RequestSHA256: sum, Tools: served.since(before), Gates: v.gates(r.Message.ToolCalls), Held: held}, nil
 	}, v.stepOptions(asking)...)
 	v.done(&t, err)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
-		return nil, nil, ctxErr
+		return nil, ctxErr
 	}
 	if err != nil {
 		v.behind = asking.passed()
-		return nil, nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
+		return nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
 	}
 	if t.Postponed != nil {
-		return nil, t.Postponed, nil
+		return &t, nil
 	}
 	v.behind = 0
 	v.waited = 0
@@ -168,10 +186,11 @@ func (v *conversation) ask(iteration int) (*Response, *postponement, error) {
 		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
 	}
 	if v.served, err = before.then(t.Tools); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))
-	return &t.Response, nil, nil
+	v.gated = t.Gates
+	return &t, nil
 }
 
 // compare notes whether what is recorded answers the request that this build
@@ -206,13 +225,16 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 			tool = unknownTool(call.Name, v.served.names(v.names))
 		}
 		tools[i] = order.take(tool)
-		futures[i] = tools[i].begin(v.ctx, call.Arguments)
+		futures[i] = v.begin(tools[i], call)
 	}
 	results := make([]Message, len(calls))
 	for i, f := range futures {
 		out, err := f.Result(v.ctx)
 		if ctxErr := v.ctx.Err(); ctxErr != nil {
 			return nil, ctxErr
+		}
+		if end := (*runEnd)(nil); errors.As(err, &end) {
+			return nil, end.err
 		}
 		told, err := v.told(tools[i], out, err)
 		if err != nil {

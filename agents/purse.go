@@ -62,16 +62,22 @@ func (v *conversation) paid(iteration int) (*Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, later, err := v.ask(iteration)
-		v.settle(held)
+		t, err := v.ask(iteration)
+		v.settle(held) // nothing is reserved while the run waits
 		switch {
-		case later != nil: // nothing is reserved meanwhile
-			if err := v.sleep(later); err != nil {
+		case err == nil && t.Postponed != nil:
+			if err := v.sleep(t.Postponed); err != nil {
 				return nil, err
 			}
 			continue
-		case err == nil || v.purse == nil || v.ctx.Err() != nil || !mayBeCharged(err):
-			return r, err
+		case err == nil:
+			again, err := v.release(t.Held, &t.Response)
+			if again {
+				continue
+			}
+			return &t.Response, ended(err)
+		case v.purse == nil || v.ctx.Err() != nil || !mayBeCharged(err):
+			return nil, err
 		case errors.Is(err, durable.ErrUnknownOutcome): // its process died
 			continue
 		case v.behind > 0: // another model is asked
@@ -138,8 +144,10 @@ func (v *conversation) done(t *modelCall, err error) {
 		return
 	}
 	p.failure, p.response = err, nil
-	if err == nil && t.Postponed == nil {
-		p.response = &t.Response
+	if err != nil || t.Postponed != nil || t.Held != nil && t.Held.Before {
+		return
+	}
+	if p.response = &t.Response; t.Usage.InputTokens > 0 {
 		p.measured, p.covered = t.Usage.InputTokens, len(v.messages)
 	}
 }
@@ -237,18 +245,18 @@ func (v *conversation) settle(held []reservation) {
 		ask.Unknown, ask.Amount = true, v.worst()
 	}
 	for _, r := range held {
-		v.tell(r, ask.GetAmount(), ask.GetUnknown())
+		v.charge(r, ask.GetAmount(), ask.GetUnknown())
 	}
 }
 
 // giveBack ends reservations of which no use was made.
 func (v *conversation) giveBack(held []reservation) {
 	for _, r := range held {
-		v.tell(r, &schemas.Amount{}, false)
+		v.charge(r, &schemas.Amount{}, false)
 	}
 }
 
-func (v *conversation) tell(r reservation, amount *schemas.Amount, unknown bool) {
+func (v *conversation) charge(r reservation, amount *schemas.Amount, unknown bool) {
 	c := v.purse.c
 	if c.Err() != nil {
 		c = c.WithoutCancel()
@@ -292,7 +300,7 @@ func (v *conversation) askForMore(ch *schemas.Charge, counter *schemas.BudgetCou
 	}
 	p.call++
 	r := reservation{ch, p.call, limited.Reserve(ch, &schemas.BudgetAsk{Call: p.call, Amount: amount, Stays: true})}
-	question := limited.Ask("budget "+ch.GetName(), payload)
+	question := limited.Ask(&schemas.Asked{Name: "budget " + ch.GetName(), Question: payload})
 	waits := []*runtime.Future{question, r.future}
 	if counter.GetEnds() != 0 {
 		waits = append(waits, limited.After("a new window of the budget "+ch.GetName(), time.Unix(0, counter.GetEnds()).Sub(p.c.Now())))

@@ -20,6 +20,10 @@ type Tool struct {
 	spec   ToolSpec
 	errs   []error
 	server ToolServer // if it stands for one
+	// approval says which calls people decide about, nil for none; asks is how a call is
+	// itself a question to people, nil for tools that are none.
+	approval *approval
+	asks     func(arguments string) (*asks, error)
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]
@@ -36,7 +40,8 @@ type callFunc func(ctx context.Context, arguments string) (json.RawMessage, erro
 func (t Tool) Spec() ToolSpec { return t.spec }
 
 // A ToolOption configures the step of a tool call: [Retry], [RetryOn], [Timeout],
-// [Patience], [Breaker], [Once], [IfUnknown], [Sequential], [MaxResult].
+// [Patience], [Breaker], [Once], [IfUnknown], [Sequential], [MaxResult],
+// [NeedsApproval].
 type ToolOption interface{ applyTool(*toolConfig) }
 
 type toolConfig struct {
@@ -49,8 +54,9 @@ type toolConfig struct {
 	sequential bool
 	maxResult  int // bytes; 0: the agent's, less: none
 	// asking makes a call of what people have answered; nil for a tool that asks nobody.
-	asking func(*Answers) callFunc
-	errs   []error
+	asking   func(*Answers) callFunc
+	approval *approval
+	errs     []error
 }
 
 func (c *toolConfig) add(o durable.StepOption) { c.steps = append(c.steps, o) }
@@ -104,6 +110,7 @@ func Func[In, Out any](name, description string, fn func(context.Context, In) (O
 	if err := t.cfg.unknown.check(true, reflect.TypeFor[In](), reflect.TypeFor[Out]()); err != nil {
 		bad("%v", err)
 	}
+	t.approve(t.cfg.approval, reflect.TypeFor[In]())
 	return t
 }
 
@@ -131,6 +138,7 @@ func Raw(spec ToolSpec, fn func(ctx context.Context, arguments json.RawMessage) 
 	if err := t.cfg.unknown.check(false, nil, nil); err != nil {
 		t.bad("%v", err)
 	}
+	t.approve(t.cfg.approval, nil)
 	return t
 }
 

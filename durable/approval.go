@@ -3,7 +3,7 @@ package durable
 import (
 	"errors"
 
-	"github.com/perdure/perdure/runtime"
+	"github.com/perdure/perdure/schemas"
 )
 
 // A Decision is what somebody answered to [AskApproval].
@@ -11,14 +11,21 @@ type Decision struct {
 	Approved bool   `json:"approved"`
 	By       string `json:"by,omitempty"` // who, as the sender says
 	Reason   string `json:"reason,omitempty"`
+	// Hash is that of what the sender has seen ([BoundTo]). A decision that names
+	// another hash than the question has is refused, and one that names none is
+	// taken for what is asked.
+	Hash string `json:"hash,omitempty"`
 }
 
 // AskApproval asks people for a decision and waits for it: the question is shown
-// with the run by Get and perdure show, and is answered by Approve of a client,
-// perdure approve, or runs.approve of any NATS client. The first answer counts. A run that waits is not in memory. With [Timeout] the error
-// is [ErrTimeout] once that has passed, and the question is withdrawn.
+// with the run by Get and perdure show, and with those of all runs by Inbox and
+// perdure inbox; it is answered by Approve of a client, perdure approve, or
+// runs.approve of any NATS client. The first answer counts. A run that waits is not in
+// memory. With [Timeout] the error is [ErrTimeout] once that has passed, and the
+// question is withdrawn.
 //
-//	d, err := durable.AskApproval(ctx, "refund", Refund{Order: o.ID, Cents: 5000}, durable.Timeout(48*time.Hour))
+//	d, err := durable.AskApproval(ctx, "refund", Refund{Order: o.ID, Cents: 5000},
+//		durable.AskTo("support"), durable.EscalateTo(4*time.Hour, "managers"), durable.Timeout(48*time.Hour))
 //	if err != nil {
 //		return err
 //	} else if !d.Approved {
@@ -27,10 +34,11 @@ type Decision struct {
 //
 // Wrong: to take By for proof of who it was. It says who the sender says it is;
 // who may send is up to the permissions of NATS.
-func AskApproval[Q any](ctx Context, name string, question Q, opts ...AwaitOption) (Decision, error) {
-	cfg, limited, cancel := awaitConfig(ctx, opts)
+func AskApproval[Q any](ctx Context, name string, question Q, opts ...AskOption) (Decision, error) {
+	cfg := askOptions(opts)
+	limited, cancel := cfg.limit(ctx)
 	defer cancel()
-	f, err := AskApprovalAsync(limited, name, question)
+	f, err := AskApprovalAsync(limited, name, question, opts...)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -41,22 +49,13 @@ func AskApproval[Q any](ctx Context, name string, question Q, opts ...AwaitOptio
 	return d, err
 }
 
-// AskApprovalAsync is [AskApproval] as a future, for [Select]. The error is
-// [ErrInvalid] for a question that cannot be recorded.
-func AskApprovalAsync[Q any](ctx Context, name string, question Q) (*Future[Decision], error) {
-	p, err := Encode(question)
-	if err != nil {
-		return nil, Fail(ErrInvalid.Code, "question %q cannot be recorded: %v", name, err)
+// AskApprovalAsync is [AskApproval] as a future, for [Select]; a [Timeout] is shown
+// with the question, and is kept by whoever waits. The error is [ErrInvalid] for a
+// question that cannot be recorded, or an option of a wrong form.
+func AskApprovalAsync[Q any](ctx Context, name string, question Q, opts ...AskOption) (*Future[Decision], error) {
+	cfg := askOptions(opts)
+	if len(cfg.asked.GetSchema()) > 0 {
+		return nil, Fail(ErrInvalid.Code, "question %q has a form for its answer, and is a decision: yes or no; use AskQuestion", name)
 	}
-	return &Future[Decision]{ctx.engine().Ask(name, p), func(f *runtime.Future) (Decision, error) {
-		p, err := f.Outcome()
-		if err != nil {
-			return Decision{}, err
-		}
-		d, err := Decode[Decision](p)
-		if err != nil {
-			err = Fail(ErrInvalid.Code, "the decision about %q: %v", name, err)
-		}
-		return d, err
-	}}, nil
+	return askAsync[Decision](ctx, &schemas.Asked{Name: name}, question, cfg, "the decision about")
 }

@@ -27,7 +27,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory", "./service", "./compare/boston", "./compare/triage", "./outage").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir, "./hello", "./stock", "./weather", "./inventory", "./service", "./compare/boston", "./compare/triage", "./outage", "./refunds").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the examples: %v\n%s", err, out)
 		return 1
 	}

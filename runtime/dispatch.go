@@ -18,7 +18,7 @@ func (l *live) creations(begin bool) (events []*schemas.Event) {
 		}
 		switch f.kind {
 		case kindAsk:
-			events = append(events, &schemas.Event{Kind: &schemas.Event_Asked{Asked: &schemas.Asked{Path: l.r.global(f.path), Name: f.name, Question: f.question}}})
+			events = append(events, l.r.asked(f))
 		case kindStep:
 			if !begin {
 				continue

@@ -56,9 +56,9 @@ type Future struct {
 	step      step      // kindStep
 	due       time.Time // kindTimer
 	wait      time.Duration
-	msg       message          // kindCall, kindAttach, kindSend
-	question  *schemas.Payload // kindAsk
-	condition func() bool      // kindUntil
+	msg       message        // kindCall, kindAttach, kindSend
+	question  *schemas.Asked // kindAsk
+	condition func() bool    // kindUntil
 }
 
 // step is what is needed to execute a step.

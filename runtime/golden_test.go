@@ -132,7 +132,9 @@ var laterHandlers = map[string]Handler{
 	"asks": func(c *Context, _ *schemas.Payload) (*schemas.Payload, error) {
 		d, cancel := c.WithTimeout(time.Hour)
 		defer cancel()
-		p, err := sequence(d, func() *Future { return d.Ask("refund", &schemas.Payload{Data: []byte("50?")}) })
+		p, err := sequence(d, func() *Future {
+			return d.Ask(&schemas.Asked{Name: "refund", Question: &schemas.Payload{Data: []byte("50?")}})
+		})
 		if err != nil {
 			return sequence(c, func() *Future { return c.Step("complain", nil, StepOptions{}) })
 		}

@@ -170,7 +170,7 @@ func (e *effects) verb(c *runtime.Context, v verb) (string, error) {
 	case "question":
 		d, cancel := c.WithTimeout(time.Duration(v.n) * time.Hour)
 		defer cancel()
-		return result(d, d.Ask("question", text("?")))
+		return result(d, d.Ask(&schemas.Asked{Name: "question", Question: text("?")}))
 	case "version":
 		return fmt.Sprint(c.Version(fmt.Sprint("change ", v.n), 0, 1)), nil
 	case "status":

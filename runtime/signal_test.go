@@ -153,7 +153,7 @@ func TestIDsOfUsersAreNotTheEngines(t *testing.T) {
 				}
 				got = append(got, s)
 			}
-			d, err := result(c, c.Ask("refund", text("?")))
+			d, err := result(c, c.Ask(&schemas.Asked{Name: "refund", Question: text("?")}))
 			return strings.Join(append(got, d), ""), err
 		}))
 		asks := ref("ask", "a", "1")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/perdure/perdure/schemas"
+	"google.golang.org/protobuf/proto"
 )
 
 // A record keeps so many steps of its run, and so many bytes of them; the rest
@@ -160,7 +161,9 @@ func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
 				t.asks(k.Asked)
 				rec.Asked = slices.DeleteFunc(rec.Asked, func(q *schemas.Asked) bool { return q.GetPath() == k.Asked.GetPath() })
 				if !k.Asked.GetWithdrawn() {
-					rec.Asked = append(rec.Asked, k.Asked)
+					q := proto.CloneOf(k.Asked) // the entry's, which has no time of its own
+					q.At = at
+					rec.Asked = append(rec.Asked, q)
 				}
 			case *schemas.Event_UpdateAccepted:
 				updates++

@@ -57,3 +57,11 @@ func (r *run) readAhead(entries []schemas.Stored) {
 		}
 	}
 }
+
+// Follows returns which version of a change the run has recorded, or has been told by
+// [Context.Version], and 0 for none: for code that has that change no more. It records
+// nothing.
+func (c *Context) Follows(change string) int {
+	c.check()
+	return int(c.run.versions[change])
+}

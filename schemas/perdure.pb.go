@@ -4396,13 +4396,21 @@ func (*Released) Descriptor() ([]byte, []int) {
 	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
-// Asked says that the run waits for somebody's decision.
+// Asked says that the run waits for somebody's decision, or answer.
 type Asked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Question      *Payload               `protobuf:"bytes,3,opt,name=question,proto3" json:"question,omitempty"`
-	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // the run waits for it no more, though nobody answered
+	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`     // the run waits for it no more, though nobody answered
+	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`                // "question" is answered with a value; empty is a decision: yes or no
+	To            []string               `protobuf:"bytes,6,rep,name=to,proto3" json:"to,omitempty"`                    // groups and people that it is for; none: everybody
+	Hash          string                 `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`                // of what it is about: a decision that names another one is refused
+	Tool          string                 `protobuf:"bytes,8,opt,name=tool,proto3" json:"tool,omitempty"`                // whose call it is about, where it is about one
+	Schema        []byte                 `protobuf:"bytes,9,opt,name=schema,proto3" json:"schema,omitempty"`            // JSON Schema of the answer; empty: any
+	Due           int64                  `protobuf:"varint,10,opt,name=due,proto3" json:"due,omitempty"`                // when the run goes on without an answer, about; Unix nanoseconds, 0 for never
+	Escalations   []*Escalation          `protobuf:"bytes,11,rep,name=escalations,proto3" json:"escalations,omitempty"` // in order
+	At            int64                  `protobuf:"varint,12,opt,name=at,proto3" json:"at,omitempty"`                  // in a record: when it was recorded, Unix nanoseconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4465,6 +4473,115 @@ func (x *Asked) GetWithdrawn() bool {
 	return false
 }
 
+func (x *Asked) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Asked) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Asked) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *Asked) GetTool() string {
+	if x != nil {
+		return x.Tool
+	}
+	return ""
+}
+
+func (x *Asked) GetSchema() []byte {
+	if x != nil {
+		return x.Schema
+	}
+	return nil
+}
+
+func (x *Asked) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *Asked) GetEscalations() []*Escalation {
+	if x != nil {
+		return x.Escalations
+	}
+	return nil
+}
+
+func (x *Asked) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+// Escalation says whom a question is for as well from some time on.
+type Escalation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"` // Unix nanoseconds
+	To            []string               `protobuf:"bytes,2,rep,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Escalation) Reset() {
+	*x = Escalation{}
+	mi := &file_perdure_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Escalation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Escalation) ProtoMessage() {}
+
+func (x *Escalation) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Escalation.ProtoReflect.Descriptor instead.
+func (*Escalation) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Escalation) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Escalation) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Seen is a message that a run has taken.
 type Seen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4476,7 +4593,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4488,7 +4605,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4501,7 +4618,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Seen) GetId() string {
@@ -4529,7 +4646,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4541,7 +4658,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4554,7 +4671,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -4588,7 +4705,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4600,7 +4717,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4613,7 +4730,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -4714,7 +4831,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4726,7 +4843,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4739,7 +4856,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4767,7 +4884,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4779,7 +4896,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4792,7 +4909,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4848,7 +4965,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +4977,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +4990,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Record) GetStatus() Status {
@@ -5089,7 +5206,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5101,7 +5218,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5114,7 +5231,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -5135,7 +5252,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5147,7 +5264,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5160,7 +5277,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -5201,7 +5318,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5213,7 +5330,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5226,7 +5343,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -5304,7 +5421,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5316,7 +5433,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5329,7 +5446,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *State) GetValue() *Payload {
@@ -5372,7 +5489,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5501,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5514,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Member) GetId() string {
@@ -5483,7 +5600,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5495,7 +5612,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5508,7 +5625,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Build) GetKind() string {
@@ -5550,7 +5667,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5562,7 +5679,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5575,7 +5692,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -5597,7 +5714,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5609,7 +5726,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5622,7 +5739,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Owner) GetNode() string {
@@ -5658,7 +5775,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5670,7 +5787,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5683,7 +5800,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -5725,7 +5842,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5737,7 +5854,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5750,7 +5867,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{63}
+	return file_perdure_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Loan) GetNode() string {
@@ -5826,7 +5943,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5838,7 +5955,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5851,7 +5968,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{64}
+	return file_perdure_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -5943,7 +6060,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5955,7 +6072,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5968,7 +6085,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{65}
+	return file_perdure_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -5996,7 +6113,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6008,7 +6125,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6021,7 +6138,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{66}
+	return file_perdure_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -6046,7 +6163,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6058,7 +6175,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6071,7 +6188,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{67}
+	return file_perdure_proto_rawDescGZIP(), []int{68}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -6084,7 +6201,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6096,7 +6213,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6109,7 +6226,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{68}
+	return file_perdure_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -6127,7 +6244,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6139,7 +6256,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6152,7 +6269,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{69}
+	return file_perdure_proto_rawDescGZIP(), []int{70}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -6166,7 +6283,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[70]
+	mi := &file_perdure_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6178,7 +6295,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[70]
+	mi := &file_perdure_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6191,7 +6308,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{70}
+	return file_perdure_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -6587,12 +6704,25 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"input_hash\x18F \x01(\fR\tinputHash\"\n" +
 	"\n" +
-	"\bReleased\"~\n" +
+	"\bReleased\"\xbe\x02\n" +
 	"\x05Asked\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
 	"\bquestion\x18\x03 \x01(\v2\x13.perdure.v1.PayloadR\bquestion\x12\x1c\n" +
-	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\"&\n" +
+	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02to\x18\x06 \x03(\tR\x02to\x12\x12\n" +
+	"\x04hash\x18\a \x01(\tR\x04hash\x12\x12\n" +
+	"\x04tool\x18\b \x01(\tR\x04tool\x12\x16\n" +
+	"\x06schema\x18\t \x01(\fR\x06schema\x12\x10\n" +
+	"\x03due\x18\n" +
+	" \x01(\x03R\x03due\x128\n" +
+	"\vescalations\x18\v \x03(\v2\x16.perdure.v1.EscalationR\vescalations\x12\x0e\n" +
+	"\x02at\x18\f \x01(\x03R\x02at\",\n" +
+	"\n" +
+	"Escalation\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02to\x18\x02 \x03(\tR\x02to\"&\n" +
 	"\x04Seen\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
 	"\x02at\x18\x02 \x01(\x03R\x02at\"L\n" +
@@ -6782,7 +6912,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -6839,37 +6969,38 @@ var file_perdure_proto_goTypes = []any{
 	(*UpdateCompleted)(nil), // 52: perdure.v1.UpdateCompleted
 	(*Released)(nil),        // 53: perdure.v1.Released
 	(*Asked)(nil),           // 54: perdure.v1.Asked
-	(*Seen)(nil),            // 55: perdure.v1.Seen
-	(*StatusSet)(nil),       // 56: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 57: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 58: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 59: perdure.v1.Parked
-	(*Record)(nil),          // 60: perdure.v1.Record
-	(*Outbox)(nil),          // 61: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 62: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 63: perdure.v1.TimelineStep
-	(*State)(nil),           // 64: perdure.v1.State
-	(*Member)(nil),          // 65: perdure.v1.Member
-	(*Build)(nil),           // 66: perdure.v1.Build
-	(*Builds)(nil),          // 67: perdure.v1.Builds
-	(*Owner)(nil),           // 68: perdure.v1.Owner
-	(*Namespace)(nil),       // 69: perdure.v1.Namespace
-	(*Loan)(nil),            // 70: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 71: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 72: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 73: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 74: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 75: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 76: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 77: perdure.v1.LoanAnswer
-	nil,                     // 78: perdure.v1.Envelope.TraceEntry
-	nil,                     // 79: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 80: perdure.v1.Started.TraceEntry
-	nil,                     // 81: perdure.v1.LimitState.ServedEntry
-	nil,                     // 82: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 83: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 84: perdure.v1.Record.AttributesEntry
-	nil,                     // 85: perdure.v1.TimelineStep.AttributesEntry
+	(*Escalation)(nil),      // 55: perdure.v1.Escalation
+	(*Seen)(nil),            // 56: perdure.v1.Seen
+	(*StatusSet)(nil),       // 57: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 58: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 59: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 60: perdure.v1.Parked
+	(*Record)(nil),          // 61: perdure.v1.Record
+	(*Outbox)(nil),          // 62: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 63: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 64: perdure.v1.TimelineStep
+	(*State)(nil),           // 65: perdure.v1.State
+	(*Member)(nil),          // 66: perdure.v1.Member
+	(*Build)(nil),           // 67: perdure.v1.Build
+	(*Builds)(nil),          // 68: perdure.v1.Builds
+	(*Owner)(nil),           // 69: perdure.v1.Owner
+	(*Namespace)(nil),       // 70: perdure.v1.Namespace
+	(*Loan)(nil),            // 71: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 72: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 73: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 74: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 75: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 76: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 77: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 78: perdure.v1.LoanAnswer
+	nil,                     // 79: perdure.v1.Envelope.TraceEntry
+	nil,                     // 80: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 81: perdure.v1.Started.TraceEntry
+	nil,                     // 82: perdure.v1.LimitState.ServedEntry
+	nil,                     // 83: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 84: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 85: perdure.v1.Record.AttributesEntry
+	nil,                     // 86: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	8,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
@@ -6877,8 +7008,8 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	9,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
 	15,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	78,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	79,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	79,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	80,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
 	14,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
 	11,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
@@ -6889,7 +7020,7 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 14: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
 	3,   // 15: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
 	17,  // 16: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	60,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	61,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
 	18,  // 18: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
 	19,  // 19: perdure.v1.Event.started:type_name -> perdure.v1.Started
 	34,  // 20: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
@@ -6902,12 +7033,12 @@ var file_perdure_proto_depIdxs = []int32{
 	41,  // 27: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
 	44,  // 28: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
 	45,  // 29: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	59,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	60,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
 	46,  // 31: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
 	47,  // 32: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	56,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	57,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
 	48,  // 34: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	58,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	59,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
 	20,  // 36: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
 	42,  // 37: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
 	43,  // 38: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
@@ -6918,11 +7049,11 @@ var file_perdure_proto_depIdxs = []int32{
 	54,  // 43: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
 	7,   // 44: perdure.v1.Started.input:type_name -> perdure.v1.Payload
 	15,  // 45: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	80,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	81,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
 	21,  // 47: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
 	11,  // 48: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
 	27,  // 49: perdure.v1.Started.charges:type_name -> perdure.v1.Charge
-	60,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	61,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
 	4,   // 51: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
 	9,   // 52: perdure.v1.Hold.error:type_name -> perdure.v1.Error
 	21,  // 53: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
@@ -6933,7 +7064,7 @@ var file_perdure_proto_depIdxs = []int32{
 	21,  // 58: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
 	25,  // 59: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
 	25,  // 60: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	81,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	82,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
 	26,  // 62: perdure.v1.Charge.limit:type_name -> perdure.v1.Amount
 	5,   // 63: perdure.v1.Charge.window:type_name -> perdure.v1.Charge.Window
 	6,   // 64: perdure.v1.Charge.at_limit:type_name -> perdure.v1.Charge.AtLimit
@@ -6953,7 +7084,7 @@ var file_perdure_proto_depIdxs = []int32{
 	26,  // 78: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
 	7,   // 79: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
 	9,   // 80: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	82,  // 81: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	83,  // 81: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
 	7,   // 82: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
 	9,   // 83: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
 	15,  // 84: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
@@ -6961,7 +7092,7 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 86: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
 	10,  // 87: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
 	10,  // 88: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	55,  // 89: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	56,  // 89: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
 	15,  // 90: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
 	41,  // 91: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
 	52,  // 92: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
@@ -6970,42 +7101,43 @@ var file_perdure_proto_depIdxs = []int32{
 	7,   // 95: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
 	9,   // 96: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
 	7,   // 97: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	7,   // 98: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	83,  // 99: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 100: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 101: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	7,   // 102: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	9,   // 103: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	7,   // 104: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	10,  // 105: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	62,  // 106: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	63,  // 107: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	7,   // 108: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	84,  // 109: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	50,  // 110: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	52,  // 111: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	54,  // 112: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	7,   // 113: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	11,  // 114: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	10,  // 115: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	85,  // 116: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	7,   // 117: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	66,  // 118: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	66,  // 119: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	70,  // 120: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	72,  // 121: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	74,  // 122: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	75,  // 123: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	76,  // 124: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	73,  // 125: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	57,  // 126: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	57,  // 127: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	57,  // 128: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	129, // [129:129] is the sub-list for method output_type
-	129, // [129:129] is the sub-list for method input_type
-	129, // [129:129] is the sub-list for extension type_name
-	129, // [129:129] is the sub-list for extension extendee
-	0,   // [0:129] is the sub-list for field type_name
+	55,  // 98: perdure.v1.Asked.escalations:type_name -> perdure.v1.Escalation
+	7,   // 99: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	84,  // 100: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 101: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 102: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	7,   // 103: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	9,   // 104: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	7,   // 105: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	10,  // 106: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	63,  // 107: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	64,  // 108: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	7,   // 109: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	85,  // 110: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	50,  // 111: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	52,  // 112: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	54,  // 113: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	7,   // 114: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	11,  // 115: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	10,  // 116: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	86,  // 117: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	7,   // 118: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	67,  // 119: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	67,  // 120: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	71,  // 121: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	73,  // 122: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	75,  // 123: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	76,  // 124: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	77,  // 125: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	74,  // 126: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	58,  // 127: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	58,  // 128: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	58,  // 129: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	130, // [130:130] is the sub-list for method output_type
+	130, // [130:130] is the sub-list for method input_type
+	130, // [130:130] is the sub-list for extension type_name
+	130, // [130:130] is the sub-list for extension extendee
+	0,   // [0:130] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -7041,14 +7173,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[50].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[51].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[64].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[65].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -7060,7 +7192,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   79,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,6 +13,7 @@ func newer() map[string]proto.Message {
 	completed := &schemas.UpdateCompleted{Id: "u-1", Result: payload(`"ok"`)}
 	refused := &schemas.UpdateCompleted{Id: "u-2", Error: failure()}
 	asked := &schemas.Asked{Path: "4", Name: "refund", Question: payload(`"Refund 50 euros?"`)}
+	escalation := &schemas.Escalation{At: noon, To: []string{"managers"}}
 	continued := &schemas.Continued{Generation: 3, Began: noon, Steps: 4_000, Suspended: true, Carried: payload("carried")}
 	return map[string]proto.Message{
 		"started_build":         &schemas.Started{Method: "ask", Build: "2026-11"},
@@ -45,12 +46,17 @@ func newer() map[string]proto.Message {
 		"event_asked":            &schemas.Event{Kind: &schemas.Event_Asked{Asked: asked}},
 		"carried_updates":        &schemas.Carried{Updates: []*schemas.UpdateCompleted{completed}},
 		"asked_withdrawn":        &schemas.Asked{Path: "4", Name: "refund", Withdrawn: true},
-		"record_updated":         &schemas.Record{Status: schemas.Status_COMPLETED, Updates: []*schemas.UpdateCompleted{completed, refused}},
-		"record_open":            &schemas.Record{Progress: []*schemas.StepProgress{progress}, Asked: []*schemas.Asked{asked}},
-		"continued":              continued,
-		"event_continued":        &schemas.Event{Kind: &schemas.Event_Continued{Continued: continued}},
-		"cancel_by":              &schemas.CancelRequested{Id: "c-3", Reason: "closed today", By: "ann"},
-		"envelope_cancel_by":     &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c-3", Run: "order-17", Error: &schemas.Error{Message: "closed today"}, Control: &schemas.Control{By: "ann"}},
-		"record_continued":       &schemas.Record{Status: schemas.Status_COMPLETED, Generation: 3},
+		"asked_question": &schemas.Asked{
+			Path: "4", Name: "refund", Kind: "question", To: []string{"ops"}, Hash: "5f2a", Tool: "refund", Schema: []byte(`{"type":"string"}`), Due: noon, At: noon,
+			Escalations: []*schemas.Escalation{escalation},
+		},
+		"escalation":         escalation,
+		"record_updated":     &schemas.Record{Status: schemas.Status_COMPLETED, Updates: []*schemas.UpdateCompleted{completed, refused}},
+		"record_open":        &schemas.Record{Progress: []*schemas.StepProgress{progress}, Asked: []*schemas.Asked{asked}},
+		"continued":          continued,
+		"event_continued":    &schemas.Event{Kind: &schemas.Event_Continued{Continued: continued}},
+		"cancel_by":          &schemas.CancelRequested{Id: "c-3", Reason: "closed today", By: "ann"},
+		"envelope_cancel_by": &schemas.Envelope{Type: schemas.Envelope_CANCEL, Id: "c-3", Run: "order-17", Error: &schemas.Error{Message: "closed today"}, Control: &schemas.Control{By: "ann"}},
+		"record_continued":   &schemas.Record{Status: schemas.Status_COMPLETED, Generation: 3},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/examples/hello/greeting"
 	"github.com/perdure/perdure/examples/inventory/counting"
+	"github.com/perdure/perdure/examples/refunds/desk"
 	"github.com/perdure/perdure/examples/stock/warehouse"
 	"github.com/perdure/perdure/examples/weather/forecast"
 	"github.com/perdure/perdure/runtime"
@@ -24,7 +25,12 @@ func exampleKinds(ctx context.Context) ([]*runtime.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model)}, counting.Kinds()...), nil
+	refunds, err := desk.Model(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bank := func(context.Context, desk.Refund, string) error { return nil } // there is none: it would be given each refund once
+	return append([]*runtime.Kind{greeting.Kind(), warehouse.Kind(), forecast.Kind(model), desk.Kind(refunds, bank)}, counting.Kinds()...), nil
 }
 
 // serve runs a node until the command's context ends, and says when it is ready.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"unicode"
 
@@ -86,42 +85,4 @@ func again(cmd *cobra.Command, args []string, flag, value string) string {
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-func approveCommand() *cobra.Command {
-	var c connection
-	var deny bool
-	var by, reason string
-	cmd := &cobra.Command{
-		Use:   "approve REF [QUESTION]",
-		Short: "Decide what a run asks; QUESTION says which where it asks more than one thing",
-		Example: `  perdure approve pay/order-17/order-17 --by ops
-  perdure approve pay/order-17/order-17 refund --deny --reason 'it was delivered'`,
-		Args: between(1, 2, "a reference kind/key/id and at most one question"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			question := ""
-			if len(args) == 2 {
-				question = args[1]
-			}
-			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
-				if err := client.Approve(ctx, args[0], question, durable.Decision{Approved: !deny, By: cmp.Or(by, os.Getenv("USER")), Reason: reason}); err != nil {
-					return err
-				}
-				if c.output == "json" {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"run": args[0], "approved": !deny})
-				}
-				did := "approved"
-				if deny {
-					did = "denied"
-				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], did)
-				return err
-			})
-		},
-	}
-	c.flags(cmd)
-	cmd.Flags().BoolVar(&deny, "deny", false, "deny what is asked")
-	cmd.Flags().StringVar(&by, "by", "", "who decides (default $USER)")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
-	return cmd
 }

@@ -303,54 +303,6 @@ func Update[In, Out any](w *World, run string, name durable.UpdateName[In, Out],
 	return durable.Decode[Out](a.GetResult())
 }
 
-// Questions returns the names of the questions that a run asks, by
-// durable.AskApproval, and that are not decided.
-func Questions(w *World, run string) []string {
-	var names []string
-	for _, q := range w.asked(run) {
-		names = append(names, q.GetName())
-	}
-	return names
-}
-
-func (w *World) asked(run string) []*schemas.Asked {
-	ref, err := schemas.ParseRef(run)
-	if err != nil {
-		panic(fmt.Sprintf("durabletest: questions of %s: %v", run, err))
-	}
-	entries, err := w.engine.Journal.Load(w.ctx, ref)
-	if err != nil {
-		panic(fmt.Sprintf("durabletest: questions of %s: %v", run, err))
-	}
-	rec, _ := runtime.Timeline(entries)
-	return rec.GetAsked()
-}
-
-// Approve answers a question that a run asks, asked before, or will ask within a
-// thousand hours. It does not wait for what comes of it: the first answer counts.
-func Approve(w *World, run, name string, d durable.Decision) {
-	ref, rerr := schemas.ParseRef(run)
-	w.start()
-	ctx, cancel := context.WithTimeout(w.ctx, 1000*time.Hour)
-	defer cancel()
-	var path string
-	err := w.engine.Until(ctx, func() bool {
-		for _, s := range w.engine.Journal.History() {
-			for _, e := range s.Entry.GetEvents() {
-				if q := e.GetAsked(); s.Ref == ref && q.GetName() == name && !q.GetWithdrawn() {
-					path = q.GetPath() // the latest of the name
-				}
-			}
-		}
-		return path != ""
-	})
-	p, perr := durable.Encode(d)
-	if err := errors.Join(err, rerr, perr); err != nil {
-		panic(fmt.Sprintf("durabletest: approve %q of %s: %v", name, run, err))
-	}
-	w.engine.Signal(ref, "decision "+path, runtime.AnswerPrefix+path, p)
-}
-
 // Ask asks a virtual actor a query. It reads the state as it was last stored.
 func Ask[In, Out any](w *World, to durable.QueryTarget[In, Out], in In) (Out, error) {
 	var zero Out

@@ -23,7 +23,7 @@ type Server struct {
 	rules    []*Rule
 	counts   Counts
 	ids      int
-	changed  chan struct{} // closed, and made anew, when counts change
+	changed  chan struct{} // closed when counts change; nil while nobody waits for that
 	released chan struct{} // closed by Release
 	models   map[string]bool
 	cached   map[[sha256.Size]byte]bool // what the Messages API has read before
@@ -54,7 +54,7 @@ func New(s Script) (*Server, error) {
 	}
 	v := &Server{
 		mux: http.NewServeMux(), rules: rules, counts: Counts{Keys: map[string]int{}},
-		changed: make(chan struct{}), released: make(chan struct{}), models: map[string]bool{"scripted": true},
+		released: make(chan struct{}), models: map[string]bool{"scripted": true},
 		cached: map[[sha256.Size]byte]bool{},
 	}
 	v.mux.HandleFunc("POST /v1/chat/completions", v.answer(completions{v}))
@@ -89,6 +89,9 @@ func (v *Server) Counts() Counts {
 func (v *Server) Wait(ctx context.Context, ok func(Counts) bool) error {
 	for {
 		v.mu.Lock()
+		if v.changed == nil {
+			v.changed = make(chan struct{})
+		}
 		changed := v.changed
 		v.mu.Unlock()
 		if ok(v.Counts()) {
@@ -116,8 +119,10 @@ func (v *Server) Release() {
 // count changes the counts; v.mu is held.
 func (v *Server) count(change func(*Counts)) {
 	change(&v.counts)
-	close(v.changed)
-	v.changed = make(chan struct{})
+	if v.changed != nil {
+		close(v.changed)
+		v.changed = nil
+	}
 }
 
 // arrive counts a request.
