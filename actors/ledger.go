@@ -45,7 +45,7 @@ func (a *activation) book() {
 // limits, if one of its own kinds has any.
 func LedgerKinds(pool string, kinds []*runtime.Kind) []*runtime.Kind {
 	for _, k := range kinds {
-		if len(k.Limits) > 0 {
+		if k.TakesLimits() {
 			return []*runtime.Kind{runtime.NewLimitKind(pool)}
 		}
 	}

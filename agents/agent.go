@@ -7,7 +7,7 @@ import (
 )
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
-// [MaxIterations], [Memory].
+// [MaxIterations], [Memory], [MaxDepth], [MaxTree].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
@@ -21,6 +21,7 @@ type agent struct {
 	servers       []ToolServer
 	maxIterations int
 	memory        memory
+	bounds        runtime.Bounds
 	answer        answerer
 	errs          []error
 }
@@ -113,9 +114,14 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 		a.errs = append(a.errs, err)
 	}
 	k := &runtime.Kind{
-		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Bounds: a.bounds, Errs: append(a.errs, handOffErrors[Out](a)...),
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
+				if h, err := handedBy(input); err != nil {
+					return nil, err
+				} else if h != nil {
+					return a.take(c, h)
+				}
 				user, err := read(input)
 				if err != nil {
 					return nil, err
@@ -123,6 +129,9 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 				return a.run(c, user)
 			},
 			Check: func(input *schemas.Payload) error {
+				if h, err := handedBy(input); h != nil || err != nil {
+					return err
+				}
 				_, err := read(input)
 				return err
 			},

@@ -28,8 +28,7 @@ const wrapped = "answer"
 
 // answers returns how an agent of Out answers.
 func answers[Out any]() (answerer, error) {
-	switch reflect.TypeFor[Out]() {
-	case reflect.TypeFor[string](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[any]():
+	if isText(reflect.TypeFor[Out]()) {
 		return answerer{read: readText}, nil
 	}
 	root, err := schemaOf[Out]()
@@ -48,6 +47,11 @@ func answers[Out any]() (answerer, error) {
 		spec: &OutputSpec{Name: wrapped, Schema: s.text, Strict: strict(root)},
 		read: func(text string) (*schemas.Payload, error) { return readAnswer[Out](s, wrap, text) },
 	}, nil
+}
+
+// isText reports whether an answer of a type is the model's text as it is.
+func isText(t reflect.Type) bool {
+	return t == reflect.TypeFor[string]() || t == reflect.TypeFor[json.RawMessage]() || t == reflect.TypeFor[any]()
 }
 
 func readText(text string) (*schemas.Payload, error) {

@@ -53,6 +53,11 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 			if err != nil {
 				return nil, err
 			}
+			if result, answer, err := v.handedOff(r.Message, results); err != nil {
+				return nil, err
+			} else if result != nil {
+				return result, a.memory.keep(c, before, append(turn, answer))
+			}
 			turn = append(append(turn, r.Message), results...)
 			v.say(r.Message)
 			v.say(results...)

@@ -11,12 +11,13 @@ import (
 	"github.com/perdure/perdure/durable"
 )
 
-// A Tool is something that a model can call: [Func], [Delegate] and [Raw] make them.
+// A Tool is something that a model can call: [Func], [Delegate], [HandOff] and [Raw] make them.
 // One that [Served] makes stands for all tools of a server.
 type Tool struct {
-	spec   ToolSpec
-	errs   []error
-	server ToolServer // if it stands for one
+	spec    ToolSpec
+	errs    []error
+	server  ToolServer // if it stands for one
+	handOff *handOff   // if it is one of HandOff
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]

@@ -79,6 +79,8 @@ type Kind struct {
 	FairBy func(key string) string
 	// Limits is what every run of the kind takes before its code runs.
 	Limits []Limit
+	// Bounds is how far the trees may grow that its runs begin.
+	Bounds Bounds
 	// Busy is what becomes of a message for an identity that has an open run,
 	// where the message does not say; unset: it waits.
 	Busy schemas.Busy
@@ -105,6 +107,7 @@ func (k *Kind) Validate() error {
 		errs = append(errs, errors.New("names that begin with perdure- are those of built-in kinds; choose another"))
 	}
 	errs = append(errs, k.limitErrors()...)
+	errs = append(errs, k.boundsErrors()...)
 	errs = append(errs, k.buildErrors()...)
 	if len(k.Methods) == 0 && k.Ledger == nil {
 		errs = append(errs, errors.New("it has no method; bind at least one handler"))

@@ -270,7 +270,7 @@ func (x Control_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Control_Action.Descriptor instead.
 func (Control_Action) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type Hold_Rule int32
@@ -281,6 +281,7 @@ const (
 	Hold_RATE             Hold_Rule = 2 // one run an interval, and burst at once
 	Hold_SINGLETON        Hold_Rule = 3 // one run holds it; others fail, or take its result
 	Hold_DEBOUNCE         Hold_Rule = 4 // the last of a burst of runs goes on; the others are superseded
+	Hold_TREE             Hold_Rule = 5 // at most max runs begin below a run; others fail
 )
 
 // Enum value maps for Hold_Rule.
@@ -291,6 +292,7 @@ var (
 		2: "RATE",
 		3: "SINGLETON",
 		4: "DEBOUNCE",
+		5: "TREE",
 	}
 	Hold_Rule_value = map[string]int32{
 		"RULE_UNSPECIFIED": 0,
@@ -298,6 +300,7 @@ var (
 		"RATE":             2,
 		"SINGLETON":        3,
 		"DEBOUNCE":         4,
+		"TREE":             5,
 	}
 )
 
@@ -325,7 +328,7 @@ func (x Hold_Rule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hold_Rule.Descriptor instead.
 func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Payload is a value in the encoding that its codec names.
@@ -546,6 +549,7 @@ type Envelope struct {
 	Limit         string                 `protobuf:"bytes,21,opt,name=limit,proto3" json:"limit,omitempty"`                                                                                     // RESULT: the limit kind/key that grants a permit by it; a run that is over gives it back
 	Control       *Control               `protobuf:"bytes,17,opt,name=control,proto3" json:"control,omitempty"`                                                                                 // CONTROL: what is asked; CANCEL: who asks (by), if somebody said so
 	Fork          *Fork                  `protobuf:"bytes,18,opt,name=fork,proto3" json:"fork,omitempty"`                                                                                       // TASK: the run begins with what another one recorded
+	Bounds        []*Bound               `protobuf:"bytes,100,rep,name=bounds,proto3" json:"bounds,omitempty"`                                                                                  // TASK: the bounded trees that the run is in, outermost first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -713,6 +717,91 @@ func (x *Envelope) GetFork() *Fork {
 	return nil
 }
 
+func (x *Envelope) GetBounds() []*Bound {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+// Bound says how far a tree of runs may grow: a run, those that it starts, those that
+// these start, and so on. Every run of the tree has it, with its own depth.
+type Bound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`                          // reference of the run that began the tree
+	Depth         uint32                 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"`                       // of the run that has this, below the root; 0: it is the root
+	MaxDepth      uint32                 `protobuf:"varint,3,opt,name=max_depth,json=maxDepth,proto3" json:"max_depth,omitempty"` // of the deepest run; 0: unbounded
+	MaxRuns       uint32                 `protobuf:"varint,4,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`    // below the root, all together; 0: unbounded
+	Limit         string                 `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`                        // the identity kind/key of the limit that counts them, where they are bounded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bound) Reset() {
+	*x = Bound{}
+	mi := &file_perdure_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bound) ProtoMessage() {}
+
+func (x *Bound) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bound.ProtoReflect.Descriptor instead.
+func (*Bound) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Bound) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *Bound) GetDepth() uint32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *Bound) GetMaxDepth() uint32 {
+	if x != nil {
+		return x.MaxDepth
+	}
+	return 0
+}
+
+func (x *Bound) GetMaxRuns() uint32 {
+	if x != nil {
+		return x.MaxRuns
+	}
+	return 0
+}
+
+func (x *Bound) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
 // Fork says what a run begins with: a copy of what another one of its kind has
 // recorded.
 type Fork struct {
@@ -730,7 +819,7 @@ type Fork struct {
 
 func (x *Fork) Reset() {
 	*x = Fork{}
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +831,7 @@ func (x *Fork) String() string {
 func (*Fork) ProtoMessage() {}
 
 func (x *Fork) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +844,7 @@ func (x *Fork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fork.ProtoReflect.Descriptor instead.
 func (*Fork) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{4}
+	return file_perdure_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Fork) GetRun() string {
@@ -818,7 +907,7 @@ type ForkResult struct {
 
 func (x *ForkResult) Reset() {
 	*x = ForkResult{}
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +919,7 @@ func (x *ForkResult) String() string {
 func (*ForkResult) ProtoMessage() {}
 
 func (x *ForkResult) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +932,7 @@ func (x *ForkResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkResult.ProtoReflect.Descriptor instead.
 func (*ForkResult) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{5}
+	return file_perdure_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ForkResult) GetPath() string {
@@ -874,7 +963,7 @@ type ForkSegment struct {
 
 func (x *ForkSegment) Reset() {
 	*x = ForkSegment{}
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +975,7 @@ func (x *ForkSegment) String() string {
 func (*ForkSegment) ProtoMessage() {}
 
 func (x *ForkSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +988,7 @@ func (x *ForkSegment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSegment.ProtoReflect.Descriptor instead.
 func (*ForkSegment) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{6}
+	return file_perdure_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ForkSegment) GetRun() string {
@@ -942,7 +1031,7 @@ type Control struct {
 
 func (x *Control) Reset() {
 	*x = Control{}
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1043,7 @@ func (x *Control) String() string {
 func (*Control) ProtoMessage() {}
 
 func (x *Control) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1056,7 @@ func (x *Control) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Control.ProtoReflect.Descriptor instead.
 func (*Control) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7}
+	return file_perdure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Control) GetAction() Control_Action {
@@ -1002,7 +1091,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1103,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1116,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{8}
+	return file_perdure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reply) GetRun() string {
@@ -1065,7 +1154,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1166,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1179,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{9}
+	return file_perdure_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Entry) GetEpoch() uint64 {
@@ -1194,7 +1283,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1295,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1308,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10}
+	return file_perdure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -1637,7 +1726,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1738,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1751,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11}
+	return file_perdure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Claimed) GetNode() string {
@@ -1708,13 +1797,14 @@ type Started struct {
 	Build         string                 `protobuf:"bytes,10,opt,name=build,proto3" json:"build,omitempty"`         // of the kind's code that began it, where it names one
 	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
 	Fork          *Fork                  `protobuf:"bytes,14,opt,name=fork,proto3" json:"fork,omitempty"`           // what it begins with, which the entries behind it have
+	Bounds        []*Bound               `protobuf:"bytes,100,rep,name=bounds,proto3" json:"bounds,omitempty"`      // the bounded trees that it is in, outermost first: its own is the last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1816,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1829,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{12}
+	return file_perdure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Started) GetMethod() string {
@@ -1826,6 +1916,13 @@ func (x *Started) GetFork() *Fork {
 	return nil
 }
 
+func (x *Started) GetBounds() []*Bound {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
 // Refused is the only event of a run that was not executed, because another run
 // of its identity is open: it is not the identity's last word, as a record is.
 type Refused struct {
@@ -1837,7 +1934,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +1946,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +1959,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{13}
+	return file_perdure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Refused) GetRecord() *Record {
@@ -1878,7 +1975,7 @@ type Hold struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          Hold_Rule              `protobuf:"varint,1,opt,name=rule,proto3,enum=perdure.v1.Hold_Rule" json:"rule,omitempty"`
 	Limit         string                 `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`         // the identity kind/key of the limit
-	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`            // CONCURRENCY: runs at once
+	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`            // CONCURRENCY: runs at once; TREE: runs below the root, all together
 	Interval      int64                  `protobuf:"varint,4,opt,name=interval,proto3" json:"interval,omitempty"`  // RATE: nanoseconds between two runs; DEBOUNCE: of quiet before one goes on
 	Burst         uint32                 `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`        // RATE: runs at once after a quiet time
 	Longest       int64                  `protobuf:"varint,6,opt,name=longest,proto3" json:"longest,omitempty"`    // DEBOUNCE: nanoseconds after the first of a burst, at most; 0: unbounded
@@ -1887,13 +1984,14 @@ type Hold struct {
 	Attach        bool                   `protobuf:"varint,9,opt,name=attach,proto3" json:"attach,omitempty"`      // SINGLETON: take the result of the run that holds it
 	Error         *Error                 `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`        // why the key or the tenant could not be made of the input
 	Declared      int64                  `protobuf:"varint,11,opt,name=declared,proto3" json:"declared,omitempty"` // when the run was started: a limit follows what was declared last, Unix nanoseconds
+	Root          string                 `protobuf:"bytes,100,opt,name=root,proto3" json:"root,omitempty"`         // TREE: reference of the run that began the tree
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2003,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2016,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14}
+	return file_perdure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Hold) GetRule() Hold_Rule {
@@ -1998,6 +2096,13 @@ func (x *Hold) GetDeclared() int64 {
 	return 0
 }
 
+func (x *Hold) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
 // Ask is the input of a limit's methods: acquire, confirm and release.
 type Ask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2013,7 +2118,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2130,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2143,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{15}
+	return file_perdure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ask) GetRun() string {
@@ -2096,7 +2201,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2213,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2226,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{16}
+	return file_perdure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Permit) GetAt() int64 {
@@ -2158,7 +2263,7 @@ type LimitState struct {
 	Hold          *Hold                  `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"` // as it was declared last
 	Holders       []*Waiter              `protobuf:"bytes,2,rep,name=holders,proto3" json:"holders,omitempty"`
 	Waiting       []*Waiter              `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`                                                                          // in the order in which they came
-	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                                                               // RATE: when the next run could go on without a burst; DEBOUNCE: until when instead is kept
+	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                                                               // RATE: when the next run could go on without a burst; DEBOUNCE: until when instead is kept; TREE: until when the count is kept
 	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`                                                                             // of answers
 	Served        map[string]uint64      `protobuf:"bytes,6,rep,name=served,proto3" json:"served,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by tenant that holds or waits: the count at its last grant
 	Instead       string                 `protobuf:"bytes,7,opt,name=instead,proto3" json:"instead,omitempty"`                                                                          // DEBOUNCE: the run that went on last
@@ -2169,7 +2274,7 @@ type LimitState struct {
 
 func (x *LimitState) Reset() {
 	*x = LimitState{}
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2286,7 @@ func (x *LimitState) String() string {
 func (*LimitState) ProtoMessage() {}
 
 func (x *LimitState) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2299,7 @@ func (x *LimitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
 func (*LimitState) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{17}
+	return file_perdure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LimitState) GetHold() *Hold {
@@ -2268,7 +2373,7 @@ type Waiter struct {
 
 func (x *Waiter) Reset() {
 	*x = Waiter{}
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2385,7 @@ func (x *Waiter) String() string {
 func (*Waiter) ProtoMessage() {}
 
 func (x *Waiter) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2398,7 @@ func (x *Waiter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiter.ProtoReflect.Descriptor instead.
 func (*Waiter) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{18}
+	return file_perdure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Waiter) GetRun() string {
@@ -2349,7 +2454,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2466,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2479,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -2407,7 +2512,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2524,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2537,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -2496,7 +2601,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2613,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2626,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -2554,7 +2659,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2671,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2684,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -2605,7 +2710,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2722,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2735,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Called) GetPath() string {
@@ -2693,7 +2798,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2810,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2823,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -2756,7 +2861,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2873,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2886,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Sent) GetPath() string {
@@ -2832,7 +2937,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2949,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2962,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -2901,7 +3006,7 @@ type Paused struct {
 
 func (x *Paused) Reset() {
 	*x = Paused{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3018,7 @@ func (x *Paused) String() string {
 func (*Paused) ProtoMessage() {}
 
 func (x *Paused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3031,7 @@ func (x *Paused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paused.ProtoReflect.Descriptor instead.
 func (*Paused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Paused) GetId() string {
@@ -2962,7 +3067,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3079,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3092,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Resumed) GetId() string {
@@ -3023,7 +3128,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3140,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3153,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -3089,7 +3194,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3206,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3219,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -3137,7 +3242,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3254,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3267,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -3197,7 +3302,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3314,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3327,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Versioned) GetChange() string {
@@ -3255,7 +3360,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3372,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3385,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -3333,7 +3438,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3450,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3463,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -3416,7 +3521,7 @@ type StepProgress struct {
 
 func (x *StepProgress) Reset() {
 	*x = StepProgress{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3533,7 @@ func (x *StepProgress) String() string {
 func (*StepProgress) ProtoMessage() {}
 
 func (x *StepProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3546,7 @@ func (x *StepProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepProgress.ProtoReflect.Descriptor instead.
 func (*StepProgress) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *StepProgress) GetPath() string {
@@ -3484,7 +3589,7 @@ type UpdateAccepted struct {
 
 func (x *UpdateAccepted) Reset() {
 	*x = UpdateAccepted{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3601,7 @@ func (x *UpdateAccepted) String() string {
 func (*UpdateAccepted) ProtoMessage() {}
 
 func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3614,7 @@ func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
 func (*UpdateAccepted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UpdateAccepted) GetId() string {
@@ -3546,7 +3651,7 @@ type UpdateCompleted struct {
 
 func (x *UpdateCompleted) Reset() {
 	*x = UpdateCompleted{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3663,7 @@ func (x *UpdateCompleted) String() string {
 func (*UpdateCompleted) ProtoMessage() {}
 
 func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3676,7 @@ func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCompleted.ProtoReflect.Descriptor instead.
 func (*UpdateCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UpdateCompleted) GetId() string {
@@ -3612,7 +3717,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3729,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3742,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 // Asked says that the run waits for somebody's decision.
@@ -3653,7 +3758,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +3770,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +3783,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Asked) GetPath() string {
@@ -3720,7 +3825,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +3837,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +3850,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Seen) GetId() string {
@@ -3773,7 +3878,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3890,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3903,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -3832,7 +3937,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3844,7 +3949,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3857,7 +3962,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -3958,7 +4063,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4075,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4088,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4011,7 +4116,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4128,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4141,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4092,7 +4197,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4209,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4222,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Record) GetStatus() Status {
@@ -4333,7 +4438,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4345,7 +4450,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4358,7 +4463,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -4379,7 +4484,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4391,7 +4496,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4404,7 +4509,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -4445,7 +4550,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4562,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4575,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -4548,7 +4653,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4665,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4678,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *State) GetValue() *Payload {
@@ -4616,7 +4721,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +4733,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +4746,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Member) GetId() string {
@@ -4727,7 +4832,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +4844,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +4857,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Build) GetKind() string {
@@ -4794,7 +4899,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +4911,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +4924,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -4841,7 +4946,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4853,7 +4958,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4866,7 +4971,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Owner) GetNode() string {
@@ -4902,7 +5007,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4914,7 +5019,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4927,7 +5032,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -4969,7 +5074,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4981,7 +5086,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4994,7 +5099,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Loan) GetNode() string {
@@ -5070,7 +5175,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5082,7 +5187,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5095,7 +5200,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -5187,7 +5292,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5199,7 +5304,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5212,7 +5317,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -5240,7 +5345,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5252,7 +5357,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5265,7 +5370,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -5290,7 +5395,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5302,7 +5407,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5315,7 +5420,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -5328,7 +5433,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5340,7 +5445,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5353,7 +5458,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -5371,7 +5476,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5383,7 +5488,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5396,7 +5501,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -5410,7 +5515,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5422,7 +5527,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5435,7 +5540,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -5470,7 +5575,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\x8d\a\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xb8\a\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -5493,7 +5598,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04busy\x18\x14 \x01(\x0e2\x10.perdure.v1.BusyR\x04busy\x12\x14\n" +
 	"\x05limit\x18\x15 \x01(\tR\x05limit\x12-\n" +
 	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x12$\n" +
-	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
+	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12)\n" +
+	"\x06bounds\x18d \x03(\v2\x11.perdure.v1.BoundR\x06bounds\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -5515,7 +5621,13 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"\x06UPDATE\x10\x06\x12\n" +
 	"\n" +
-	"\x06ATTACH\x10<\"\xeb\x01\n" +
+	"\x06ATTACH\x10<\"\x7f\n" +
+	"\x05Bound\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x14\n" +
+	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x1b\n" +
+	"\tmax_depth\x18\x03 \x01(\rR\bmaxDepth\x12\x19\n" +
+	"\bmax_runs\x18\x04 \x01(\rR\amaxRuns\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\tR\x05limit\"\xeb\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -5595,7 +5707,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\x12\x1e\n" +
 	"\n" +
 	"quarantine\x18\x04 \x01(\bR\n" +
-	"quarantine\"\xc8\x03\n" +
+	"quarantine\"\xf3\x03\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -5610,13 +5722,14 @@ const file_perdure_proto_rawDesc = "" +
 	"\x05build\x18\n" +
 	" \x01(\tR\x05build\x12&\n" +
 	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x12$\n" +
-	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x1a8\n" +
+	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12)\n" +
+	"\x06bounds\x18d \x03(\v2\x11.perdure.v1.BoundR\x06bounds\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
 	"\aRefused\x12*\n" +
-	"\x06record\x18\x01 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x8c\x03\n" +
+	"\x06record\x18\x01 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xaa\x03\n" +
 	"\x04Hold\x12)\n" +
 	"\x04rule\x18\x01 \x01(\x0e2\x15.perdure.v1.Hold.RuleR\x04rule\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x10\n" +
@@ -5629,13 +5742,15 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06attach\x18\t \x01(\bR\x06attach\x12'\n" +
 	"\x05error\x18\n" +
 	" \x01(\v2\x11.perdure.v1.ErrorR\x05error\x12\x1a\n" +
-	"\bdeclared\x18\v \x01(\x03R\bdeclared\"T\n" +
+	"\bdeclared\x18\v \x01(\x03R\bdeclared\x12\x12\n" +
+	"\x04root\x18d \x01(\tR\x04root\"^\n" +
 	"\x04Rule\x12\x14\n" +
 	"\x10RULE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vCONCURRENCY\x10\x01\x12\b\n" +
 	"\x04RATE\x10\x02\x12\r\n" +
 	"\tSINGLETON\x10\x03\x12\f\n" +
-	"\bDEBOUNCE\x10\x04\"\xbd\x01\n" +
+	"\bDEBOUNCE\x10\x04\x12\b\n" +
+	"\x04TREE\x10\x05\"\xbd\x01\n" +
 	"\x03Ask\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12$\n" +
@@ -5965,7 +6080,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -5976,189 +6091,192 @@ var file_perdure_proto_goTypes = []any{
 	(*Blob)(nil),            // 6: perdure.v1.Blob
 	(*Error)(nil),           // 7: perdure.v1.Error
 	(*Envelope)(nil),        // 8: perdure.v1.Envelope
-	(*Fork)(nil),            // 9: perdure.v1.Fork
-	(*ForkResult)(nil),      // 10: perdure.v1.ForkResult
-	(*ForkSegment)(nil),     // 11: perdure.v1.ForkSegment
-	(*Control)(nil),         // 12: perdure.v1.Control
-	(*Reply)(nil),           // 13: perdure.v1.Reply
-	(*Entry)(nil),           // 14: perdure.v1.Entry
-	(*Event)(nil),           // 15: perdure.v1.Event
-	(*Claimed)(nil),         // 16: perdure.v1.Claimed
-	(*Started)(nil),         // 17: perdure.v1.Started
-	(*Refused)(nil),         // 18: perdure.v1.Refused
-	(*Hold)(nil),            // 19: perdure.v1.Hold
-	(*Ask)(nil),             // 20: perdure.v1.Ask
-	(*Permit)(nil),          // 21: perdure.v1.Permit
-	(*LimitState)(nil),      // 22: perdure.v1.LimitState
-	(*Waiter)(nil),          // 23: perdure.v1.Waiter
-	(*StepStarted)(nil),     // 24: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 25: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 26: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 27: perdure.v1.TimerFired
-	(*Called)(nil),          // 28: perdure.v1.Called
-	(*CallReturned)(nil),    // 29: perdure.v1.CallReturned
-	(*Sent)(nil),            // 30: perdure.v1.Sent
-	(*Suspended)(nil),       // 31: perdure.v1.Suspended
-	(*Paused)(nil),          // 32: perdure.v1.Paused
-	(*Resumed)(nil),         // 33: perdure.v1.Resumed
-	(*CancelRequested)(nil), // 34: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 35: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 36: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 37: perdure.v1.Versioned
-	(*Continued)(nil),       // 38: perdure.v1.Continued
-	(*Carried)(nil),         // 39: perdure.v1.Carried
-	(*StepProgress)(nil),    // 40: perdure.v1.StepProgress
-	(*UpdateAccepted)(nil),  // 41: perdure.v1.UpdateAccepted
-	(*UpdateCompleted)(nil), // 42: perdure.v1.UpdateCompleted
-	(*Released)(nil),        // 43: perdure.v1.Released
-	(*Asked)(nil),           // 44: perdure.v1.Asked
-	(*Seen)(nil),            // 45: perdure.v1.Seen
-	(*StatusSet)(nil),       // 46: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 47: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 48: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 49: perdure.v1.Parked
-	(*Record)(nil),          // 50: perdure.v1.Record
-	(*Outbox)(nil),          // 51: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 52: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 53: perdure.v1.TimelineStep
-	(*State)(nil),           // 54: perdure.v1.State
-	(*Member)(nil),          // 55: perdure.v1.Member
-	(*Build)(nil),           // 56: perdure.v1.Build
-	(*Builds)(nil),          // 57: perdure.v1.Builds
-	(*Owner)(nil),           // 58: perdure.v1.Owner
-	(*Namespace)(nil),       // 59: perdure.v1.Namespace
-	(*Loan)(nil),            // 60: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 61: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 62: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 63: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 64: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 65: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 66: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 67: perdure.v1.LoanAnswer
-	nil,                     // 68: perdure.v1.Envelope.TraceEntry
-	nil,                     // 69: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 70: perdure.v1.Started.TraceEntry
-	nil,                     // 71: perdure.v1.LimitState.ServedEntry
-	nil,                     // 72: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 73: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 74: perdure.v1.Record.AttributesEntry
-	nil,                     // 75: perdure.v1.TimelineStep.AttributesEntry
+	(*Bound)(nil),           // 9: perdure.v1.Bound
+	(*Fork)(nil),            // 10: perdure.v1.Fork
+	(*ForkResult)(nil),      // 11: perdure.v1.ForkResult
+	(*ForkSegment)(nil),     // 12: perdure.v1.ForkSegment
+	(*Control)(nil),         // 13: perdure.v1.Control
+	(*Reply)(nil),           // 14: perdure.v1.Reply
+	(*Entry)(nil),           // 15: perdure.v1.Entry
+	(*Event)(nil),           // 16: perdure.v1.Event
+	(*Claimed)(nil),         // 17: perdure.v1.Claimed
+	(*Started)(nil),         // 18: perdure.v1.Started
+	(*Refused)(nil),         // 19: perdure.v1.Refused
+	(*Hold)(nil),            // 20: perdure.v1.Hold
+	(*Ask)(nil),             // 21: perdure.v1.Ask
+	(*Permit)(nil),          // 22: perdure.v1.Permit
+	(*LimitState)(nil),      // 23: perdure.v1.LimitState
+	(*Waiter)(nil),          // 24: perdure.v1.Waiter
+	(*StepStarted)(nil),     // 25: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 26: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 27: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 28: perdure.v1.TimerFired
+	(*Called)(nil),          // 29: perdure.v1.Called
+	(*CallReturned)(nil),    // 30: perdure.v1.CallReturned
+	(*Sent)(nil),            // 31: perdure.v1.Sent
+	(*Suspended)(nil),       // 32: perdure.v1.Suspended
+	(*Paused)(nil),          // 33: perdure.v1.Paused
+	(*Resumed)(nil),         // 34: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 35: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 36: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 37: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 38: perdure.v1.Versioned
+	(*Continued)(nil),       // 39: perdure.v1.Continued
+	(*Carried)(nil),         // 40: perdure.v1.Carried
+	(*StepProgress)(nil),    // 41: perdure.v1.StepProgress
+	(*UpdateAccepted)(nil),  // 42: perdure.v1.UpdateAccepted
+	(*UpdateCompleted)(nil), // 43: perdure.v1.UpdateCompleted
+	(*Released)(nil),        // 44: perdure.v1.Released
+	(*Asked)(nil),           // 45: perdure.v1.Asked
+	(*Seen)(nil),            // 46: perdure.v1.Seen
+	(*StatusSet)(nil),       // 47: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 48: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 49: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 50: perdure.v1.Parked
+	(*Record)(nil),          // 51: perdure.v1.Record
+	(*Outbox)(nil),          // 52: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 53: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 54: perdure.v1.TimelineStep
+	(*State)(nil),           // 55: perdure.v1.State
+	(*Member)(nil),          // 56: perdure.v1.Member
+	(*Build)(nil),           // 57: perdure.v1.Build
+	(*Builds)(nil),          // 58: perdure.v1.Builds
+	(*Owner)(nil),           // 59: perdure.v1.Owner
+	(*Namespace)(nil),       // 60: perdure.v1.Namespace
+	(*Loan)(nil),            // 61: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 62: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 63: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 64: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 65: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 66: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 67: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 68: perdure.v1.LoanAnswer
+	nil,                     // 69: perdure.v1.Envelope.TraceEntry
+	nil,                     // 70: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 71: perdure.v1.Started.TraceEntry
+	nil,                     // 72: perdure.v1.LimitState.ServedEntry
+	nil,                     // 73: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 74: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 75: perdure.v1.Record.AttributesEntry
+	nil,                     // 76: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	6,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
 	2,   // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
 	5,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	7,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	13,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	68,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	69,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	14,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	69,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	70,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	12,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
-	9,   // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
-	10,  // 10: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
-	11,  // 11: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
-	5,   // 12: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
-	3,   // 13: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
-	15,  // 14: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	50,  // 15: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	16,  // 16: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	17,  // 17: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	24,  // 18: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	25,  // 19: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	26,  // 20: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	27,  // 21: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	28,  // 22: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	29,  // 23: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	30,  // 24: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	31,  // 25: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	34,  // 26: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	35,  // 27: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	49,  // 28: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	36,  // 29: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	37,  // 30: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	46,  // 31: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	38,  // 32: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	48,  // 33: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	18,  // 34: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	32,  // 35: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	33,  // 36: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	40,  // 37: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
-	41,  // 38: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
-	42,  // 39: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
-	43,  // 40: perdure.v1.Event.released:type_name -> perdure.v1.Released
-	44,  // 41: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
-	5,   // 42: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	13,  // 43: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	70,  // 44: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	19,  // 45: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	9,   // 46: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
-	50,  // 47: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	4,   // 48: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	7,   // 49: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	19,  // 50: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	5,   // 51: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	7,   // 52: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	5,   // 53: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	7,   // 54: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	19,  // 55: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	23,  // 56: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	23,  // 57: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	71,  // 58: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	5,   // 59: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	7,   // 60: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	72,  // 61: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	5,   // 62: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	7,   // 63: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	13,  // 64: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	5,   // 65: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	5,   // 66: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	8,   // 67: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	8,   // 68: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	45,  // 69: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	13,  // 70: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	31,  // 71: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	42,  // 72: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
-	5,   // 73: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
-	5,   // 74: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
-	5,   // 75: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
-	7,   // 76: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
-	5,   // 77: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	5,   // 78: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	73,  // 79: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 80: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 81: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	5,   // 82: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	7,   // 83: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	5,   // 84: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	8,   // 85: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	52,  // 86: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	53,  // 87: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	5,   // 88: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	74,  // 89: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	40,  // 90: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	42,  // 91: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	44,  // 92: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	5,   // 93: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	9,   // 94: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	8,   // 95: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	75,  // 96: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	5,   // 97: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	56,  // 98: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	56,  // 99: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	60,  // 100: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	62,  // 101: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	64,  // 102: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	65,  // 103: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	66,  // 104: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	63,  // 105: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	47,  // 106: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 107: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	47,  // 108: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	109, // [109:109] is the sub-list for method output_type
-	109, // [109:109] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	13,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	10,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
+	9,   // 10: perdure.v1.Envelope.bounds:type_name -> perdure.v1.Bound
+	11,  // 11: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
+	12,  // 12: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
+	5,   // 13: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
+	3,   // 14: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	16,  // 15: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	51,  // 16: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	17,  // 17: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	18,  // 18: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	25,  // 19: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	26,  // 20: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	27,  // 21: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	28,  // 22: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	29,  // 23: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	30,  // 24: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	31,  // 25: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	32,  // 26: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	35,  // 27: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	36,  // 28: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	50,  // 29: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	37,  // 30: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	38,  // 31: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	47,  // 32: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	39,  // 33: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	49,  // 34: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	19,  // 35: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	33,  // 36: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	34,  // 37: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	41,  // 38: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
+	42,  // 39: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
+	43,  // 40: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
+	44,  // 41: perdure.v1.Event.released:type_name -> perdure.v1.Released
+	45,  // 42: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
+	5,   // 43: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	14,  // 44: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	71,  // 45: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	20,  // 46: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	10,  // 47: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
+	9,   // 48: perdure.v1.Started.bounds:type_name -> perdure.v1.Bound
+	51,  // 49: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,   // 50: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	7,   // 51: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	20,  // 52: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	5,   // 53: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	7,   // 54: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	5,   // 55: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	7,   // 56: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	20,  // 57: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	24,  // 58: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	24,  // 59: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	72,  // 60: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	5,   // 61: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	7,   // 62: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	73,  // 63: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	5,   // 64: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	7,   // 65: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	14,  // 66: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	5,   // 67: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	5,   // 68: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	8,   // 69: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	8,   // 70: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	46,  // 71: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	14,  // 72: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	32,  // 73: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	43,  // 74: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
+	5,   // 75: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
+	5,   // 76: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
+	5,   // 77: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
+	7,   // 78: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
+	5,   // 79: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
+	5,   // 80: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	74,  // 81: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 82: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 83: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	5,   // 84: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	7,   // 85: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	5,   // 86: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	8,   // 87: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	53,  // 88: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	54,  // 89: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	5,   // 90: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	75,  // 91: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	41,  // 92: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	43,  // 93: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	45,  // 94: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	5,   // 95: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	10,  // 96: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	8,   // 97: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	76,  // 98: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	5,   // 99: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	57,  // 100: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	57,  // 101: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	61,  // 102: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	63,  // 103: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	65,  // 104: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	66,  // 105: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	67,  // 106: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	64,  // 107: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	48,  // 108: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	48,  // 109: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	48,  // 110: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	111, // [111:111] is the sub-list for method output_type
+	111, // [111:111] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -6166,7 +6284,7 @@ func file_perdure_proto_init() {
 	if File_perdure_proto != nil {
 		return
 	}
-	file_perdure_proto_msgTypes[10].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[11].OneofWrappers = []any{
 		(*Event_Claimed)(nil),
 		(*Event_Started)(nil),
 		(*Event_StepStarted)(nil),
@@ -6194,14 +6312,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[42].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[43].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[56].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[57].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -6213,7 +6331,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   71,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
