@@ -1,6 +1,10 @@
 package agents
 
 import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
 	"github.com/perdure/perdure/schemas"
@@ -13,7 +17,12 @@ type Option func(*agent)
 // An agent is what the options of [New] make, without its types.
 type agent struct {
 	instructions  string
+	prompt        *prompt // in place of instructions; nil: it has none
+	values        func(context.Context, durable.Info) (any, error)
+	noValues      any // the zero value of what values returns
 	model         Model
+	models        map[string]Model // that settings may name
+	set           *atomic.Pointer[setting]
 	call          modelConfig
 	tools         map[string]Tool
 	names         []string   // of tools, in the order given
@@ -25,10 +34,6 @@ type agent struct {
 	answer        answerer
 	errs          []error
 }
-
-// Instructions says what the agent is for and how it is to behave. They are sent
-// with every request, and are not part of what it remembers.
-func Instructions(text string) Option { return func(a *agent) { a.instructions = text } }
 
 // UseModel sets the model, and how it is called: [Retry], [Timeout].
 //
@@ -89,7 +94,7 @@ func (a *agent) bad(format string, args ...any) {
 // A run's step for a model call is named "model", that for a tool call "tool
 // NAME"; calls that the model asks for at once are made at once.
 func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind {
-	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20, memory: memory{files: defaultFiles}}
+	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, models: map[string]Model{}, set: new(atomic.Pointer[setting]), maxIterations: 20, memory: memory{files: defaultFiles}}
 	if name.Err() != nil {
 		a.errs = append(a.errs, name.Err())
 	} else if name.OncePerKey() {
@@ -103,6 +108,17 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 		a.bad("it has no model; give it one with UseModel")
 	case interface{ Err() error }:
 		if err := m.Err(); err != nil {
+			a.errs = append(a.errs, err)
+		}
+	}
+	if a.model != nil && a.models[a.model.Name()] == nil {
+		a.models[a.model.Name()] = a.model
+	}
+	if a.prompt != nil {
+		if a.instructions != "" {
+			a.bad("it has instructions twice, by Instructions and by InstructionsFile; use one of them")
+		}
+		if err := a.prompt.check(a, string(name.Kind())); err != nil {
 			a.errs = append(a.errs, err)
 		}
 	}
@@ -136,6 +152,9 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 				return err
 			},
 		}},
+	}
+	k.Configure = func(number uint64, settings json.RawMessage) (func(), error) {
+		return a.configure(string(name.Kind()), number, settings)
 	}
 	if len(a.servers) > 0 {
 		k.Open = a.open

@@ -35,18 +35,21 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 	if err != nil {
 		return nil, err
 	}
+	if a, err = a.instructed(c.Info()); err != nil {
+		return nil, err
+	}
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
 	v.settings()
 	v.say(before...)
 	v.say(user)
 	turn := []Message{user} // to remember: what was not mended afterwards
-	for i, repairs := 1, 0; i <= a.maxIterations; i++ {
+	for i, repairs := 1, 0; i <= v.limit(); i++ {
 		r, err := v.ask(i)
 		if err != nil {
 			return nil, err
 		}
 		if calls := r.Message.ToolCalls; len(calls) > 0 {
-			if i == a.maxIterations {
+			if i >= v.limit() {
 				break // nobody would see the results
 			}
 			results, err := v.callTools(calls)
@@ -78,7 +81,7 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 		}
 		v.say(Message{Role: RoleUser, Content: "That answer cannot be used: " + problem.Error() + ". Answer again, with the answer alone."})
 	}
-	return nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", a.maxIterations)
+	return nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", v.limit())
 }
 
 // settings begins the hash with what is sent in front of the messages.
@@ -109,6 +112,8 @@ type modelCall struct {
 	// Tools is what the request said of the tools of servers, if the one before it said
 	// something else.
 	Tools json.RawMessage `json:"tools,omitempty"`
+	// Settings is likewise of the shape that it had.
+	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
 // ask makes the model call of an iteration.
@@ -129,6 +134,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 		served := *offer.Load()
 		sum := served.sum(asked)
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: served.after(v.specs), Output: v.answer.spec}
+		v.apply(served.shape, req)
 		r, err := v.generate(ctx, req)
 		if err != nil {
 			if !last {
@@ -148,7 +154,8 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{*r, sum, served.since(before)}, nil
+		v.annotate(ctx, served.shape)
+		return modelCall{*r, sum, served.since(before), served.shape.since(before.shape)}, nil
 	}, v.call.stepOptions()...)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
@@ -162,6 +169,9 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 	if v.served, err = before.then(t.Tools); err != nil {
 		return nil, err
 	}
+	if v.served.shape, err = before.shape.then(t.Settings); err != nil {
+		return nil, err
+	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))
 	return &t.Response, nil
 }
@@ -170,7 +180,11 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 func (v *conversation) generate(ctx context.Context, req *Request) (*Response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, v.call.timeout)
 	defer cancel()
-	r, err := v.model.Generate(callCtx, req)
+	m := v.model
+	if req.model != nil {
+		m = req.model
+	}
+	r, err := m.Generate(callCtx, req)
 	if err != nil {
 		if ctx.Err() == nil && callCtx.Err() != nil && !errors.Is(err, ErrModel) {
 			return nil, &durable.Error{Code: durable.ErrTimeout.Code, Message: "the model did not answer within " + v.call.timeout.String()}

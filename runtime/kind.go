@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -92,6 +93,10 @@ type Kind struct {
 	// a node is opened, before the node takes work. What it opened outlives ctx. What is
 	// opened twice, for two nodes in one process, is closed once both have closed it.
 	Open func(ctx context.Context) (closes func() error, err error)
+	// Configure takes in settings that are changed while nodes run, as JSON; nil: the kind
+	// has none. The error says what is wrong with them for this code; apply puts them in
+	// force, unless those of a higher number are. Empty settings are those of the code.
+	Configure func(number uint64, settings json.RawMessage) (apply func(), err error)
 	// Errs is what is wrong with the definition; it is reported when a node is
 	// opened, for every kind at once.
 	Errs []error
