@@ -94,6 +94,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.approve":   decoded(a.approve),
 		"runs.retry":     decoded(a.retry),
 		"runs.fork":      decoded(a.fork),
+		"agents.set":     decoded(a.setAgent),
+		"agents.get":     decoded(a.agent),
 	}
 	maps.Copy(endpoints, a.schedules())
 	if n.b.Clustered() {
@@ -106,9 +108,15 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		}
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
 		endpoints["kinds."+string(kind)+".info"] = decoded(func(context.Context, struct{}) (any, error) { return kindInfoOf(n.host.Kinds()[kind]), nil })
+		if k.Configure == nil {
+			continue
+		}
+		endpoints["kinds."+string(kind)+".set"] = decoded(a.setHere)
+		endpoints[settingsEndpoint(string(kind), n.host.Node())] = decoded(func(context.Context, struct{}) (any, error) { return n.settings.of(kind), nil })
 	}
 	for name, fn := range endpoints {
-		if err := a.service.AddEndpoint(strings.ReplaceAll(name, ".", "-"), a.handler(a.placesFor(name), fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
+		service, _, _ := strings.Cut(name, settingsInfix) // the name of a node may be none of a service
+		if err := a.service.AddEndpoint(strings.ReplaceAll(service, ".", "-"), a.handler(a.placesFor(name), fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
 			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.stop())
 		}
 	}

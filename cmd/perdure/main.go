@@ -195,7 +195,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), serversCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
+	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), approvalsCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), agentsCommand(), nodesCommand(), serversCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 
