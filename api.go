@@ -116,7 +116,11 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 	}
 	for name, fn := range endpoints {
 		service, _, _ := strings.Cut(name, settingsInfix) // the name of a node may be none of a service
-		if err := a.service.AddEndpoint(strings.ReplaceAll(service, ".", "-"), a.handler(a.placesFor(name), fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
+		opts := []micro.EndpointOpt{micro.WithEndpointSubject(n.b.Names().API(name))}
+		if about := n.about(name); about != nil {
+			opts = append(opts, micro.WithEndpointMetadata(about))
+		}
+		if err := a.service.AddEndpoint(strings.ReplaceAll(service, ".", "-"), a.handler(a.placesFor(name), fn), opts...); err != nil {
 			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.stop())
 		}
 	}

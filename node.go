@@ -100,7 +100,7 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if n.host, err = actors.NewHost(o.host); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if err := n.openKinds(ctx, o.host.Kinds); err != nil {
+	if err := n.openKinds(runtime.WithDirectory(ctx, n.directory), o.host.Kinds); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if n.settings, err = followSettings(ctx, n); err != nil {

@@ -32,6 +32,8 @@ type agent struct {
 	memory        memory
 	bounds        runtime.Bounds
 	answer        answerer
+	description   string
+	labels        []string
 	errs          []error
 }
 
@@ -153,6 +155,7 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 			},
 		}},
 	}
+	a.describes(k, inputSchema[In](isMessage[In]()))
 	k.Configure = func(number uint64, settings json.RawMessage) (func(), error) {
 		return a.configure(string(name.Kind()), number, settings)
 	}

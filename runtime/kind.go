@@ -51,6 +51,11 @@ type Kind struct {
 	Name schemas.Kind
 	// Type is what people call it: "workflow", "actor" or "agent".
 	Type string
+	// Description says what it is for, and Labels sort it; Input is the JSON Schema of
+	// its input, nil where it does not say. They are for those who look for a kind.
+	Description string
+	Labels      []string
+	Input       json.RawMessage
 	// OncePerKey makes the key the default message ID: one run a key while its
 	// record is kept, which is what a workflow wants.
 	OncePerKey bool

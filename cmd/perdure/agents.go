@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -198,14 +199,22 @@ func printAgent(out io.Writer, info *perdure.AgentInfo) error {
 	}
 	fmt.Fprintln(out)
 	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "VERSION\tAT\tBY\tREASON\tSETTINGS")
+	fmt.Fprintln(w, "VERSION\tAT\tBY\tREASON\tMODEL\tITERATIONS\tINSTRUCTIONS")
 	for i := len(info.Versions) - 1; i >= 0; i-- {
 		v := info.Versions[i]
-		settings := []rune(string(v.Settings))
-		if len(settings) > 80 {
-			settings = append(settings[:77], []rune("...")...)
+		var set agents.Settings
+		if err := json.Unmarshal(v.Settings, &set); len(v.Settings) > 0 && err != nil {
+			return fmt.Errorf("read version %d of the settings: %w", v.Number, err)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", v.Number, v.At.Local().Format(time.DateTime), cmp.Or(v.By, "-"), cmp.Or(v.Reason, "-"), string(settings))
+		iterations := "-"
+		if set.MaxIterations > 0 {
+			iterations = strconv.Itoa(set.MaxIterations)
+		}
+		text := []rune(strings.Join(strings.Fields(set.Instructions), " "))
+		if len(text) > 60 {
+			text = append(text[:57], []rune("...")...)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Number, v.At.Local().Format(time.DateTime), cmp.Or(v.By, "-"), cmp.Or(v.Reason, "-"), cmp.Or(set.Model, "-"), iterations, cmp.Or(string(text), "-"))
 	}
 	return w.Flush()
 }
