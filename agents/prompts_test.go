@@ -191,7 +191,7 @@ func TestSkillsAreReadWhenTheyAreWanted(t *testing.T) {
 				}
 				return scripted.Reply{Text: r.Last().Content}
 			}))
-			b := setup(t, agents.New(weather, agents.UseModel(m), agents.Skills(files(skillFiles))))
+			b := setup(t, agents.New(weather, agents.UseModel(m), agents.Skills(files(skillFiles), ".")))
 			b.Start()
 			got, err := do[string](b, ref("weather", "w", "1"), "go")
 			if err != nil || !strings.Contains(got, want) {
@@ -219,10 +219,10 @@ func TestSkillsSayWhatIsWrongWithThem(t *testing.T) {
 		"close it by another line of": "---\nname: refunds",
 	} {
 		t.Run(want, func(t *testing.T) {
-			err := agents.New(weather, agents.UseModel(mirror(t)), agents.Skills(files(map[string]string{"refunds/SKILL.md": text}))).Validate()
+			err := agents.New(weather, agents.UseModel(mirror(t)), agents.Skills(files(map[string]string{"refunds/SKILL.md": text}), ".")).Validate()
 			wantErr(t, err, durable.ErrInvalid, "refunds/SKILL.md", want)
 		})
 	}
-	err := agents.New(weather, agents.UseModel(mirror(t)), agents.Skills(files(map[string]string{"SKILL.md": "x"}))).Validate()
+	err := agents.New(weather, agents.UseModel(mirror(t)), agents.Skills(files(map[string]string{"SKILL.md": "x"}), ".")).Validate()
 	wantErr(t, err, durable.ErrInvalid, "no folder in it has a file SKILL.md")
 }

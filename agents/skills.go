@@ -41,17 +41,21 @@ type skillHead struct {
 // skillName is what a skill may be called.
 var skillName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Skills gives the agent the skills in a file system, of an [embed.FS] for instance: each
-// folder in it that has a file SKILL.md is one, in the form that is published as Agent
+// Skills gives the agent the skills in a folder of a file system, of an [embed.FS] for
+// instance; "." is all of it. Each folder in it that has a file SKILL.md is one, in the form that is published as Agent
 // Skills (agentskills.io): front matter with name, which is the folder's, and description,
 // and behind it what the model is to know. The model is told names and descriptions alone,
 // and reads a skill, or one of the further files of its folder, with the tool read_skill
 // when it wants to. Each reading is a step: a run goes on with what it has read, whatever
 // becomes of the files. Scripts are read like other files, and not executed. What is wrong
 // with a skill is reported when a node is opened with the agent.
-func Skills(fsys fs.FS) Option {
+func Skills(fsys fs.FS, dir string) Option {
 	return func(a *agent) {
-		skills, err := findSkills(fsys)
+		fsys, err := fs.Sub(fsys, dir)
+		var skills []skill
+		if err == nil {
+			skills, err = findSkills(fsys)
+		}
 		if err != nil {
 			a.bad("skills: %v", err)
 			return
@@ -79,7 +83,7 @@ func findSkills(fsys fs.FS) ([]skill, error) {
 		}
 	}
 	if len(skills) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("no folder in it has a file SKILL.md; give the folder that holds those of the skills, e.g. by fs.Sub"))
+		errs = append(errs, errors.New("no folder in it has a file SKILL.md; give the folder that holds those of the skills"))
 	}
 	return skills, errors.Join(errs...)
 }
