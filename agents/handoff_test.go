@@ -25,11 +25,12 @@ func said(r *scripted.Request) []string {
 		if m.Role == "system" || m.Role == "developer" {
 			continue
 		}
-		line := m.Role + ": " + m.Content
+		var line strings.Builder
+		line.WriteString(m.Role + ": " + m.Content)
 		for _, c := range m.Calls {
-			line += " <" + c.Name + ">"
+			line.WriteString(" <" + c.Name + ">")
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return lines
 }
