@@ -138,13 +138,13 @@ func followSettings(ctx context.Context, n *Node) (*settings, error) {
 		close(s.done)
 		return s, nil
 	}
-	caughtUp := make(chan error, 1)
+	caughtUp := make(chan error, 2) // that it has caught up, and then why it ends
 	go func() {
 		defer close(s.done)
 		for c, err := range n.b.Leases().Watch(n.ctx, strings.TrimSuffix(settingsPrefix, ".")) {
 			switch {
 			case err != nil:
-				caughtUp <- err // the first thing, or nobody takes it
+				caughtUp <- err
 				if n.ctx.Err() == nil && !errors.Is(err, broker.ErrClosed) {
 					n.log.Error("settings of agents are followed no more; those in force stay", "error", err)
 				}
