@@ -98,6 +98,8 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.fork":      decoded(a.fork),
 		"budgets.list":   decoded(a.budgets),
 		"budgets.raise":  decoded(a.raiseBudget),
+		"agents.set":     decoded(a.setAgent),
+		"agents.get":     decoded(a.agent),
 	}
 	maps.Copy(endpoints, a.schedules())
 	if n.b.Clustered() {
@@ -110,9 +112,19 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		}
 		endpoints["kinds."+string(kind)+".query"] = decoded(a.queryHere)
 		endpoints["kinds."+string(kind)+".info"] = decoded(func(context.Context, struct{}) (any, error) { return kindInfoOf(n.host.Kinds()[kind]), nil })
+		if k.Configure == nil {
+			continue
+		}
+		endpoints["kinds."+string(kind)+".set"] = decoded(a.setHere)
+		endpoints[settingsEndpoint(string(kind), n.host.Node())] = decoded(func(context.Context, struct{}) (any, error) { return n.settings.of(kind), nil })
 	}
 	for name, fn := range endpoints {
-		if err := a.service.AddEndpoint(strings.ReplaceAll(name, ".", "-"), a.handler(a.placesFor(name), fn), micro.WithEndpointSubject(n.b.Names().API(name))); err != nil {
+		service, _, _ := strings.Cut(name, settingsInfix) // the name of a node may be none of a service
+		opts := []micro.EndpointOpt{micro.WithEndpointSubject(n.b.Names().API(name))}
+		if about := n.about(name); about != nil {
+			opts = append(opts, micro.WithEndpointMetadata(about))
+		}
+		if err := a.service.AddEndpoint(strings.ReplaceAll(service, ".", "-"), a.handler(a.placesFor(name), fn), opts...); err != nil {
 			return nil, errors.Join(fmt.Errorf("add endpoint %s: %w", name, err), a.stop())
 		}
 	}

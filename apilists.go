@@ -49,6 +49,7 @@ func kindInfoOf(k *runtime.Kind) KindInfo {
 	return KindInfo{
 		Kind: string(k.Name), Type: k.Type,
 		Methods: slices.Sorted(maps.Keys(k.Methods)), Queries: slices.Sorted(maps.Keys(k.Queries)),
+		Description: k.Description, Labels: k.Labels, Input: k.Input,
 		BuiltIn: k.EveryNode || k.Name.IsLedger(),
 	}
 }

@@ -30,6 +30,7 @@ type Node struct {
 	running   atomic.Bool
 	draining  atomic.Bool    // what Run was given has ended
 	closes    []func() error // what its kinds have opened
+	settings  *settings      // of its kinds; nil before they are followed
 	closing   sync.Once
 	closeErr  error
 }
@@ -99,8 +100,11 @@ func open(ctx context.Context, o *options) (_ *Node, err error) {
 	if n.host, err = actors.NewHost(o.host); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	if err := n.openKinds(ctx, o.host.Kinds); err != nil {
+	if err := n.openKinds(runtime.WithDirectory(ctx, n.directory), o.host.Kinds); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if n.settings, err = followSettings(ctx, n); err != nil {
+		return nil, fmt.Errorf("open node: settings of agents: %w", err)
 	}
 	n.client = &Client{b: n.b, from: schemas.LocalDomain, propagate: o.host.Tracer != nil}
 	meaning := n.b.Durability().Meaning()
@@ -180,6 +184,9 @@ func (n *Node) Close() error {
 		}
 		if n.b != nil {
 			n.closeErr = errors.Join(n.closeErr, n.b.Close())
+		}
+		if n.settings != nil {
+			<-n.settings.done
 		}
 		for _, closes := range n.closes {
 			n.closeErr = errors.Join(n.closeErr, closes())

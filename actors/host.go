@@ -234,6 +234,9 @@ func (h *Host) now() time.Time {
 // Kinds returns the kinds that the host runs.
 func (h *Host) Kinds() map[schemas.Kind]*runtime.Kind { return h.kinds }
 
+// Node returns the node's name.
+func (h *Host) Node() string { return h.cfg.Node }
+
 // View returns who is in the cluster and what it owns, as this node knows it.
 func (h *Host) View() cluster.View { return h.member.View() }
 

@@ -45,7 +45,7 @@ func (a *activation) book() {
 // LedgerKinds returns the kinds of ledgers that a node of a pool hosts: those of the
 // limits and of the budgets, if one of its own kinds has any.
 func LedgerKinds(pool string, kinds []*runtime.Kind) (ledgers []*runtime.Kind) {
-	if slices.ContainsFunc(kinds, func(k *runtime.Kind) bool { return len(k.Limits) > 0 }) {
+	if slices.ContainsFunc(kinds, (*runtime.Kind).TakesLimits) {
 		ledgers = append(ledgers, runtime.NewLimitKind(pool))
 	}
 	if slices.ContainsFunc(kinds, func(k *runtime.Kind) bool { return len(k.Budgets) > 0 }) {

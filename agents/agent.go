@@ -2,6 +2,8 @@ package agents
 
 import (
 	"context"
+	"encoding/json"
+	"sync/atomic"
 
 	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/runtime"
@@ -10,13 +12,18 @@ import (
 
 // An Option configures an agent: [Instructions], [UseModel], [Tools],
 // [MaxIterations], [MaxToolResult], [Memory], [Budget], [Prices], [Hook], [OnQuestion],
-// [Busy], [OfKind].
+// [Busy], [OfKind], [MaxDepth], [MaxTree].
 type Option func(*agent)
 
 // An agent is what the options of [New] make, without its types.
 type agent struct {
 	instructions  string
+	prompt        *prompt // in place of instructions; nil: it has none
+	values        func(context.Context, durable.Info) (any, error)
+	noValues      any // the zero value of what values returns
 	model         Model
+	models        map[string]Model // that settings may name
+	set           *atomic.Pointer[setting]
 	call          modelConfig
 	tools         map[string]Tool
 	names         []string   // of tools, in the order given
@@ -28,16 +35,15 @@ type agent struct {
 	budgets       []budget
 	cheaper       Model      // of those that downgrade
 	prices        PriceTable // nil: nothing is counted in money
+	bounds        runtime.Bounds
 	answer        answerer
 	hooks         []Hooks
 	onQuestion    func(context.Context, Pending) error
 	kind          []durable.KindOption
+	description   string
+	labels        []string
 	errs          []error
 }
-
-// Instructions says what the agent is for and how it is to behave. They are sent
-// with every request, and are not part of what it remembers.
-func Instructions(text string) Option { return func(a *agent) { a.instructions = text } }
 
 // UseModel sets the model, and how it is called: see [ModelOption].
 //
@@ -98,7 +104,10 @@ func (a *agent) bad(format string, args ...any) {
 // A run's step for a model call is named "model", that for a tool call "tool
 // NAME"; calls that the model asks for at once are made at once.
 func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind {
-	a := &agent{call: defaultModelConfig, tools: map[string]Tool{}, maxIterations: 20, maxResult: defaultMaxResult, memory: memory{files: defaultFiles}}
+	a := &agent{
+		call: defaultModelConfig, tools: map[string]Tool{}, models: map[string]Model{}, set: new(atomic.Pointer[setting]),
+		maxIterations: 20, maxResult: defaultMaxResult, memory: memory{files: defaultFiles},
+	}
 	if name.Err() != nil {
 		a.errs = append(a.errs, name.Err())
 	} else if name.OncePerKey() {
@@ -108,6 +117,17 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 		o(a)
 	}
 	a.errs = append(a.errs, a.checkModels()...)
+	if a.model != nil && a.models[a.model.Name()] == nil {
+		a.models[a.model.Name()] = a.model
+	}
+	if a.prompt != nil {
+		if a.instructions != "" {
+			a.bad("it has instructions twice, by Instructions and by InstructionsFile; use one of them")
+		}
+		if err := a.prompt.check(a, string(name.Kind())); err != nil {
+			a.errs = append(a.errs, err)
+		}
+	}
 	read, err := reader[In]()
 	if err != nil {
 		a.errs = append(a.errs, err)
@@ -117,9 +137,14 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	}
 	budgets := a.checkBudgets(string(name.Kind()))
 	k := &runtime.Kind{
-		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs, Budgets: budgets,
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Budgets: budgets, Bounds: a.bounds, Errs: append(a.errs, handOffErrors[Out](a)...),
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
+				if h, err := handedBy(input); err != nil {
+					return nil, err
+				} else if h != nil {
+					return a.take(c, h)
+				}
 				user, err := read(input)
 				if err != nil {
 					return nil, err
@@ -127,10 +152,17 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 				return a.run(c, user)
 			},
 			Check: func(input *schemas.Payload) error {
+				if h, err := handedBy(input); h != nil || err != nil {
+					return err
+				}
 				_, err := read(input)
 				return err
 			},
 		}},
+	}
+	a.describes(k, inputSchema[In](isMessage[In]()))
+	k.Configure = func(number uint64, settings json.RawMessage) (func(), error) {
+		return a.configure(string(name.Kind()), number, settings)
 	}
 	if len(a.servers) > 0 {
 		k.Open = a.open

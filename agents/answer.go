@@ -29,8 +29,7 @@ const wrapped = "answer"
 
 // answers returns how an agent of Out answers.
 func answers[Out any]() (answerer, error) {
-	switch reflect.TypeFor[Out]() {
-	case reflect.TypeFor[string](), reflect.TypeFor[json.RawMessage](), reflect.TypeFor[any]():
+	if isText(reflect.TypeFor[Out]()) {
 		return answerer{read: readText}, nil
 	}
 	root, err := schemaOf[Out]()
@@ -61,6 +60,11 @@ func (a answerer) text(answer json.RawMessage) string {
 		return `{"` + wrapped + `":` + string(answer) + "}"
 	}
 	return string(answer)
+}
+
+// isText reports whether an answer of a type is the model's text as it is.
+func isText(t reflect.Type) bool {
+	return t == reflect.TypeFor[string]() || t == reflect.TypeFor[json.RawMessage]() || t == reflect.TypeFor[any]()
 }
 
 func readText(text string) (*schemas.Payload, error) {

@@ -14,9 +14,6 @@ import (
 	"github.com/perdure/perdure/schemas"
 )
 
-// Support is an agent whose keys are CUSTOMER/CONVERSATION.
-var Support = durable.Declare[string, string]("support")
-
 func customerOf(key string) string {
 	customer, _, _ := strings.Cut(key, "/")
 	return customer

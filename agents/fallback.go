@@ -110,6 +110,7 @@ type asking struct {
 	chain   []member
 	longest time.Duration // that the run waits until a model can be asked
 	waited  time.Duration // of that
+	cheap   bool          // a budget has gone on with a cheaper model
 
 	mu       sync.Mutex
 	attempts int // so many have begun or ended: one that the engine has left behind says nothing more
@@ -144,11 +145,22 @@ type postponement struct {
 
 // asking returns what a model call begins with.
 func (v *conversation) asking() *asking {
-	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}}
+	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}, cheap: v.purse != nil && v.purse.cheap}
 	if v.behind < len(k.chain) {
 		k.at = v.behind
 	}
 	return k
+}
+
+// lead makes the model that settings name the first one, nil for the one of the code. A
+// cheaper one that a budget has gone on with stays.
+func (k *asking) lead(m Model) {
+	if m == nil || k.cheap {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.chain[0] = newMember(m, k.chain[0].modelConfig)
 }
 
 // passed returns the model that is asked after a call of which is not known what it cost,

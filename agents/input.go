@@ -29,7 +29,7 @@ func reader[In any]() (func(*schemas.Payload) (Message, error), error) {
 	switch t := reflect.TypeFor[In](); {
 	case t == reflect.TypeFor[durable.None]():
 		return nil, durable.Fail(durable.ErrInvalid.Code, "its input is durable.None, and a model needs a message; declare it with string")
-	case t.Kind() == reflect.String || t == reflect.TypeFor[json.RawMessage]() || t == reflect.TypeFor[Input]():
+	case isMessage[In]():
 		return readInput, nil
 	}
 	return func(p *schemas.Payload) (Message, error) {
@@ -43,6 +43,12 @@ func reader[In any]() (func(*schemas.Payload) (Message, error), error) {
 		}
 		return Message{Role: RoleUser, Content: string(data)}, nil
 	}, nil
+}
+
+// isMessage reports whether an In is the user's message, a text, or has it.
+func isMessage[In any]() bool {
+	t := reflect.TypeFor[In]()
+	return t.Kind() == reflect.String || t == reflect.TypeFor[json.RawMessage]() || t == reflect.TypeFor[Input]()
 }
 
 // readInput reads a JSON string, or an [Input] as an object, which leaves room for

@@ -44,6 +44,9 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 	if err != nil {
 		return nil, err
 	}
+	if a, err = a.instructed(c.Info()); err != nil {
+		return nil, err
+	}
 	v := &conversation{agent: a, ctx: durable.FromEngine(c), hash: sha256.New()}
 	if v.purse, err = a.purse(c); err != nil {
 		return nil, err
@@ -62,18 +65,23 @@ func (a *agent) run(c *runtime.Context, user Message) (*schemas.Payload, error) 
 func (v *conversation) converse(user Message) (turn []Message, result *schemas.Payload, err error) {
 	v.say(user)
 	turn = []Message{user} // what was not mended afterwards
-	for i, repairs := 1, 0; i <= v.maxIterations; i++ {
+	for i, repairs := 1, 0; i <= v.limit(); i++ {
 		r, err := v.paid(i)
 		if err != nil {
 			return nil, nil, err
 		}
 		if calls := r.Message.ToolCalls; len(calls) > 0 {
-			if i == v.maxIterations {
+			if i >= v.limit() {
 				break // nobody would see the results
 			}
 			results, err := v.callTools(calls)
 			if err != nil {
 				return nil, nil, err
+			}
+			if result, answer, err := v.handedOff(r.Message, results); err != nil {
+				return nil, nil, err
+			} else if result != nil {
+				return append(turn, answer), result, nil
 			}
 			turn = append(append(turn, r.Message), results...)
 			v.say(r.Message)
@@ -95,7 +103,7 @@ func (v *conversation) converse(user Message) (turn []Message, result *schemas.P
 		}
 		v.say(Message{Role: RoleUser, Content: "That answer cannot be used: " + problem.Error() + ". Answer again, with the answer alone."})
 	}
-	return nil, nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", v.maxIterations)
+	return nil, nil, durable.Fail(ErrIterationLimit.Code, "no answer after %d model calls; raise MaxIterations, or make instructions and tools such that it takes fewer", v.limit())
 }
 
 // settings begins the hash with what is sent in front of the messages.
@@ -131,6 +139,8 @@ type modelCall struct {
 	// Gates are of the message's tool calls, by their IDs; Held keeps the answer back.
 	Gates map[string]*gate `json:"gates,omitempty"`
 	Held  *held            `json:"held,omitempty"`
+	// Settings is likewise of the shape that it had.
+	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
 // ask makes the model call of an iteration, unless it is postponed.
@@ -150,6 +160,8 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		served := *offer.Load()
 		sum := served.sum(asked)
 		req := &Request{Instructions: v.instructions, Messages: messages, Tools: withReader(served.after(v.specs), reader), Output: v.answer.spec}
+		v.apply(served.shape, req)
+		asking.lead(req.model)
 		r, held, later, err := hooks.generate(ctx, req, asking.attempt)
 		if err != nil || later != nil {
 			return modelCall{Postponed: later}, v.failed(err)
@@ -167,7 +179,11 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		}
 		v.annotate(ctx, r)
 		durable.Annotate(ctx, "request_sha256", sum)
-		return modelCall{Response: *r, RequestSHA256: sum, Tools: served.since(before), Gates: v.gates(r.Message.ToolCalls), Held: held}, nil
+		v.annotateShape(ctx, served.shape)
+		return modelCall{
+			Response: *r, RequestSHA256: sum, Tools: served.since(before), Settings: served.shape.since(before.shape),
+			Gates: v.gates(r.Message.ToolCalls), Held: held,
+		}, nil
 	}, v.stepOptions(asking)...)
 	v.done(&t, err)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
@@ -186,6 +202,9 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		v.ctx.Log().Warn("tools of servers are not offered: there are others of their names; give one of the servers a prefix", "tools", o.twice)
 	}
 	if v.served, err = before.then(t.Tools); err != nil {
+		return nil, err
+	}
+	if v.served.shape, err = before.shape.then(t.Settings); err != nil {
 		return nil, err
 	}
 	v.compare(t.RequestSHA256, v.served.sum(asked))

@@ -59,7 +59,8 @@ const defaultFiles = 8 << 20
 
 type memory struct {
 	off       bool
-	turns     int // 0: all
+	begin     []Message // of a conversation that is another's, if it is off
+	turns     int       // 0: all
 	toolCalls bool
 	files     int // bytes
 }
@@ -73,7 +74,7 @@ type remembered struct {
 // recall returns the conversation so far.
 func (m memory) recall(c *runtime.Context) ([]Message, error) {
 	if m.off {
-		return nil, nil
+		return m.begin, nil
 	}
 	r, err := durable.Decode[remembered](c.State())
 	if err != nil {

@@ -45,6 +45,8 @@ type Request struct {
 	Messages     []Message
 	Tools        []ToolSpec
 	Output       *OutputSpec // nil: text
+
+	model Model // that settings name; nil: the agent's own
 }
 
 // A ToolSpec is what a model is told of a tool.

@@ -107,6 +107,11 @@ func Prices(t PriceTable) Option {
 	}
 }
 
+func (t PriceTable) has(model string) bool {
+	_, ok := t.of(model)
+	return ok
+}
+
 // of returns the price of a model: that of its name, or of the longest name of which it is
 // a dated version.
 func (t PriceTable) of(model string) (Price, bool) {

@@ -109,13 +109,20 @@ func (v *conversation) candidates() []member {
 		alone.fallbacks = nil
 		return []member{newMember(v.cheaper, alone)}
 	}
-	return v.chain()
+	chain := v.chain()
+	if m := v.models[v.served.shape.Model]; m != nil { // as settings said at the last call
+		chain[0] = newMember(m, v.call)
+	}
+	return chain
 }
 
 // asked is the model that the next call is of.
 func (v *conversation) asked() Model {
 	if v.purse != nil && v.purse.cheap {
 		return v.cheaper
+	}
+	if m := v.models[v.served.shape.Model]; m != nil {
+		return m
 	}
 	return v.model
 }

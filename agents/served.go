@@ -109,6 +109,7 @@ func (a *agent) list(ctx context.Context) (specs []ToolSpec, twice []string, err
 // servedTools is what a request says of the tools of servers. text is what the journal
 // has of it; nil where nothing was ever offered.
 type servedTools struct {
+	shape shaping // what else the request has that may change
 	specs []ToolSpec
 	text  json.RawMessage
 	twice []string // names of what is left out
@@ -116,21 +117,22 @@ type servedTools struct {
 
 // serve returns what the next request is to say.
 func (v *conversation) serve(ctx context.Context) (servedTools, error) {
-	if len(v.servers) == 0 {
-		return servedTools{}, nil
+	shape, err := v.reshape(ctx)
+	if err != nil || len(v.servers) == 0 {
+		return servedTools{shape: shape}, err
 	}
 	specs, twice, err := v.list(ctx)
 	if err != nil {
 		return servedTools{}, fmt.Errorf("list the tools: %w", err)
 	}
 	if len(specs) == 0 {
-		return servedTools{twice: twice}, nil
+		return servedTools{shape: shape, twice: twice}, nil
 	}
 	text, err := json.Marshal(specs)
 	if err != nil {
 		return servedTools{}, fmt.Errorf("list the tools: %w", err)
 	}
-	return servedTools{specs, text, twice}, nil
+	return servedTools{shape, specs, text, twice}, nil
 }
 
 // noTools is what the journal has where there are none any more.
@@ -152,18 +154,19 @@ func (s servedTools) then(recorded json.RawMessage) (servedTools, error) {
 	if recorded == nil {
 		return s, nil
 	}
-	next := servedTools{text: recorded}
+	next := servedTools{shape: s.shape, text: recorded}
 	if err := json.Unmarshal(recorded, &next.specs); err != nil {
 		return s, fmt.Errorf("read the recorded tools: %w", err)
 	}
 	if len(next.specs) == 0 {
-		return servedTools{}, nil
+		return servedTools{shape: s.shape}, nil
 	}
 	return next, nil
 }
 
 // sum is the hash of a request: asked is the one of all else that it says.
 func (s servedTools) sum(asked []byte) string {
+	asked = s.shape.sum(asked)
 	if s.text != nil {
 		h := sha256.New()
 		h.Write(asked)

@@ -14,7 +14,7 @@ import (
 	"github.com/perdure/perdure/durable"
 )
 
-// A Tool is something that a model can call: [Func], [Delegate] and [Raw] make them.
+// A Tool is something that a model can call: [Func], [Delegate], [HandOff] and [Raw] make them.
 // One that [Served] makes stands for all tools of a server.
 type Tool struct {
 	spec   ToolSpec
@@ -24,6 +24,7 @@ type Tool struct {
 	// itself a question to people, nil for tools that are none.
 	approval *approval
 	asks     func(arguments string) (*asks, error)
+	handOff  *handOff // if it is one of HandOff
 	// begin begins a call with the arguments that the model wrote. What it
 	// records says all that is needed on a replay, whatever became of the tool.
 	begin func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage]

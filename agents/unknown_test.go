@@ -24,20 +24,20 @@ type payment struct {
 }
 
 // A bank carries payments out, and knows them by the key of their step.
-type bank struct{ ledger }
+type payer struct{ ledger }
 
-func (b *bank) pay(ctx context.Context, _ payment) (string, error) {
+func (b *payer) pay(ctx context.Context, _ payment) (string, error) {
 	b.note(ctx)
 	return "paid", nil
 }
 
-func (b *bank) payRaw(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+func (b *payer) payRaw(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
 	b.note(ctx)
 	return json.RawMessage(`"paid"`), nil
 }
 
 // find says what became of a payment.
-func (b *bank) find(ctx context.Context, _ payment) (string, error) {
+func (b *payer) find(ctx context.Context, _ payment) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.keys[durable.IdempotencyKey(ctx)] == 0 {
@@ -80,9 +80,9 @@ func ended(b *bundle) bool {
 
 // paid makes a run of one payment whose process ends at the n-th write. A person who is
 // asked says what the bank says.
-func paid(t *testing.T, tool func(*bank) agents.Tool, when runtimetest.When, n int) (*bundle, *bank, *schemas.Record, bool) {
+func paid(t *testing.T, tool func(*payer) agents.Tool, when runtimetest.When, n int) (*bundle, *payer, *schemas.Record, bool) {
 	t.Helper()
-	far := &bank{}
+	far := &payer{}
 	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
 		if r.Rounds() == 0 {
 			return calls(call("pay", `{"cents":100}`))
@@ -118,22 +118,22 @@ func paid(t *testing.T, tool func(*bank) agents.Tool, when runtimetest.When, n i
 // TestCallsWhoseOutcomeACrashLost kills the process before and after each write of a run,
 // with each policy and each way to make a tool.
 func TestCallsWhoseOutcomeACrashLost(t *testing.T) {
-	for policy, options := range map[string]func(*bank) []agents.ToolOption{
-		"none":   func(*bank) []agents.ToolOption { return nil },
-		"repeat": func(*bank) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.Repeat)} },
-		"once":   func(*bank) []agents.ToolOption { return []agents.ToolOption{agents.Once()} },
-		"verify": func(b *bank) []agents.ToolOption {
+	for policy, options := range map[string]func(*payer) []agents.ToolOption{
+		"none":   func(*payer) []agents.ToolOption { return nil },
+		"repeat": func(*payer) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.Repeat)} },
+		"once":   func(*payer) []agents.ToolOption { return []agents.ToolOption{agents.Once()} },
+		"verify": func(b *payer) []agents.ToolOption {
 			return []agents.ToolOption{agents.IfUnknown(agents.Verify(b.find))}
 		},
-		"ask":  func(*bank) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.Ask)} },
-		"fail": func(*bank) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.FailRun)} },
+		"ask":  func(*payer) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.Ask)} },
+		"fail": func(*payer) []agents.ToolOption { return []agents.ToolOption{agents.IfUnknown(agents.FailRun)} },
 	} {
-		for made, tool := range map[string]func(*bank) agents.Tool{
-			"Func": func(b *bank) agents.Tool { return agents.Func("pay", "", b.pay, options(b)...) },
-			"Raw": func(b *bank) agents.Tool {
+		for made, tool := range map[string]func(*payer) agents.Tool{
+			"Func": func(b *payer) agents.Tool { return agents.Func("pay", "", b.pay, options(b)...) },
+			"Raw": func(b *payer) agents.Tool {
 				return agents.Raw(agents.ToolSpec{Name: "pay", Parameters: rawPayment}, b.payRaw, options(b)...)
 			},
-			"Served": func(b *bank) agents.Tool {
+			"Served": func(b *payer) agents.Tool {
 				return agents.Served(till{tool: agents.Raw(agents.ToolSpec{Name: "pay", Parameters: rawPayment}, b.payRaw, options(b)...)})
 			},
 		} {
@@ -184,13 +184,13 @@ func TestCallsWhoseOutcomeACrashLost(t *testing.T) {
 // TestToolsThatSayThatTheyDoNotKnow has a call whose answer was lost while its process
 // lives on.
 func TestToolsThatSayThatTheyDoNotKnow(t *testing.T) {
-	lose := func(b *bank) func(context.Context, payment) (string, error) {
+	lose := func(b *payer) func(context.Context, payment) (string, error) {
 		return func(ctx context.Context, in payment) (string, error) {
 			_, _ = b.pay(ctx, in)
 			return "", durable.Fail(durable.ErrUnknownOutcome.Code, "the connection was lost (idempotency key %s)", durable.IdempotencyKey(ctx))
 		}
 	}
-	slow := func(b *bank) func(context.Context, payment) (string, error) {
+	slow := func(b *payer) func(context.Context, payment) (string, error) {
 		return func(ctx context.Context, in payment) (string, error) {
 			_, _ = b.pay(ctx, in)
 			<-ctx.Done()
@@ -198,19 +198,19 @@ func TestToolsThatSayThatTheyDoNotKnow(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		tool func(*bank) agents.Tool
+		tool func(*payer) agents.Tool
 		want string
 		code *durable.Error
 	}{
-		"verify": {func(b *bank) agents.Tool {
+		"verify": {func(b *payer) agents.Tool {
 			return agents.Func("pay", "", lose(b), agents.IfUnknown(agents.Verify(b.find)))
 		}, "paid", nil},
-		"ask":  {func(b *bank) agents.Tool { return agents.Func("pay", "", lose(b), agents.IfUnknown(agents.Ask)) }, "paid", nil},
-		"once": {func(b *bank) agents.Tool { return agents.Func("pay", "", lose(b), agents.Once()) }, "unknown_outcome", nil},
-		"fail": {func(b *bank) agents.Tool {
+		"ask":  {func(b *payer) agents.Tool { return agents.Func("pay", "", lose(b), agents.IfUnknown(agents.Ask)) }, "paid", nil},
+		"once": {func(b *payer) agents.Tool { return agents.Func("pay", "", lose(b), agents.Once()) }, "unknown_outcome", nil},
+		"fail": {func(b *payer) agents.Tool {
 			return agents.Func("pay", "", lose(b), agents.IfUnknown(agents.FailRun))
 		}, "", durable.ErrUnknownOutcome},
-		"timeout, fail": {func(b *bank) agents.Tool {
+		"timeout, fail": {func(b *payer) agents.Tool {
 			return agents.Func("pay", "", slow(b), agents.IfUnknown(agents.FailRun), agents.Timeout(time.Millisecond))
 		}, "", durable.ErrUnknownOutcome},
 	} {
@@ -234,7 +234,7 @@ func TestToolsThatSayThatTheyDoNotKnow(t *testing.T) {
 
 func TestWrongPoliciesAreReported(t *testing.T) {
 	m := agentstest.Model(t, scripted.Script{Rules: []scripted.Rule{{Reply: scripted.Reply{Text: "."}}}})
-	b := &bank{}
+	b := &payer{}
 	for want, tool := range map[string]agents.Tool{
 		"IfUnknown has no policy":      agents.Func("pay", "", b.pay, agents.IfUnknown(agents.UnknownPolicy{})),
 		"give both the same types":     agents.Func("pay", "", getWeather, agents.IfUnknown(agents.Verify(b.find))),
@@ -248,7 +248,7 @@ func TestWrongPoliciesAreReported(t *testing.T) {
 // TestACallOfAToolThatIsGoneMayHaveBeenMade has a server whose tool is gone when the process
 // that called it is followed by another one.
 func TestACallOfAToolThatIsGoneMayHaveBeenMade(t *testing.T) {
-	far := &bank{}
+	far := &payer{}
 	gone, called := &atomic.Bool{}, make(chan struct{})
 	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
 		if r.Rounds() == 0 {

@@ -354,8 +354,8 @@ func (d *Delivery) allowed() error {
 	}
 	switch env.Type {
 	case schemas.Envelope_TASK:
-		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 || env.Fork != nil {
-			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender, or to be forked: %w; only %s may; send it without reply, parent, chain and fork", d.From, errDenied, schemas.LocalDomain)
+		if env.Reply != nil || env.Parent != "" || len(env.Chain) > 0 || len(env.Bounds) > 0 || env.Fork != nil {
+			return fmt.Errorf("a task of domain %s names a run of this namespace as its sender, or to be forked: %w; only %s may; send it without reply, parent, chain, bounds and fork", d.From, errDenied, schemas.LocalDomain)
 		}
 		if b := env.Busy; b == schemas.Busy_BUSY_INTERRUPT || b == schemas.Busy_BUSY_REPLACE {
 			return fmt.Errorf("a task of domain %s cancels the run that is open, which may be another's: %w; only %s may; send it without %s, or with queue or reject", d.From, errDenied, schemas.LocalDomain, HeaderBusy)

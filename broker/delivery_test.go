@@ -173,6 +173,7 @@ func TestDelivery_AnotherDomainIsBelievedOnlyAsAClient(t *testing.T) {
 		"task that answers a run":   {&env{Type: schemas.Envelope_TASK, Reply: &schemas.Reply{Run: "wf/k/7", Path: "1"}}, "without reply"},
 		"task with a parent":        {&env{Type: schemas.Envelope_TASK, Parent: "wf/k/7"}, "without reply"},
 		"task with a chain":         {&env{Type: schemas.Envelope_TASK, Chain: []string{"wf/k"}}, "without reply"},
+		"task with bounds":          {&env{Type: schemas.Envelope_TASK, Bounds: []*schemas.Bound{{Root: "wf/k/1"}}}, "without reply"},
 		"task, object of another's": {&env{Type: schemas.Envelope_TASK, Payload: blob("wf/k/7/result")}, "may be one below"},
 	} {
 		tt.env.Id = "1"

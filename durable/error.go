@@ -26,6 +26,7 @@ var (
 	ErrPoisoned         = runtime.ErrPoisoned         // the run ends the processes that execute it
 	ErrInvalid          = runtime.ErrInvalid          // an input that is malformed or fails its schema
 	ErrCallCycle        = runtime.ErrCallCycle        // a call to an identity that waits for it
+	ErrTreeLimit        = runtime.ErrTreeLimit        // the tree of runs may not grow further
 	ErrDeadlock         = runtime.ErrDeadlock         // branches of the run wait for each other
 	ErrPanic            = runtime.ErrPanic            // a step or handler panicked
 	ErrUnknownOutcome   = runtime.ErrUnknownOutcome   // a step that must not be repeated may have happened

@@ -1,6 +1,10 @@
 package durable
 
-import "github.com/perdure/perdure/runtime"
+import (
+	"encoding/json"
+
+	"github.com/perdure/perdure/runtime"
+)
 
 // A Kind is code bound to a name: a workflow, a virtual actor or an agent.
 // [Workflow], actors.New and agents.New make one; a node hosts it.
@@ -15,6 +19,13 @@ type KindOption func(*runtime.Kind)
 // each entry.
 func KeepHistory() KindOption {
 	return func(k *runtime.Kind) { k.KeepHistory = true }
+}
+
+// Describe says what the kind is for, and labels it, for those who look for one: agents
+// that may ask other kinds (agents.Team), and people who list them. input is the JSON
+// Schema of its input, nil for any.
+func Describe(description string, input json.RawMessage, labels ...string) KindOption {
+	return func(k *runtime.Kind) { k.Description, k.Input, k.Labels = description, input, labels }
 }
 
 // Build names the code of a kind, and those of its older builds that are deployed

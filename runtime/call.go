@@ -61,10 +61,14 @@ func (c *Context) message(kind futureKind, name string, to Target, input *schema
 		return failed(f, Errorf(ErrCallCycle.Code, "call of %s by %s: it waits for this very call (%s); Send to it instead, or call another key",
 			to.Identity, self, strings.Join(append(slices.Clone(r.chain), self, to.Identity.String()), " -> ")))
 	}
+	bounds, over := r.below(to.Identity)
+	if over != nil {
+		return failed(f, over)
+	}
 	env := &schemas.Envelope{
 		Type: schemas.Envelope_TASK, Id: string(to.ID), Method: to.Method, Payload: input,
 		Parent: r.ref.String(), Trace: r.trace, Attributes: to.Attributes, Priority: to.Priority, Busy: to.Busy,
-		Charges: r.started.GetCharges(),
+		Charges: r.started.GetCharges(), Bounds: bounds,
 	}
 	if kind == kindCall {
 		env.Reply = &schemas.Reply{Run: r.ref.String(), Path: r.global(path)}

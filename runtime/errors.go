@@ -75,6 +75,10 @@ var (
 	// ErrCallCycle is returned by a Call to an identity that waits for this very
 	// call: it could never be answered. Send instead, or call another key.
 	ErrCallCycle = &Error{Code: "call_cycle", Final: true}
+	// ErrTreeLimit is returned by a Call, Start or Send, or by the run that it would
+	// have started, where the tree of runs that it belongs to may not grow further:
+	// see [Bounds].
+	ErrTreeLimit = &Error{Code: "tree_limit", Final: true}
 	// ErrDeadlock ends a run whose branches wait for each other, so that nothing
 	// could ever wake it.
 	ErrDeadlock = &Error{Code: "deadlock", Final: true}

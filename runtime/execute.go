@@ -83,8 +83,10 @@ func (x *Executor) Run(ctx context.Context, t Task, mail *Mailbox) *Ending {
 		}
 		started.Fork.Segments, carried = c.segments, c.carried
 	}
+	started.Bounds = x.kind.bounds(x.cfg.limits(), t.Ref, t.Envelope)
+	started.Holds = treeHolds(started.GetBounds(), t.Envelope, x.cfg.now().UnixNano())
 	if len(x.kind.Limits) > 0 {
-		started.Holds = x.kind.holds(x.cfg.limits(), t.Envelope, x.cfg.now().UnixNano())
+		started.Holds = append(started.Holds, x.kind.holds(x.cfg.limits(), t.Envelope, x.cfg.now().UnixNano())...)
 	}
 	if started.Charges = t.Envelope.GetCharges(); len(x.kind.Budgets)+len(started.Charges) > 0 {
 		started.Charges = x.charges(t)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -50,6 +51,11 @@ type Kind struct {
 	Name schemas.Kind
 	// Type is what people call it: "workflow", "actor" or "agent".
 	Type string
+	// Description says what it is for, and Labels sort it; Input is the JSON Schema of
+	// its input, nil where it does not say. They are for those who look for a kind.
+	Description string
+	Labels      []string
+	Input       json.RawMessage
 	// OncePerKey makes the key the default message ID: one run a key while its
 	// record is kept, which is what a workflow wants.
 	OncePerKey bool
@@ -81,6 +87,8 @@ type Kind struct {
 	Limits []Limit
 	// Budgets is what every run of the kind, and what it starts, is charged to.
 	Budgets []Budget
+	// Bounds is how far the trees may grow that its runs begin.
+	Bounds Bounds
 	// Busy is what becomes of a message for an identity that has an open run,
 	// where the message does not say; unset: it waits.
 	Busy schemas.Busy
@@ -92,6 +100,10 @@ type Kind struct {
 	// a node is opened, before the node takes work. What it opened outlives ctx. What is
 	// opened twice, for two nodes in one process, is closed once both have closed it.
 	Open func(ctx context.Context) (closes func() error, err error)
+	// Configure takes in settings that are changed while nodes run, as JSON; nil: the kind
+	// has none. The error says what is wrong with them for this code; apply puts them in
+	// force, unless those of a higher number are. Empty settings are those of the code.
+	Configure func(number uint64, settings json.RawMessage) (apply func(), err error)
 	// Errs is what is wrong with the definition; it is reported when a node is
 	// opened, for every kind at once.
 	Errs []error
@@ -108,6 +120,7 @@ func (k *Kind) Validate() error {
 	}
 	errs = append(errs, k.limitErrors()...)
 	errs = append(errs, k.budgetErrors()...)
+	errs = append(errs, k.boundsErrors()...)
 	errs = append(errs, k.buildErrors()...)
 	if len(k.Methods) == 0 && k.Ledger == nil {
 		errs = append(errs, errors.New("it has no method; bind at least one handler"))

@@ -59,6 +59,8 @@ func (l Limit) validate() error {
 		return fmt.Errorf("a rate with %s between two runs and a burst of %d: both must be more than 0", l.Interval, l.Burst)
 	case l.Rule == schemas.Hold_DEBOUNCE && l.Interval <= 0:
 		return fmt.Errorf("a debounce of %s: the quiet time must be more than 0", l.Interval)
+	case l.Rule == schemas.Hold_TREE:
+		return errors.New("a tree is no limit of a kind's runs; give the kind Bounds")
 	case l.Rule == schemas.Hold_RULE_UNSPECIFIED:
 		return errors.New("a limit without a rule")
 	}
@@ -83,6 +85,9 @@ func (k *Kind) limitErrors() (errs []error) {
 	}
 	return errs
 }
+
+// TakesLimits reports whether runs of the kind need the kind of the limits of its pool.
+func (k *Kind) TakesLimits() bool { return len(k.Limits) > 0 || k.Bounds.Runs > 0 }
 
 // ruleOrder is the order in which a run takes its limits: the same for all runs,
 // so that no two wait for each other; what holds nothing for long comes first,

@@ -123,6 +123,9 @@ func (limiter) Idle(state *schemas.Payload, now time.Time) bool {
 	if proto.Unmarshal(state.GetData(), s) != nil {
 		return false
 	}
+	if s.GetHold().GetRule() == schemas.Hold_TREE {
+		return treeIdle(s, now)
+	}
 	return len(s.GetHolders())+len(s.GetWaiting()) == 0 && s.GetNext() <= now.UnixNano()
 }
 
@@ -144,6 +147,8 @@ func (l *limit) acquire(ask *schemas.Ask) {
 	}
 	waits := of(l.Waiting, w.GetRun())
 	switch h.GetRule() {
+	case schemas.Hold_TREE:
+		l.tree(ask, w)
 	case schemas.Hold_RATE:
 		l.answer(w, &schemas.Permit{At: l.slot(h)}, nil)
 	case schemas.Hold_DEBOUNCE:
@@ -204,6 +209,12 @@ func (l *limit) confirm(ask *schemas.Ask) {
 
 func (l *limit) release(ask *schemas.Ask) {
 	is := func(w *schemas.Waiter) bool { return w.GetRun() == ask.GetRun() }
+	if l.GetHold().GetRule() == schemas.Hold_TREE {
+		if ask.GetRun() != l.GetHold().GetRoot() {
+			return // it stays counted
+		}
+		l.treeOver()
+	}
 	held := slices.ContainsFunc(l.Holders, is)
 	l.Holders = slices.DeleteFunc(l.Holders, is)
 	l.Waiting = slices.DeleteFunc(l.Waiting, is)

@@ -154,7 +154,7 @@ func encodePermit(m proto.Message) *schemas.Payload {
 func Release(namespace string, ref schemas.Ref, holds []*schemas.Hold, rec *schemas.Record) []*schemas.Envelope {
 	var out []*schemas.Envelope
 	for _, h := range holds {
-		if h.GetError() != nil || h.GetRule() == schemas.Hold_RATE {
+		if h.GetError() != nil || h.GetRule() == schemas.Hold_RATE || h.GetRule() == schemas.Hold_TREE && h.GetRoot() != ref.String() {
 			continue
 		}
 		ask := &schemas.Ask{Run: ref.String(), Hold: h}

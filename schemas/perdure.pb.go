@@ -270,7 +270,7 @@ func (x Control_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Control_Action.Descriptor instead.
 func (Control_Action) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type Hold_Rule int32
@@ -281,6 +281,7 @@ const (
 	Hold_RATE             Hold_Rule = 2 // one run an interval, and burst at once
 	Hold_SINGLETON        Hold_Rule = 3 // one run holds it; others fail, or take its result
 	Hold_DEBOUNCE         Hold_Rule = 4 // the last of a burst of runs goes on; the others are superseded
+	Hold_TREE             Hold_Rule = 5 // at most max runs begin below a run; others fail
 )
 
 // Enum value maps for Hold_Rule.
@@ -291,6 +292,7 @@ var (
 		2: "RATE",
 		3: "SINGLETON",
 		4: "DEBOUNCE",
+		5: "TREE",
 	}
 	Hold_Rule_value = map[string]int32{
 		"RULE_UNSPECIFIED": 0,
@@ -298,6 +300,7 @@ var (
 		"RATE":             2,
 		"SINGLETON":        3,
 		"DEBOUNCE":         4,
+		"TREE":             5,
 	}
 )
 
@@ -325,7 +328,7 @@ func (x Hold_Rule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hold_Rule.Descriptor instead.
 func (Hold_Rule) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type Charge_Window int32
@@ -374,7 +377,7 @@ func (x Charge_Window) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Charge_Window.Descriptor instead.
 func (Charge_Window) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20, 0}
+	return file_perdure_proto_rawDescGZIP(), []int{21, 0}
 }
 
 type Charge_AtLimit int32
@@ -423,7 +426,7 @@ func (x Charge_AtLimit) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Charge_AtLimit.Descriptor instead.
 func (Charge_AtLimit) EnumDescriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20, 1}
+	return file_perdure_proto_rawDescGZIP(), []int{21, 1}
 }
 
 // Payload is a value in the encoding that its codec names.
@@ -646,6 +649,7 @@ type Envelope struct {
 	Fork          *Fork                  `protobuf:"bytes,18,opt,name=fork,proto3" json:"fork,omitempty"`                                                                                       // TASK: the run begins with what another one recorded
 	Charges       []*Charge              `protobuf:"bytes,90,rep,name=charges,proto3" json:"charges,omitempty"`                                                                                 // TASK: budgets that the run and what it starts are charged to
 	Budget        *BudgetAsk             `protobuf:"bytes,91,opt,name=budget,proto3" json:"budget,omitempty"`                                                                                   // TASK, to a budget: what is asked of it
+	Bounds        []*Bound               `protobuf:"bytes,100,rep,name=bounds,proto3" json:"bounds,omitempty"`                                                                                  // TASK: the bounded trees that the run is in, outermost first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +831,91 @@ func (x *Envelope) GetBudget() *BudgetAsk {
 	return nil
 }
 
+func (x *Envelope) GetBounds() []*Bound {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+// Bound says how far a tree of runs may grow: a run, those that it starts, those that
+// these start, and so on. Every run of the tree has it, with its own depth.
+type Bound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`                          // reference of the run that began the tree
+	Depth         uint32                 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"`                       // of the run that has this, below the root; 0: it is the root
+	MaxDepth      uint32                 `protobuf:"varint,3,opt,name=max_depth,json=maxDepth,proto3" json:"max_depth,omitempty"` // of the deepest run; 0: unbounded
+	MaxRuns       uint32                 `protobuf:"varint,4,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`    // below the root, all together; 0: unbounded
+	Limit         string                 `protobuf:"bytes,5,opt,name=limit,proto3" json:"limit,omitempty"`                        // the identity kind/key of the limit that counts them, where they are bounded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bound) Reset() {
+	*x = Bound{}
+	mi := &file_perdure_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bound) ProtoMessage() {}
+
+func (x *Bound) ProtoReflect() protoreflect.Message {
+	mi := &file_perdure_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bound.ProtoReflect.Descriptor instead.
+func (*Bound) Descriptor() ([]byte, []int) {
+	return file_perdure_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Bound) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *Bound) GetDepth() uint32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *Bound) GetMaxDepth() uint32 {
+	if x != nil {
+		return x.MaxDepth
+	}
+	return 0
+}
+
+func (x *Bound) GetMaxRuns() uint32 {
+	if x != nil {
+		return x.MaxRuns
+	}
+	return 0
+}
+
+func (x *Bound) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
 // Fork says what a run begins with: a copy of what another one of its kind has
 // recorded.
 type Fork struct {
@@ -844,7 +933,7 @@ type Fork struct {
 
 func (x *Fork) Reset() {
 	*x = Fork{}
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +945,7 @@ func (x *Fork) String() string {
 func (*Fork) ProtoMessage() {}
 
 func (x *Fork) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[4]
+	mi := &file_perdure_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +958,7 @@ func (x *Fork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fork.ProtoReflect.Descriptor instead.
 func (*Fork) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{4}
+	return file_perdure_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Fork) GetRun() string {
@@ -932,7 +1021,7 @@ type ForkResult struct {
 
 func (x *ForkResult) Reset() {
 	*x = ForkResult{}
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1033,7 @@ func (x *ForkResult) String() string {
 func (*ForkResult) ProtoMessage() {}
 
 func (x *ForkResult) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[5]
+	mi := &file_perdure_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1046,7 @@ func (x *ForkResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkResult.ProtoReflect.Descriptor instead.
 func (*ForkResult) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{5}
+	return file_perdure_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ForkResult) GetPath() string {
@@ -988,7 +1077,7 @@ type ForkSegment struct {
 
 func (x *ForkSegment) Reset() {
 	*x = ForkSegment{}
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1089,7 @@ func (x *ForkSegment) String() string {
 func (*ForkSegment) ProtoMessage() {}
 
 func (x *ForkSegment) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[6]
+	mi := &file_perdure_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1102,7 @@ func (x *ForkSegment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSegment.ProtoReflect.Descriptor instead.
 func (*ForkSegment) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{6}
+	return file_perdure_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ForkSegment) GetRun() string {
@@ -1056,7 +1145,7 @@ type Control struct {
 
 func (x *Control) Reset() {
 	*x = Control{}
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1157,7 @@ func (x *Control) String() string {
 func (*Control) ProtoMessage() {}
 
 func (x *Control) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[7]
+	mi := &file_perdure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1170,7 @@ func (x *Control) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Control.ProtoReflect.Descriptor instead.
 func (*Control) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{7}
+	return file_perdure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Control) GetAction() Control_Action {
@@ -1116,7 +1205,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1217,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[8]
+	mi := &file_perdure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1230,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{8}
+	return file_perdure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reply) GetRun() string {
@@ -1179,7 +1268,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1280,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[9]
+	mi := &file_perdure_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1293,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{9}
+	return file_perdure_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Entry) GetEpoch() uint64 {
@@ -1308,7 +1397,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1409,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[10]
+	mi := &file_perdure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1422,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{10}
+	return file_perdure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Event) GetKind() isEvent_Kind {
@@ -1751,7 +1840,7 @@ type Claimed struct {
 
 func (x *Claimed) Reset() {
 	*x = Claimed{}
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1852,7 @@ func (x *Claimed) String() string {
 func (*Claimed) ProtoMessage() {}
 
 func (x *Claimed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[11]
+	mi := &file_perdure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1865,7 @@ func (x *Claimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claimed.ProtoReflect.Descriptor instead.
 func (*Claimed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{11}
+	return file_perdure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Claimed) GetNode() string {
@@ -1823,13 +1912,14 @@ type Started struct {
 	Holds         []*Hold                `protobuf:"bytes,17,rep,name=holds,proto3" json:"holds,omitempty"`         // what it takes of limits before its code runs, in order
 	Fork          *Fork                  `protobuf:"bytes,14,opt,name=fork,proto3" json:"fork,omitempty"`           // what it begins with, which the entries behind it have
 	Charges       []*Charge              `protobuf:"bytes,90,rep,name=charges,proto3" json:"charges,omitempty"`     // budgets that it and what it starts are charged to, in the order in which they are asked
+	Bounds        []*Bound               `protobuf:"bytes,100,rep,name=bounds,proto3" json:"bounds,omitempty"`      // the bounded trees that it is in, outermost first: its own is the last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1931,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[12]
+	mi := &file_perdure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1944,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{12}
+	return file_perdure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Started) GetMethod() string {
@@ -1948,6 +2038,13 @@ func (x *Started) GetCharges() []*Charge {
 	return nil
 }
 
+func (x *Started) GetBounds() []*Bound {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
 // Refused is the only event of a run that was not executed, because another run
 // of its identity is open: it is not the identity's last word, as a record is.
 type Refused struct {
@@ -1959,7 +2056,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2068,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[13]
+	mi := &file_perdure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2081,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{13}
+	return file_perdure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Refused) GetRecord() *Record {
@@ -2000,7 +2097,7 @@ type Hold struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          Hold_Rule              `protobuf:"varint,1,opt,name=rule,proto3,enum=perdure.v1.Hold_Rule" json:"rule,omitempty"`
 	Limit         string                 `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`         // the identity kind/key of the limit
-	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`            // CONCURRENCY: runs at once
+	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`            // CONCURRENCY: runs at once; TREE: runs below the root, all together
 	Interval      int64                  `protobuf:"varint,4,opt,name=interval,proto3" json:"interval,omitempty"`  // RATE: nanoseconds between two runs; DEBOUNCE: of quiet before one goes on
 	Burst         uint32                 `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`        // RATE: runs at once after a quiet time
 	Longest       int64                  `protobuf:"varint,6,opt,name=longest,proto3" json:"longest,omitempty"`    // DEBOUNCE: nanoseconds after the first of a burst, at most; 0: unbounded
@@ -2009,13 +2106,14 @@ type Hold struct {
 	Attach        bool                   `protobuf:"varint,9,opt,name=attach,proto3" json:"attach,omitempty"`      // SINGLETON: take the result of the run that holds it
 	Error         *Error                 `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`        // why the key or the tenant could not be made of the input
 	Declared      int64                  `protobuf:"varint,11,opt,name=declared,proto3" json:"declared,omitempty"` // when the run was started: a limit follows what was declared last, Unix nanoseconds
+	Root          string                 `protobuf:"bytes,100,opt,name=root,proto3" json:"root,omitempty"`         // TREE: reference of the run that began the tree
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2125,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[14]
+	mi := &file_perdure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2138,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{14}
+	return file_perdure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Hold) GetRule() Hold_Rule {
@@ -2120,6 +2218,13 @@ func (x *Hold) GetDeclared() int64 {
 	return 0
 }
 
+func (x *Hold) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
 // Ask is the input of a limit's methods: acquire, confirm and release.
 type Ask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2135,7 +2240,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2252,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[15]
+	mi := &file_perdure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2265,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{15}
+	return file_perdure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ask) GetRun() string {
@@ -2218,7 +2323,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2335,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[16]
+	mi := &file_perdure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2348,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{16}
+	return file_perdure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Permit) GetAt() int64 {
@@ -2280,7 +2385,7 @@ type LimitState struct {
 	Hold          *Hold                  `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"` // as it was declared last
 	Holders       []*Waiter              `protobuf:"bytes,2,rep,name=holders,proto3" json:"holders,omitempty"`
 	Waiting       []*Waiter              `protobuf:"bytes,3,rep,name=waiting,proto3" json:"waiting,omitempty"`                                                                          // in the order in which they came
-	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                                                               // RATE: when the next run could go on without a burst; DEBOUNCE: until when instead is kept
+	Next          int64                  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`                                                                               // RATE: when the next run could go on without a burst; DEBOUNCE: until when instead is kept; TREE: until when the count is kept
 	Count         uint64                 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`                                                                             // of answers
 	Served        map[string]uint64      `protobuf:"bytes,6,rep,name=served,proto3" json:"served,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by tenant that holds or waits: the count at its last grant
 	Instead       string                 `protobuf:"bytes,7,opt,name=instead,proto3" json:"instead,omitempty"`                                                                          // DEBOUNCE: the run that went on last
@@ -2291,7 +2396,7 @@ type LimitState struct {
 
 func (x *LimitState) Reset() {
 	*x = LimitState{}
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2408,7 @@ func (x *LimitState) String() string {
 func (*LimitState) ProtoMessage() {}
 
 func (x *LimitState) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[17]
+	mi := &file_perdure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2421,7 @@ func (x *LimitState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitState.ProtoReflect.Descriptor instead.
 func (*LimitState) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{17}
+	return file_perdure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LimitState) GetHold() *Hold {
@@ -2390,7 +2495,7 @@ type Waiter struct {
 
 func (x *Waiter) Reset() {
 	*x = Waiter{}
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2507,7 @@ func (x *Waiter) String() string {
 func (*Waiter) ProtoMessage() {}
 
 func (x *Waiter) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[18]
+	mi := &file_perdure_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2520,7 @@ func (x *Waiter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiter.ProtoReflect.Descriptor instead.
 func (*Waiter) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{18}
+	return file_perdure_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Waiter) GetRun() string {
@@ -2471,7 +2576,7 @@ type Amount struct {
 
 func (x *Amount) Reset() {
 	*x = Amount{}
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2588,7 @@ func (x *Amount) String() string {
 func (*Amount) ProtoMessage() {}
 
 func (x *Amount) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[19]
+	mi := &file_perdure_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2601,7 @@ func (x *Amount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Amount.ProtoReflect.Descriptor instead.
 func (*Amount) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{19}
+	return file_perdure_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Amount) GetTokens() int64 {
@@ -2532,7 +2637,7 @@ type Charge struct {
 
 func (x *Charge) Reset() {
 	*x = Charge{}
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2649,7 @@ func (x *Charge) String() string {
 func (*Charge) ProtoMessage() {}
 
 func (x *Charge) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[20]
+	mi := &file_perdure_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2662,7 @@ func (x *Charge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Charge.ProtoReflect.Descriptor instead.
 func (*Charge) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{20}
+	return file_perdure_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Charge) GetBudget() string {
@@ -2642,7 +2747,7 @@ type BudgetAsk struct {
 
 func (x *BudgetAsk) Reset() {
 	*x = BudgetAsk{}
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2654,7 +2759,7 @@ func (x *BudgetAsk) String() string {
 func (*BudgetAsk) ProtoMessage() {}
 
 func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[21]
+	mi := &file_perdure_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2667,7 +2772,7 @@ func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAsk.ProtoReflect.Descriptor instead.
 func (*BudgetAsk) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{21}
+	return file_perdure_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BudgetAsk) GetRun() string {
@@ -2744,7 +2849,7 @@ type BudgetAnswer struct {
 
 func (x *BudgetAnswer) Reset() {
 	*x = BudgetAnswer{}
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2861,7 @@ func (x *BudgetAnswer) String() string {
 func (*BudgetAnswer) ProtoMessage() {}
 
 func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[22]
+	mi := &file_perdure_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2874,7 @@ func (x *BudgetAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAnswer.ProtoReflect.Descriptor instead.
 func (*BudgetAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{22}
+	return file_perdure_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BudgetAnswer) GetGranted() bool {
@@ -2800,7 +2905,7 @@ type BudgetCounter struct {
 
 func (x *BudgetCounter) Reset() {
 	*x = BudgetCounter{}
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +2917,7 @@ func (x *BudgetCounter) String() string {
 func (*BudgetCounter) ProtoMessage() {}
 
 func (x *BudgetCounter) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[23]
+	mi := &file_perdure_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +2930,7 @@ func (x *BudgetCounter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetCounter.ProtoReflect.Descriptor instead.
 func (*BudgetCounter) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{23}
+	return file_perdure_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BudgetCounter) GetSpent() *Amount {
@@ -2880,7 +2985,7 @@ type BudgetState struct {
 
 func (x *BudgetState) Reset() {
 	*x = BudgetState{}
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +2997,7 @@ func (x *BudgetState) String() string {
 func (*BudgetState) ProtoMessage() {}
 
 func (x *BudgetState) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[24]
+	mi := &file_perdure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3010,7 @@ func (x *BudgetState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetState.ProtoReflect.Descriptor instead.
 func (*BudgetState) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{24}
+	return file_perdure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BudgetState) GetCharge() *Charge {
@@ -2975,7 +3080,7 @@ type BudgetEnded struct {
 
 func (x *BudgetEnded) Reset() {
 	*x = BudgetEnded{}
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3092,7 @@ func (x *BudgetEnded) String() string {
 func (*BudgetEnded) ProtoMessage() {}
 
 func (x *BudgetEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[25]
+	mi := &file_perdure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3105,7 @@ func (x *BudgetEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetEnded.ProtoReflect.Descriptor instead.
 func (*BudgetEnded) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{25}
+	return file_perdure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BudgetEnded) GetRun() uint64 {
@@ -3031,7 +3136,7 @@ type BudgetRun struct {
 
 func (x *BudgetRun) Reset() {
 	*x = BudgetRun{}
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3043,7 +3148,7 @@ func (x *BudgetRun) String() string {
 func (*BudgetRun) ProtoMessage() {}
 
 func (x *BudgetRun) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[26]
+	mi := &file_perdure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3056,7 +3161,7 @@ func (x *BudgetRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRun.ProtoReflect.Descriptor instead.
 func (*BudgetRun) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{26}
+	return file_perdure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BudgetRun) GetRun() string {
@@ -3105,7 +3210,7 @@ type StepStarted struct {
 
 func (x *StepStarted) Reset() {
 	*x = StepStarted{}
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3222,7 @@ func (x *StepStarted) String() string {
 func (*StepStarted) ProtoMessage() {}
 
 func (x *StepStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[27]
+	mi := &file_perdure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3235,7 @@ func (x *StepStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepStarted.ProtoReflect.Descriptor instead.
 func (*StepStarted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{27}
+	return file_perdure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StepStarted) GetPath() string {
@@ -3163,7 +3268,7 @@ type StepCompleted struct {
 
 func (x *StepCompleted) Reset() {
 	*x = StepCompleted{}
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3175,7 +3280,7 @@ func (x *StepCompleted) String() string {
 func (*StepCompleted) ProtoMessage() {}
 
 func (x *StepCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[28]
+	mi := &file_perdure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3188,7 +3293,7 @@ func (x *StepCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCompleted.ProtoReflect.Descriptor instead.
 func (*StepCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{28}
+	return file_perdure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StepCompleted) GetPath() string {
@@ -3252,7 +3357,7 @@ type TimerCreated struct {
 
 func (x *TimerCreated) Reset() {
 	*x = TimerCreated{}
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3369,7 @@ func (x *TimerCreated) String() string {
 func (*TimerCreated) ProtoMessage() {}
 
 func (x *TimerCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[29]
+	mi := &file_perdure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3382,7 @@ func (x *TimerCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerCreated.ProtoReflect.Descriptor instead.
 func (*TimerCreated) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{29}
+	return file_perdure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TimerCreated) GetPath() string {
@@ -3310,7 +3415,7 @@ type TimerFired struct {
 
 func (x *TimerFired) Reset() {
 	*x = TimerFired{}
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3427,7 @@ func (x *TimerFired) String() string {
 func (*TimerFired) ProtoMessage() {}
 
 func (x *TimerFired) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[30]
+	mi := &file_perdure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3440,7 @@ func (x *TimerFired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerFired.ProtoReflect.Descriptor instead.
 func (*TimerFired) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{30}
+	return file_perdure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TimerFired) GetPath() string {
@@ -3361,7 +3466,7 @@ type Called struct {
 
 func (x *Called) Reset() {
 	*x = Called{}
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3478,7 @@ func (x *Called) String() string {
 func (*Called) ProtoMessage() {}
 
 func (x *Called) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[31]
+	mi := &file_perdure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3491,7 @@ func (x *Called) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Called.ProtoReflect.Descriptor instead.
 func (*Called) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{31}
+	return file_perdure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Called) GetPath() string {
@@ -3449,7 +3554,7 @@ type CallReturned struct {
 
 func (x *CallReturned) Reset() {
 	*x = CallReturned{}
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3566,7 @@ func (x *CallReturned) String() string {
 func (*CallReturned) ProtoMessage() {}
 
 func (x *CallReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[32]
+	mi := &file_perdure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3579,7 @@ func (x *CallReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReturned.ProtoReflect.Descriptor instead.
 func (*CallReturned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{32}
+	return file_perdure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CallReturned) GetPath() string {
@@ -3512,7 +3617,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3629,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[33]
+	mi := &file_perdure_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3642,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{33}
+	return file_perdure_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Sent) GetPath() string {
@@ -3588,7 +3693,7 @@ type Suspended struct {
 
 func (x *Suspended) Reset() {
 	*x = Suspended{}
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +3705,7 @@ func (x *Suspended) String() string {
 func (*Suspended) ProtoMessage() {}
 
 func (x *Suspended) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[34]
+	mi := &file_perdure_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +3718,7 @@ func (x *Suspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspended.ProtoReflect.Descriptor instead.
 func (*Suspended) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{34}
+	return file_perdure_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Suspended) GetTimer() string {
@@ -3657,7 +3762,7 @@ type Paused struct {
 
 func (x *Paused) Reset() {
 	*x = Paused{}
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3774,7 @@ func (x *Paused) String() string {
 func (*Paused) ProtoMessage() {}
 
 func (x *Paused) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[35]
+	mi := &file_perdure_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3787,7 @@ func (x *Paused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paused.ProtoReflect.Descriptor instead.
 func (*Paused) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{35}
+	return file_perdure_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Paused) GetId() string {
@@ -3718,7 +3823,7 @@ type Resumed struct {
 
 func (x *Resumed) Reset() {
 	*x = Resumed{}
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3730,7 +3835,7 @@ func (x *Resumed) String() string {
 func (*Resumed) ProtoMessage() {}
 
 func (x *Resumed) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[36]
+	mi := &file_perdure_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3743,7 +3848,7 @@ func (x *Resumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resumed.ProtoReflect.Descriptor instead.
 func (*Resumed) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{36}
+	return file_perdure_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Resumed) GetId() string {
@@ -3779,7 +3884,7 @@ type CancelRequested struct {
 
 func (x *CancelRequested) Reset() {
 	*x = CancelRequested{}
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3791,7 +3896,7 @@ func (x *CancelRequested) String() string {
 func (*CancelRequested) ProtoMessage() {}
 
 func (x *CancelRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[37]
+	mi := &file_perdure_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3804,7 +3909,7 @@ func (x *CancelRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequested.ProtoReflect.Descriptor instead.
 func (*CancelRequested) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{37}
+	return file_perdure_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CancelRequested) GetId() string {
@@ -3845,7 +3950,7 @@ type Joined struct {
 
 func (x *Joined) Reset() {
 	*x = Joined{}
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3857,7 +3962,7 @@ func (x *Joined) String() string {
 func (*Joined) ProtoMessage() {}
 
 func (x *Joined) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[38]
+	mi := &file_perdure_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3870,7 +3975,7 @@ func (x *Joined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Joined.ProtoReflect.Descriptor instead.
 func (*Joined) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{38}
+	return file_perdure_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Joined) GetReply() *Reply {
@@ -3893,7 +3998,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3905,7 +4010,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[39]
+	mi := &file_perdure_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3918,7 +4023,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{39}
+	return file_perdure_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SignalReceived) GetId() string {
@@ -3953,7 +4058,7 @@ type Versioned struct {
 
 func (x *Versioned) Reset() {
 	*x = Versioned{}
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4070,7 @@ func (x *Versioned) String() string {
 func (*Versioned) ProtoMessage() {}
 
 func (x *Versioned) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[40]
+	mi := &file_perdure_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4083,7 @@ func (x *Versioned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Versioned.ProtoReflect.Descriptor instead.
 func (*Versioned) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{40}
+	return file_perdure_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Versioned) GetChange() string {
@@ -4011,7 +4116,7 @@ type Continued struct {
 
 func (x *Continued) Reset() {
 	*x = Continued{}
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4128,7 @@ func (x *Continued) String() string {
 func (*Continued) ProtoMessage() {}
 
 func (x *Continued) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[41]
+	mi := &file_perdure_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4141,7 @@ func (x *Continued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Continued.ProtoReflect.Descriptor instead.
 func (*Continued) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{41}
+	return file_perdure_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Continued) GetGeneration() uint32 {
@@ -4089,7 +4194,7 @@ type Carried struct {
 
 func (x *Carried) Reset() {
 	*x = Carried{}
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4101,7 +4206,7 @@ func (x *Carried) String() string {
 func (*Carried) ProtoMessage() {}
 
 func (x *Carried) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[42]
+	mi := &file_perdure_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4114,7 +4219,7 @@ func (x *Carried) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Carried.ProtoReflect.Descriptor instead.
 func (*Carried) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{42}
+	return file_perdure_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Carried) GetMail() []*Envelope {
@@ -4172,7 +4277,7 @@ type StepProgress struct {
 
 func (x *StepProgress) Reset() {
 	*x = StepProgress{}
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +4289,7 @@ func (x *StepProgress) String() string {
 func (*StepProgress) ProtoMessage() {}
 
 func (x *StepProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[43]
+	mi := &file_perdure_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +4302,7 @@ func (x *StepProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepProgress.ProtoReflect.Descriptor instead.
 func (*StepProgress) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{43}
+	return file_perdure_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StepProgress) GetPath() string {
@@ -4240,7 +4345,7 @@ type UpdateAccepted struct {
 
 func (x *UpdateAccepted) Reset() {
 	*x = UpdateAccepted{}
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4252,7 +4357,7 @@ func (x *UpdateAccepted) String() string {
 func (*UpdateAccepted) ProtoMessage() {}
 
 func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[44]
+	mi := &file_perdure_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4265,7 +4370,7 @@ func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
 func (*UpdateAccepted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{44}
+	return file_perdure_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UpdateAccepted) GetId() string {
@@ -4302,7 +4407,7 @@ type UpdateCompleted struct {
 
 func (x *UpdateCompleted) Reset() {
 	*x = UpdateCompleted{}
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4419,7 @@ func (x *UpdateCompleted) String() string {
 func (*UpdateCompleted) ProtoMessage() {}
 
 func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[45]
+	mi := &file_perdure_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4432,7 @@ func (x *UpdateCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateCompleted.ProtoReflect.Descriptor instead.
 func (*UpdateCompleted) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{45}
+	return file_perdure_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UpdateCompleted) GetId() string {
@@ -4368,7 +4473,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4380,7 +4485,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[46]
+	mi := &file_perdure_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4393,7 +4498,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{46}
+	return file_perdure_proto_rawDescGZIP(), []int{47}
 }
 
 // Asked says that the run waits for somebody's decision, or answer.
@@ -4417,7 +4522,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4534,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[47]
+	mi := &file_perdure_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4547,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{47}
+	return file_perdure_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Asked) GetPath() string {
@@ -4540,7 +4645,7 @@ type Escalation struct {
 
 func (x *Escalation) Reset() {
 	*x = Escalation{}
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4552,7 +4657,7 @@ func (x *Escalation) String() string {
 func (*Escalation) ProtoMessage() {}
 
 func (x *Escalation) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[48]
+	mi := &file_perdure_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4565,7 +4670,7 @@ func (x *Escalation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escalation.ProtoReflect.Descriptor instead.
 func (*Escalation) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{48}
+	return file_perdure_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Escalation) GetAt() int64 {
@@ -4593,7 +4698,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4605,7 +4710,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[49]
+	mi := &file_perdure_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4618,7 +4723,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{49}
+	return file_perdure_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Seen) GetId() string {
@@ -4646,7 +4751,7 @@ type StatusSet struct {
 
 func (x *StatusSet) Reset() {
 	*x = StatusSet{}
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4658,7 +4763,7 @@ func (x *StatusSet) String() string {
 func (*StatusSet) ProtoMessage() {}
 
 func (x *StatusSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[50]
+	mi := &file_perdure_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4671,7 +4776,7 @@ func (x *StatusSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusSet.ProtoReflect.Descriptor instead.
 func (*StatusSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{50}
+	return file_perdure_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StatusSet) GetCount() uint64 {
@@ -4705,7 +4810,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4717,7 +4822,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[51]
+	mi := &file_perdure_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4730,7 +4835,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{51}
+	return file_perdure_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Attribute) GetValue() isAttribute_Value {
@@ -4831,7 +4936,7 @@ type AttributesSet struct {
 
 func (x *AttributesSet) Reset() {
 	*x = AttributesSet{}
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4843,7 +4948,7 @@ func (x *AttributesSet) String() string {
 func (*AttributesSet) ProtoMessage() {}
 
 func (x *AttributesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[52]
+	mi := &file_perdure_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4856,7 +4961,7 @@ func (x *AttributesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributesSet.ProtoReflect.Descriptor instead.
 func (*AttributesSet) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{52}
+	return file_perdure_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AttributesSet) GetCount() uint64 {
@@ -4884,7 +4989,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4896,7 +5001,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[53]
+	mi := &file_perdure_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4909,7 +5014,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{53}
+	return file_perdure_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Parked) GetStatus() Status {
@@ -4965,7 +5070,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4977,7 +5082,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[54]
+	mi := &file_perdure_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4990,7 +5095,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{54}
+	return file_perdure_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Record) GetStatus() Status {
@@ -5206,7 +5311,7 @@ type Outbox struct {
 
 func (x *Outbox) Reset() {
 	*x = Outbox{}
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5218,7 +5323,7 @@ func (x *Outbox) String() string {
 func (*Outbox) ProtoMessage() {}
 
 func (x *Outbox) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[55]
+	mi := &file_perdure_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5231,7 +5336,7 @@ func (x *Outbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
 func (*Outbox) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{55}
+	return file_perdure_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Outbox) GetMessages() []*Envelope {
@@ -5252,7 +5357,7 @@ type TimelineClaim struct {
 
 func (x *TimelineClaim) Reset() {
 	*x = TimelineClaim{}
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5264,7 +5369,7 @@ func (x *TimelineClaim) String() string {
 func (*TimelineClaim) ProtoMessage() {}
 
 func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[56]
+	mi := &file_perdure_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5277,7 +5382,7 @@ func (x *TimelineClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineClaim.ProtoReflect.Descriptor instead.
 func (*TimelineClaim) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{56}
+	return file_perdure_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TimelineClaim) GetNode() string {
@@ -5318,7 +5423,7 @@ type TimelineStep struct {
 
 func (x *TimelineStep) Reset() {
 	*x = TimelineStep{}
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5330,7 +5435,7 @@ func (x *TimelineStep) String() string {
 func (*TimelineStep) ProtoMessage() {}
 
 func (x *TimelineStep) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[57]
+	mi := &file_perdure_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5343,7 +5448,7 @@ func (x *TimelineStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineStep.ProtoReflect.Descriptor instead.
 func (*TimelineStep) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{57}
+	return file_perdure_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TimelineStep) GetPath() string {
@@ -5421,7 +5526,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5433,7 +5538,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[58]
+	mi := &file_perdure_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5446,7 +5551,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{58}
+	return file_perdure_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *State) GetValue() *Payload {
@@ -5489,7 +5594,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5501,7 +5606,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[59]
+	mi := &file_perdure_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5514,7 +5619,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{59}
+	return file_perdure_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Member) GetId() string {
@@ -5600,7 +5705,7 @@ type Build struct {
 
 func (x *Build) Reset() {
 	*x = Build{}
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5612,7 +5717,7 @@ func (x *Build) String() string {
 func (*Build) ProtoMessage() {}
 
 func (x *Build) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[60]
+	mi := &file_perdure_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5625,7 +5730,7 @@ func (x *Build) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Build.ProtoReflect.Descriptor instead.
 func (*Build) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{60}
+	return file_perdure_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Build) GetKind() string {
@@ -5667,7 +5772,7 @@ type Builds struct {
 
 func (x *Builds) Reset() {
 	*x = Builds{}
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5679,7 +5784,7 @@ func (x *Builds) String() string {
 func (*Builds) ProtoMessage() {}
 
 func (x *Builds) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[61]
+	mi := &file_perdure_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5692,7 +5797,7 @@ func (x *Builds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Builds.ProtoReflect.Descriptor instead.
 func (*Builds) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{61}
+	return file_perdure_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Builds) GetBuilds() []*Build {
@@ -5714,7 +5819,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5726,7 +5831,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[62]
+	mi := &file_perdure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5739,7 +5844,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{62}
+	return file_perdure_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Owner) GetNode() string {
@@ -5775,7 +5880,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5787,7 +5892,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[63]
+	mi := &file_perdure_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5800,7 +5905,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{63}
+	return file_perdure_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Namespace) GetVersion() uint32 {
@@ -5842,7 +5947,7 @@ type Loan struct {
 
 func (x *Loan) Reset() {
 	*x = Loan{}
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5854,7 +5959,7 @@ func (x *Loan) String() string {
 func (*Loan) ProtoMessage() {}
 
 func (x *Loan) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[64]
+	mi := &file_perdure_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5867,7 +5972,7 @@ func (x *Loan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loan.ProtoReflect.Descriptor instead.
 func (*Loan) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{64}
+	return file_perdure_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Loan) GetNode() string {
@@ -5943,7 +6048,7 @@ type LoanRequest struct {
 
 func (x *LoanRequest) Reset() {
 	*x = LoanRequest{}
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5955,7 +6060,7 @@ func (x *LoanRequest) String() string {
 func (*LoanRequest) ProtoMessage() {}
 
 func (x *LoanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[65]
+	mi := &file_perdure_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5968,7 +6073,7 @@ func (x *LoanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRequest.ProtoReflect.Descriptor instead.
 func (*LoanRequest) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{65}
+	return file_perdure_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *LoanRequest) GetLoan() *Loan {
@@ -6060,7 +6165,7 @@ type LoanItems struct {
 
 func (x *LoanItems) Reset() {
 	*x = LoanItems{}
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6072,7 +6177,7 @@ func (x *LoanItems) String() string {
 func (*LoanItems) ProtoMessage() {}
 
 func (x *LoanItems) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[66]
+	mi := &file_perdure_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6085,7 +6190,7 @@ func (x *LoanItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItems.ProtoReflect.Descriptor instead.
 func (*LoanItems) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{66}
+	return file_perdure_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *LoanItems) GetFrom() uint64 {
@@ -6113,7 +6218,7 @@ type LoanItem struct {
 
 func (x *LoanItem) Reset() {
 	*x = LoanItem{}
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6125,7 +6230,7 @@ func (x *LoanItem) String() string {
 func (*LoanItem) ProtoMessage() {}
 
 func (x *LoanItem) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[67]
+	mi := &file_perdure_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6138,7 +6243,7 @@ func (x *LoanItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanItem.ProtoReflect.Descriptor instead.
 func (*LoanItem) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{67}
+	return file_perdure_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *LoanItem) GetTimer() bool {
@@ -6163,7 +6268,7 @@ type LoanRecall struct {
 
 func (x *LoanRecall) Reset() {
 	*x = LoanRecall{}
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6175,7 +6280,7 @@ func (x *LoanRecall) String() string {
 func (*LoanRecall) ProtoMessage() {}
 
 func (x *LoanRecall) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[68]
+	mi := &file_perdure_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6188,7 +6293,7 @@ func (x *LoanRecall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanRecall.ProtoReflect.Descriptor instead.
 func (*LoanRecall) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{68}
+	return file_perdure_proto_rawDescGZIP(), []int{69}
 }
 
 // LoanAcks are messages to be acknowledged.
@@ -6201,7 +6306,7 @@ type LoanAcks struct {
 
 func (x *LoanAcks) Reset() {
 	*x = LoanAcks{}
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6213,7 +6318,7 @@ func (x *LoanAcks) String() string {
 func (*LoanAcks) ProtoMessage() {}
 
 func (x *LoanAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[69]
+	mi := &file_perdure_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6226,7 +6331,7 @@ func (x *LoanAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAcks.ProtoReflect.Descriptor instead.
 func (*LoanAcks) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{69}
+	return file_perdure_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *LoanAcks) GetItems() []uint64 {
@@ -6244,7 +6349,7 @@ type LoanReturn struct {
 
 func (x *LoanReturn) Reset() {
 	*x = LoanReturn{}
-	mi := &file_perdure_proto_msgTypes[70]
+	mi := &file_perdure_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6256,7 +6361,7 @@ func (x *LoanReturn) String() string {
 func (*LoanReturn) ProtoMessage() {}
 
 func (x *LoanReturn) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[70]
+	mi := &file_perdure_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6269,7 +6374,7 @@ func (x *LoanReturn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanReturn.ProtoReflect.Descriptor instead.
 func (*LoanReturn) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{70}
+	return file_perdure_proto_rawDescGZIP(), []int{71}
 }
 
 // LoanAnswer is the answer to every LoanRequest.
@@ -6283,7 +6388,7 @@ type LoanAnswer struct {
 
 func (x *LoanAnswer) Reset() {
 	*x = LoanAnswer{}
-	mi := &file_perdure_proto_msgTypes[71]
+	mi := &file_perdure_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6295,7 +6400,7 @@ func (x *LoanAnswer) String() string {
 func (*LoanAnswer) ProtoMessage() {}
 
 func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_perdure_proto_msgTypes[71]
+	mi := &file_perdure_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6308,7 +6413,7 @@ func (x *LoanAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoanAnswer.ProtoReflect.Descriptor instead.
 func (*LoanAnswer) Descriptor() ([]byte, []int) {
-	return file_perdure_proto_rawDescGZIP(), []int{71}
+	return file_perdure_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LoanAnswer) GetUnknown() bool {
@@ -6343,7 +6448,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
 	"\adetails\x18\x03 \x01(\tR\adetails\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\xea\a\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\x95\b\n" +
 	"\bEnvelope\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.perdure.v1.Envelope.TypeR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -6368,7 +6473,8 @@ const file_perdure_proto_rawDesc = "" +
 	"\acontrol\x18\x11 \x01(\v2\x13.perdure.v1.ControlR\acontrol\x12$\n" +
 	"\x04fork\x18\x12 \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12,\n" +
 	"\acharges\x18Z \x03(\v2\x12.perdure.v1.ChargeR\acharges\x12-\n" +
-	"\x06budget\x18[ \x01(\v2\x15.perdure.v1.BudgetAskR\x06budget\x1a8\n" +
+	"\x06budget\x18[ \x01(\v2\x15.perdure.v1.BudgetAskR\x06budget\x12)\n" +
+	"\x06bounds\x18d \x03(\v2\x11.perdure.v1.BoundR\x06bounds\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -6390,7 +6496,13 @@ const file_perdure_proto_rawDesc = "" +
 	"\n" +
 	"\x06UPDATE\x10\x06\x12\n" +
 	"\n" +
-	"\x06ATTACH\x10<\"\xeb\x01\n" +
+	"\x06ATTACH\x10<\"\x7f\n" +
+	"\x05Bound\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x14\n" +
+	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x1b\n" +
+	"\tmax_depth\x18\x03 \x01(\rR\bmaxDepth\x12\x19\n" +
+	"\bmax_runs\x18\x04 \x01(\rR\amaxRuns\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\tR\x05limit\"\xeb\x01\n" +
 	"\x04Fork\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12 \n" +
@@ -6470,7 +6582,7 @@ const file_perdure_proto_rawDesc = "" +
 	"\x0estate_revision\x18\x03 \x01(\x04R\rstateRevision\x12\x1e\n" +
 	"\n" +
 	"quarantine\x18\x04 \x01(\bR\n" +
-	"quarantine\"\xf6\x03\n" +
+	"quarantine\"\xa1\x04\n" +
 	"\aStarted\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12)\n" +
 	"\x05input\x18\x02 \x01(\v2\x13.perdure.v1.PayloadR\x05input\x12\x1d\n" +
@@ -6486,13 +6598,14 @@ const file_perdure_proto_rawDesc = "" +
 	" \x01(\tR\x05build\x12&\n" +
 	"\x05holds\x18\x11 \x03(\v2\x10.perdure.v1.HoldR\x05holds\x12$\n" +
 	"\x04fork\x18\x0e \x01(\v2\x10.perdure.v1.ForkR\x04fork\x12,\n" +
-	"\acharges\x18Z \x03(\v2\x12.perdure.v1.ChargeR\acharges\x1a8\n" +
+	"\acharges\x18Z \x03(\v2\x12.perdure.v1.ChargeR\acharges\x12)\n" +
+	"\x06bounds\x18d \x03(\v2\x11.perdure.v1.BoundR\x06bounds\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
 	"\aRefused\x12*\n" +
-	"\x06record\x18\x01 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\x8c\x03\n" +
+	"\x06record\x18\x01 \x01(\v2\x12.perdure.v1.RecordR\x06record\"\xaa\x03\n" +
 	"\x04Hold\x12)\n" +
 	"\x04rule\x18\x01 \x01(\x0e2\x15.perdure.v1.Hold.RuleR\x04rule\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\tR\x05limit\x12\x10\n" +
@@ -6505,13 +6618,15 @@ const file_perdure_proto_rawDesc = "" +
 	"\x06attach\x18\t \x01(\bR\x06attach\x12'\n" +
 	"\x05error\x18\n" +
 	" \x01(\v2\x11.perdure.v1.ErrorR\x05error\x12\x1a\n" +
-	"\bdeclared\x18\v \x01(\x03R\bdeclared\"T\n" +
+	"\bdeclared\x18\v \x01(\x03R\bdeclared\x12\x12\n" +
+	"\x04root\x18d \x01(\tR\x04root\"^\n" +
 	"\x04Rule\x12\x14\n" +
 	"\x10RULE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vCONCURRENCY\x10\x01\x12\b\n" +
 	"\x04RATE\x10\x02\x12\r\n" +
 	"\tSINGLETON\x10\x03\x12\f\n" +
-	"\bDEBOUNCE\x10\x04\"\xbd\x01\n" +
+	"\bDEBOUNCE\x10\x04\x12\b\n" +
+	"\x04TREE\x10\x05\"\xbd\x01\n" +
 	"\x03Ask\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12$\n" +
@@ -6912,7 +7027,7 @@ func file_perdure_proto_rawDescGZIP() []byte {
 }
 
 var file_perdure_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_perdure_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_perdure_proto_goTypes = []any{
 	(Busy)(0),               // 0: perdure.v1.Busy
 	(Status)(0),             // 1: perdure.v1.Status
@@ -6925,219 +7040,222 @@ var file_perdure_proto_goTypes = []any{
 	(*Blob)(nil),            // 8: perdure.v1.Blob
 	(*Error)(nil),           // 9: perdure.v1.Error
 	(*Envelope)(nil),        // 10: perdure.v1.Envelope
-	(*Fork)(nil),            // 11: perdure.v1.Fork
-	(*ForkResult)(nil),      // 12: perdure.v1.ForkResult
-	(*ForkSegment)(nil),     // 13: perdure.v1.ForkSegment
-	(*Control)(nil),         // 14: perdure.v1.Control
-	(*Reply)(nil),           // 15: perdure.v1.Reply
-	(*Entry)(nil),           // 16: perdure.v1.Entry
-	(*Event)(nil),           // 17: perdure.v1.Event
-	(*Claimed)(nil),         // 18: perdure.v1.Claimed
-	(*Started)(nil),         // 19: perdure.v1.Started
-	(*Refused)(nil),         // 20: perdure.v1.Refused
-	(*Hold)(nil),            // 21: perdure.v1.Hold
-	(*Ask)(nil),             // 22: perdure.v1.Ask
-	(*Permit)(nil),          // 23: perdure.v1.Permit
-	(*LimitState)(nil),      // 24: perdure.v1.LimitState
-	(*Waiter)(nil),          // 25: perdure.v1.Waiter
-	(*Amount)(nil),          // 26: perdure.v1.Amount
-	(*Charge)(nil),          // 27: perdure.v1.Charge
-	(*BudgetAsk)(nil),       // 28: perdure.v1.BudgetAsk
-	(*BudgetAnswer)(nil),    // 29: perdure.v1.BudgetAnswer
-	(*BudgetCounter)(nil),   // 30: perdure.v1.BudgetCounter
-	(*BudgetState)(nil),     // 31: perdure.v1.BudgetState
-	(*BudgetEnded)(nil),     // 32: perdure.v1.BudgetEnded
-	(*BudgetRun)(nil),       // 33: perdure.v1.BudgetRun
-	(*StepStarted)(nil),     // 34: perdure.v1.StepStarted
-	(*StepCompleted)(nil),   // 35: perdure.v1.StepCompleted
-	(*TimerCreated)(nil),    // 36: perdure.v1.TimerCreated
-	(*TimerFired)(nil),      // 37: perdure.v1.TimerFired
-	(*Called)(nil),          // 38: perdure.v1.Called
-	(*CallReturned)(nil),    // 39: perdure.v1.CallReturned
-	(*Sent)(nil),            // 40: perdure.v1.Sent
-	(*Suspended)(nil),       // 41: perdure.v1.Suspended
-	(*Paused)(nil),          // 42: perdure.v1.Paused
-	(*Resumed)(nil),         // 43: perdure.v1.Resumed
-	(*CancelRequested)(nil), // 44: perdure.v1.CancelRequested
-	(*Joined)(nil),          // 45: perdure.v1.Joined
-	(*SignalReceived)(nil),  // 46: perdure.v1.SignalReceived
-	(*Versioned)(nil),       // 47: perdure.v1.Versioned
-	(*Continued)(nil),       // 48: perdure.v1.Continued
-	(*Carried)(nil),         // 49: perdure.v1.Carried
-	(*StepProgress)(nil),    // 50: perdure.v1.StepProgress
-	(*UpdateAccepted)(nil),  // 51: perdure.v1.UpdateAccepted
-	(*UpdateCompleted)(nil), // 52: perdure.v1.UpdateCompleted
-	(*Released)(nil),        // 53: perdure.v1.Released
-	(*Asked)(nil),           // 54: perdure.v1.Asked
-	(*Escalation)(nil),      // 55: perdure.v1.Escalation
-	(*Seen)(nil),            // 56: perdure.v1.Seen
-	(*StatusSet)(nil),       // 57: perdure.v1.StatusSet
-	(*Attribute)(nil),       // 58: perdure.v1.Attribute
-	(*AttributesSet)(nil),   // 59: perdure.v1.AttributesSet
-	(*Parked)(nil),          // 60: perdure.v1.Parked
-	(*Record)(nil),          // 61: perdure.v1.Record
-	(*Outbox)(nil),          // 62: perdure.v1.Outbox
-	(*TimelineClaim)(nil),   // 63: perdure.v1.TimelineClaim
-	(*TimelineStep)(nil),    // 64: perdure.v1.TimelineStep
-	(*State)(nil),           // 65: perdure.v1.State
-	(*Member)(nil),          // 66: perdure.v1.Member
-	(*Build)(nil),           // 67: perdure.v1.Build
-	(*Builds)(nil),          // 68: perdure.v1.Builds
-	(*Owner)(nil),           // 69: perdure.v1.Owner
-	(*Namespace)(nil),       // 70: perdure.v1.Namespace
-	(*Loan)(nil),            // 71: perdure.v1.Loan
-	(*LoanRequest)(nil),     // 72: perdure.v1.LoanRequest
-	(*LoanItems)(nil),       // 73: perdure.v1.LoanItems
-	(*LoanItem)(nil),        // 74: perdure.v1.LoanItem
-	(*LoanRecall)(nil),      // 75: perdure.v1.LoanRecall
-	(*LoanAcks)(nil),        // 76: perdure.v1.LoanAcks
-	(*LoanReturn)(nil),      // 77: perdure.v1.LoanReturn
-	(*LoanAnswer)(nil),      // 78: perdure.v1.LoanAnswer
-	nil,                     // 79: perdure.v1.Envelope.TraceEntry
-	nil,                     // 80: perdure.v1.Envelope.AttributesEntry
-	nil,                     // 81: perdure.v1.Started.TraceEntry
-	nil,                     // 82: perdure.v1.LimitState.ServedEntry
-	nil,                     // 83: perdure.v1.StepCompleted.AttributesEntry
-	nil,                     // 84: perdure.v1.AttributesSet.AttributesEntry
-	nil,                     // 85: perdure.v1.Record.AttributesEntry
-	nil,                     // 86: perdure.v1.TimelineStep.AttributesEntry
+	(*Bound)(nil),           // 11: perdure.v1.Bound
+	(*Fork)(nil),            // 12: perdure.v1.Fork
+	(*ForkResult)(nil),      // 13: perdure.v1.ForkResult
+	(*ForkSegment)(nil),     // 14: perdure.v1.ForkSegment
+	(*Control)(nil),         // 15: perdure.v1.Control
+	(*Reply)(nil),           // 16: perdure.v1.Reply
+	(*Entry)(nil),           // 17: perdure.v1.Entry
+	(*Event)(nil),           // 18: perdure.v1.Event
+	(*Claimed)(nil),         // 19: perdure.v1.Claimed
+	(*Started)(nil),         // 20: perdure.v1.Started
+	(*Refused)(nil),         // 21: perdure.v1.Refused
+	(*Hold)(nil),            // 22: perdure.v1.Hold
+	(*Ask)(nil),             // 23: perdure.v1.Ask
+	(*Permit)(nil),          // 24: perdure.v1.Permit
+	(*LimitState)(nil),      // 25: perdure.v1.LimitState
+	(*Waiter)(nil),          // 26: perdure.v1.Waiter
+	(*Amount)(nil),          // 27: perdure.v1.Amount
+	(*Charge)(nil),          // 28: perdure.v1.Charge
+	(*BudgetAsk)(nil),       // 29: perdure.v1.BudgetAsk
+	(*BudgetAnswer)(nil),    // 30: perdure.v1.BudgetAnswer
+	(*BudgetCounter)(nil),   // 31: perdure.v1.BudgetCounter
+	(*BudgetState)(nil),     // 32: perdure.v1.BudgetState
+	(*BudgetEnded)(nil),     // 33: perdure.v1.BudgetEnded
+	(*BudgetRun)(nil),       // 34: perdure.v1.BudgetRun
+	(*StepStarted)(nil),     // 35: perdure.v1.StepStarted
+	(*StepCompleted)(nil),   // 36: perdure.v1.StepCompleted
+	(*TimerCreated)(nil),    // 37: perdure.v1.TimerCreated
+	(*TimerFired)(nil),      // 38: perdure.v1.TimerFired
+	(*Called)(nil),          // 39: perdure.v1.Called
+	(*CallReturned)(nil),    // 40: perdure.v1.CallReturned
+	(*Sent)(nil),            // 41: perdure.v1.Sent
+	(*Suspended)(nil),       // 42: perdure.v1.Suspended
+	(*Paused)(nil),          // 43: perdure.v1.Paused
+	(*Resumed)(nil),         // 44: perdure.v1.Resumed
+	(*CancelRequested)(nil), // 45: perdure.v1.CancelRequested
+	(*Joined)(nil),          // 46: perdure.v1.Joined
+	(*SignalReceived)(nil),  // 47: perdure.v1.SignalReceived
+	(*Versioned)(nil),       // 48: perdure.v1.Versioned
+	(*Continued)(nil),       // 49: perdure.v1.Continued
+	(*Carried)(nil),         // 50: perdure.v1.Carried
+	(*StepProgress)(nil),    // 51: perdure.v1.StepProgress
+	(*UpdateAccepted)(nil),  // 52: perdure.v1.UpdateAccepted
+	(*UpdateCompleted)(nil), // 53: perdure.v1.UpdateCompleted
+	(*Released)(nil),        // 54: perdure.v1.Released
+	(*Asked)(nil),           // 55: perdure.v1.Asked
+	(*Escalation)(nil),      // 56: perdure.v1.Escalation
+	(*Seen)(nil),            // 57: perdure.v1.Seen
+	(*StatusSet)(nil),       // 58: perdure.v1.StatusSet
+	(*Attribute)(nil),       // 59: perdure.v1.Attribute
+	(*AttributesSet)(nil),   // 60: perdure.v1.AttributesSet
+	(*Parked)(nil),          // 61: perdure.v1.Parked
+	(*Record)(nil),          // 62: perdure.v1.Record
+	(*Outbox)(nil),          // 63: perdure.v1.Outbox
+	(*TimelineClaim)(nil),   // 64: perdure.v1.TimelineClaim
+	(*TimelineStep)(nil),    // 65: perdure.v1.TimelineStep
+	(*State)(nil),           // 66: perdure.v1.State
+	(*Member)(nil),          // 67: perdure.v1.Member
+	(*Build)(nil),           // 68: perdure.v1.Build
+	(*Builds)(nil),          // 69: perdure.v1.Builds
+	(*Owner)(nil),           // 70: perdure.v1.Owner
+	(*Namespace)(nil),       // 71: perdure.v1.Namespace
+	(*Loan)(nil),            // 72: perdure.v1.Loan
+	(*LoanRequest)(nil),     // 73: perdure.v1.LoanRequest
+	(*LoanItems)(nil),       // 74: perdure.v1.LoanItems
+	(*LoanItem)(nil),        // 75: perdure.v1.LoanItem
+	(*LoanRecall)(nil),      // 76: perdure.v1.LoanRecall
+	(*LoanAcks)(nil),        // 77: perdure.v1.LoanAcks
+	(*LoanReturn)(nil),      // 78: perdure.v1.LoanReturn
+	(*LoanAnswer)(nil),      // 79: perdure.v1.LoanAnswer
+	nil,                     // 80: perdure.v1.Envelope.TraceEntry
+	nil,                     // 81: perdure.v1.Envelope.AttributesEntry
+	nil,                     // 82: perdure.v1.Started.TraceEntry
+	nil,                     // 83: perdure.v1.LimitState.ServedEntry
+	nil,                     // 84: perdure.v1.StepCompleted.AttributesEntry
+	nil,                     // 85: perdure.v1.AttributesSet.AttributesEntry
+	nil,                     // 86: perdure.v1.Record.AttributesEntry
+	nil,                     // 87: perdure.v1.TimelineStep.AttributesEntry
 }
 var file_perdure_proto_depIdxs = []int32{
 	8,   // 0: perdure.v1.Payload.blob:type_name -> perdure.v1.Blob
 	2,   // 1: perdure.v1.Envelope.type:type_name -> perdure.v1.Envelope.Type
 	7,   // 2: perdure.v1.Envelope.payload:type_name -> perdure.v1.Payload
 	9,   // 3: perdure.v1.Envelope.error:type_name -> perdure.v1.Error
-	15,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
-	79,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
-	80,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
+	16,  // 4: perdure.v1.Envelope.reply:type_name -> perdure.v1.Reply
+	80,  // 5: perdure.v1.Envelope.trace:type_name -> perdure.v1.Envelope.TraceEntry
+	81,  // 6: perdure.v1.Envelope.attributes:type_name -> perdure.v1.Envelope.AttributesEntry
 	0,   // 7: perdure.v1.Envelope.busy:type_name -> perdure.v1.Busy
-	14,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
-	11,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
-	27,  // 10: perdure.v1.Envelope.charges:type_name -> perdure.v1.Charge
-	28,  // 11: perdure.v1.Envelope.budget:type_name -> perdure.v1.BudgetAsk
-	12,  // 12: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
-	13,  // 13: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
-	7,   // 14: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
-	3,   // 15: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
-	17,  // 16: perdure.v1.Entry.events:type_name -> perdure.v1.Event
-	61,  // 17: perdure.v1.Entry.record:type_name -> perdure.v1.Record
-	18,  // 18: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
-	19,  // 19: perdure.v1.Event.started:type_name -> perdure.v1.Started
-	34,  // 20: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
-	35,  // 21: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
-	36,  // 22: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
-	37,  // 23: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
-	38,  // 24: perdure.v1.Event.called:type_name -> perdure.v1.Called
-	39,  // 25: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
-	40,  // 26: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
-	41,  // 27: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
-	44,  // 28: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
-	45,  // 29: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
-	60,  // 30: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
-	46,  // 31: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
-	47,  // 32: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
-	57,  // 33: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
-	48,  // 34: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
-	59,  // 35: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
-	20,  // 36: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
-	42,  // 37: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
-	43,  // 38: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
-	50,  // 39: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
-	51,  // 40: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
-	52,  // 41: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
-	53,  // 42: perdure.v1.Event.released:type_name -> perdure.v1.Released
-	54,  // 43: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
-	7,   // 44: perdure.v1.Started.input:type_name -> perdure.v1.Payload
-	15,  // 45: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
-	81,  // 46: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
-	21,  // 47: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
-	11,  // 48: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
-	27,  // 49: perdure.v1.Started.charges:type_name -> perdure.v1.Charge
-	61,  // 50: perdure.v1.Refused.record:type_name -> perdure.v1.Record
-	4,   // 51: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
-	9,   // 52: perdure.v1.Hold.error:type_name -> perdure.v1.Error
-	21,  // 53: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
-	7,   // 54: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
-	9,   // 55: perdure.v1.Ask.error:type_name -> perdure.v1.Error
-	7,   // 56: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
-	9,   // 57: perdure.v1.Permit.error:type_name -> perdure.v1.Error
-	21,  // 58: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
-	25,  // 59: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
-	25,  // 60: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
-	82,  // 61: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
-	26,  // 62: perdure.v1.Charge.limit:type_name -> perdure.v1.Amount
-	5,   // 63: perdure.v1.Charge.window:type_name -> perdure.v1.Charge.Window
-	6,   // 64: perdure.v1.Charge.at_limit:type_name -> perdure.v1.Charge.AtLimit
-	9,   // 65: perdure.v1.Charge.error:type_name -> perdure.v1.Error
-	27,  // 66: perdure.v1.BudgetAsk.charge:type_name -> perdure.v1.Charge
-	26,  // 67: perdure.v1.BudgetAsk.amount:type_name -> perdure.v1.Amount
-	30,  // 68: perdure.v1.BudgetAnswer.counter:type_name -> perdure.v1.BudgetCounter
-	26,  // 69: perdure.v1.BudgetCounter.spent:type_name -> perdure.v1.Amount
-	26,  // 70: perdure.v1.BudgetCounter.estimated:type_name -> perdure.v1.Amount
-	26,  // 71: perdure.v1.BudgetCounter.reserved:type_name -> perdure.v1.Amount
-	26,  // 72: perdure.v1.BudgetCounter.raised:type_name -> perdure.v1.Amount
-	27,  // 73: perdure.v1.BudgetState.charge:type_name -> perdure.v1.Charge
-	30,  // 74: perdure.v1.BudgetState.counter:type_name -> perdure.v1.BudgetCounter
-	33,  // 75: perdure.v1.BudgetState.runs:type_name -> perdure.v1.BudgetRun
-	28,  // 76: perdure.v1.BudgetState.waiting:type_name -> perdure.v1.BudgetAsk
-	32,  // 77: perdure.v1.BudgetState.ended:type_name -> perdure.v1.BudgetEnded
-	26,  // 78: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
-	7,   // 79: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
-	9,   // 80: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
-	83,  // 81: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
-	7,   // 82: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
-	9,   // 83: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
-	15,  // 84: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
-	7,   // 85: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
-	7,   // 86: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
-	10,  // 87: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
-	10,  // 88: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
-	56,  // 89: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
-	15,  // 90: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
-	41,  // 91: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
-	52,  // 92: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
-	7,   // 93: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
-	7,   // 94: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
-	7,   // 95: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
-	9,   // 96: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
-	7,   // 97: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
-	55,  // 98: perdure.v1.Asked.escalations:type_name -> perdure.v1.Escalation
-	7,   // 99: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
-	84,  // 100: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
-	1,   // 101: perdure.v1.Parked.status:type_name -> perdure.v1.Status
-	1,   // 102: perdure.v1.Record.status:type_name -> perdure.v1.Status
-	7,   // 103: perdure.v1.Record.result:type_name -> perdure.v1.Payload
-	9,   // 104: perdure.v1.Record.error:type_name -> perdure.v1.Error
-	7,   // 105: perdure.v1.Record.state:type_name -> perdure.v1.Payload
-	10,  // 106: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
-	63,  // 107: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
-	64,  // 108: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
-	7,   // 109: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
-	85,  // 110: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
-	50,  // 111: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
-	52,  // 112: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
-	54,  // 113: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
-	7,   // 114: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
-	11,  // 115: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
-	10,  // 116: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
-	86,  // 117: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
-	7,   // 118: perdure.v1.State.value:type_name -> perdure.v1.Payload
-	67,  // 119: perdure.v1.Member.builds:type_name -> perdure.v1.Build
-	67,  // 120: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
-	71,  // 121: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
-	73,  // 122: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
-	75,  // 123: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
-	76,  // 124: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
-	77,  // 125: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
-	74,  // 126: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
-	58,  // 127: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	58,  // 128: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	58,  // 129: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
-	130, // [130:130] is the sub-list for method output_type
-	130, // [130:130] is the sub-list for method input_type
-	130, // [130:130] is the sub-list for extension type_name
-	130, // [130:130] is the sub-list for extension extendee
-	0,   // [0:130] is the sub-list for field type_name
+	15,  // 8: perdure.v1.Envelope.control:type_name -> perdure.v1.Control
+	12,  // 9: perdure.v1.Envelope.fork:type_name -> perdure.v1.Fork
+	28,  // 10: perdure.v1.Envelope.charges:type_name -> perdure.v1.Charge
+	29,  // 11: perdure.v1.Envelope.budget:type_name -> perdure.v1.BudgetAsk
+	11,  // 12: perdure.v1.Envelope.bounds:type_name -> perdure.v1.Bound
+	13,  // 13: perdure.v1.Fork.results:type_name -> perdure.v1.ForkResult
+	14,  // 14: perdure.v1.Fork.segments:type_name -> perdure.v1.ForkSegment
+	7,   // 15: perdure.v1.ForkResult.result:type_name -> perdure.v1.Payload
+	3,   // 16: perdure.v1.Control.action:type_name -> perdure.v1.Control.Action
+	18,  // 17: perdure.v1.Entry.events:type_name -> perdure.v1.Event
+	62,  // 18: perdure.v1.Entry.record:type_name -> perdure.v1.Record
+	19,  // 19: perdure.v1.Event.claimed:type_name -> perdure.v1.Claimed
+	20,  // 20: perdure.v1.Event.started:type_name -> perdure.v1.Started
+	35,  // 21: perdure.v1.Event.step_started:type_name -> perdure.v1.StepStarted
+	36,  // 22: perdure.v1.Event.step_completed:type_name -> perdure.v1.StepCompleted
+	37,  // 23: perdure.v1.Event.timer_created:type_name -> perdure.v1.TimerCreated
+	38,  // 24: perdure.v1.Event.timer_fired:type_name -> perdure.v1.TimerFired
+	39,  // 25: perdure.v1.Event.called:type_name -> perdure.v1.Called
+	40,  // 26: perdure.v1.Event.call_returned:type_name -> perdure.v1.CallReturned
+	41,  // 27: perdure.v1.Event.sent:type_name -> perdure.v1.Sent
+	42,  // 28: perdure.v1.Event.suspended:type_name -> perdure.v1.Suspended
+	45,  // 29: perdure.v1.Event.cancel_requested:type_name -> perdure.v1.CancelRequested
+	46,  // 30: perdure.v1.Event.joined:type_name -> perdure.v1.Joined
+	61,  // 31: perdure.v1.Event.parked:type_name -> perdure.v1.Parked
+	47,  // 32: perdure.v1.Event.signal_received:type_name -> perdure.v1.SignalReceived
+	48,  // 33: perdure.v1.Event.versioned:type_name -> perdure.v1.Versioned
+	58,  // 34: perdure.v1.Event.status_set:type_name -> perdure.v1.StatusSet
+	49,  // 35: perdure.v1.Event.continued:type_name -> perdure.v1.Continued
+	60,  // 36: perdure.v1.Event.attributes_set:type_name -> perdure.v1.AttributesSet
+	21,  // 37: perdure.v1.Event.refused:type_name -> perdure.v1.Refused
+	43,  // 38: perdure.v1.Event.paused:type_name -> perdure.v1.Paused
+	44,  // 39: perdure.v1.Event.resumed:type_name -> perdure.v1.Resumed
+	51,  // 40: perdure.v1.Event.step_progress:type_name -> perdure.v1.StepProgress
+	52,  // 41: perdure.v1.Event.update_accepted:type_name -> perdure.v1.UpdateAccepted
+	53,  // 42: perdure.v1.Event.update_completed:type_name -> perdure.v1.UpdateCompleted
+	54,  // 43: perdure.v1.Event.released:type_name -> perdure.v1.Released
+	55,  // 44: perdure.v1.Event.asked:type_name -> perdure.v1.Asked
+	7,   // 45: perdure.v1.Started.input:type_name -> perdure.v1.Payload
+	16,  // 46: perdure.v1.Started.reply:type_name -> perdure.v1.Reply
+	82,  // 47: perdure.v1.Started.trace:type_name -> perdure.v1.Started.TraceEntry
+	22,  // 48: perdure.v1.Started.holds:type_name -> perdure.v1.Hold
+	12,  // 49: perdure.v1.Started.fork:type_name -> perdure.v1.Fork
+	28,  // 50: perdure.v1.Started.charges:type_name -> perdure.v1.Charge
+	11,  // 51: perdure.v1.Started.bounds:type_name -> perdure.v1.Bound
+	62,  // 52: perdure.v1.Refused.record:type_name -> perdure.v1.Record
+	4,   // 53: perdure.v1.Hold.rule:type_name -> perdure.v1.Hold.Rule
+	9,   // 54: perdure.v1.Hold.error:type_name -> perdure.v1.Error
+	22,  // 55: perdure.v1.Ask.hold:type_name -> perdure.v1.Hold
+	7,   // 56: perdure.v1.Ask.result:type_name -> perdure.v1.Payload
+	9,   // 57: perdure.v1.Ask.error:type_name -> perdure.v1.Error
+	7,   // 58: perdure.v1.Permit.result:type_name -> perdure.v1.Payload
+	9,   // 59: perdure.v1.Permit.error:type_name -> perdure.v1.Error
+	22,  // 60: perdure.v1.LimitState.hold:type_name -> perdure.v1.Hold
+	26,  // 61: perdure.v1.LimitState.holders:type_name -> perdure.v1.Waiter
+	26,  // 62: perdure.v1.LimitState.waiting:type_name -> perdure.v1.Waiter
+	83,  // 63: perdure.v1.LimitState.served:type_name -> perdure.v1.LimitState.ServedEntry
+	27,  // 64: perdure.v1.Charge.limit:type_name -> perdure.v1.Amount
+	5,   // 65: perdure.v1.Charge.window:type_name -> perdure.v1.Charge.Window
+	6,   // 66: perdure.v1.Charge.at_limit:type_name -> perdure.v1.Charge.AtLimit
+	9,   // 67: perdure.v1.Charge.error:type_name -> perdure.v1.Error
+	28,  // 68: perdure.v1.BudgetAsk.charge:type_name -> perdure.v1.Charge
+	27,  // 69: perdure.v1.BudgetAsk.amount:type_name -> perdure.v1.Amount
+	31,  // 70: perdure.v1.BudgetAnswer.counter:type_name -> perdure.v1.BudgetCounter
+	27,  // 71: perdure.v1.BudgetCounter.spent:type_name -> perdure.v1.Amount
+	27,  // 72: perdure.v1.BudgetCounter.estimated:type_name -> perdure.v1.Amount
+	27,  // 73: perdure.v1.BudgetCounter.reserved:type_name -> perdure.v1.Amount
+	27,  // 74: perdure.v1.BudgetCounter.raised:type_name -> perdure.v1.Amount
+	28,  // 75: perdure.v1.BudgetState.charge:type_name -> perdure.v1.Charge
+	31,  // 76: perdure.v1.BudgetState.counter:type_name -> perdure.v1.BudgetCounter
+	34,  // 77: perdure.v1.BudgetState.runs:type_name -> perdure.v1.BudgetRun
+	29,  // 78: perdure.v1.BudgetState.waiting:type_name -> perdure.v1.BudgetAsk
+	33,  // 79: perdure.v1.BudgetState.ended:type_name -> perdure.v1.BudgetEnded
+	27,  // 80: perdure.v1.BudgetRun.reserved:type_name -> perdure.v1.Amount
+	7,   // 81: perdure.v1.StepCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 82: perdure.v1.StepCompleted.error:type_name -> perdure.v1.Error
+	84,  // 83: perdure.v1.StepCompleted.attributes:type_name -> perdure.v1.StepCompleted.AttributesEntry
+	7,   // 84: perdure.v1.CallReturned.result:type_name -> perdure.v1.Payload
+	9,   // 85: perdure.v1.CallReturned.error:type_name -> perdure.v1.Error
+	16,  // 86: perdure.v1.Joined.reply:type_name -> perdure.v1.Reply
+	7,   // 87: perdure.v1.SignalReceived.value:type_name -> perdure.v1.Payload
+	7,   // 88: perdure.v1.Continued.carried:type_name -> perdure.v1.Payload
+	10,  // 89: perdure.v1.Carried.mail:type_name -> perdure.v1.Envelope
+	10,  // 90: perdure.v1.Carried.outbox:type_name -> perdure.v1.Envelope
+	57,  // 91: perdure.v1.Carried.seen:type_name -> perdure.v1.Seen
+	16,  // 92: perdure.v1.Carried.joined:type_name -> perdure.v1.Reply
+	42,  // 93: perdure.v1.Carried.wakes:type_name -> perdure.v1.Suspended
+	53,  // 94: perdure.v1.Carried.updates:type_name -> perdure.v1.UpdateCompleted
+	7,   // 95: perdure.v1.StepProgress.progress:type_name -> perdure.v1.Payload
+	7,   // 96: perdure.v1.UpdateAccepted.input:type_name -> perdure.v1.Payload
+	7,   // 97: perdure.v1.UpdateCompleted.result:type_name -> perdure.v1.Payload
+	9,   // 98: perdure.v1.UpdateCompleted.error:type_name -> perdure.v1.Error
+	7,   // 99: perdure.v1.Asked.question:type_name -> perdure.v1.Payload
+	56,  // 100: perdure.v1.Asked.escalations:type_name -> perdure.v1.Escalation
+	7,   // 101: perdure.v1.StatusSet.value:type_name -> perdure.v1.Payload
+	85,  // 102: perdure.v1.AttributesSet.attributes:type_name -> perdure.v1.AttributesSet.AttributesEntry
+	1,   // 103: perdure.v1.Parked.status:type_name -> perdure.v1.Status
+	1,   // 104: perdure.v1.Record.status:type_name -> perdure.v1.Status
+	7,   // 105: perdure.v1.Record.result:type_name -> perdure.v1.Payload
+	9,   // 106: perdure.v1.Record.error:type_name -> perdure.v1.Error
+	7,   // 107: perdure.v1.Record.state:type_name -> perdure.v1.Payload
+	10,  // 108: perdure.v1.Record.outbox:type_name -> perdure.v1.Envelope
+	64,  // 109: perdure.v1.Record.claims:type_name -> perdure.v1.TimelineClaim
+	65,  // 110: perdure.v1.Record.steps:type_name -> perdure.v1.TimelineStep
+	7,   // 111: perdure.v1.Record.custom_status:type_name -> perdure.v1.Payload
+	86,  // 112: perdure.v1.Record.attributes:type_name -> perdure.v1.Record.AttributesEntry
+	51,  // 113: perdure.v1.Record.progress:type_name -> perdure.v1.StepProgress
+	53,  // 114: perdure.v1.Record.updates:type_name -> perdure.v1.UpdateCompleted
+	55,  // 115: perdure.v1.Record.asked:type_name -> perdure.v1.Asked
+	7,   // 116: perdure.v1.Record.rest:type_name -> perdure.v1.Payload
+	12,  // 117: perdure.v1.Record.fork:type_name -> perdure.v1.Fork
+	10,  // 118: perdure.v1.Outbox.messages:type_name -> perdure.v1.Envelope
+	87,  // 119: perdure.v1.TimelineStep.attributes:type_name -> perdure.v1.TimelineStep.AttributesEntry
+	7,   // 120: perdure.v1.State.value:type_name -> perdure.v1.Payload
+	68,  // 121: perdure.v1.Member.builds:type_name -> perdure.v1.Build
+	68,  // 122: perdure.v1.Builds.builds:type_name -> perdure.v1.Build
+	72,  // 123: perdure.v1.LoanRequest.loan:type_name -> perdure.v1.Loan
+	74,  // 124: perdure.v1.LoanRequest.items:type_name -> perdure.v1.LoanItems
+	76,  // 125: perdure.v1.LoanRequest.recall:type_name -> perdure.v1.LoanRecall
+	77,  // 126: perdure.v1.LoanRequest.acks:type_name -> perdure.v1.LoanAcks
+	78,  // 127: perdure.v1.LoanRequest.return:type_name -> perdure.v1.LoanReturn
+	75,  // 128: perdure.v1.LoanItems.items:type_name -> perdure.v1.LoanItem
+	59,  // 129: perdure.v1.Envelope.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	59,  // 130: perdure.v1.AttributesSet.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	59,  // 131: perdure.v1.Record.AttributesEntry.value:type_name -> perdure.v1.Attribute
+	132, // [132:132] is the sub-list for method output_type
+	132, // [132:132] is the sub-list for method input_type
+	132, // [132:132] is the sub-list for extension type_name
+	132, // [132:132] is the sub-list for extension extendee
+	0,   // [0:132] is the sub-list for field type_name
 }
 
 func init() { file_perdure_proto_init() }
@@ -7145,7 +7263,7 @@ func file_perdure_proto_init() {
 	if File_perdure_proto != nil {
 		return
 	}
-	file_perdure_proto_msgTypes[10].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[11].OneofWrappers = []any{
 		(*Event_Claimed)(nil),
 		(*Event_Started)(nil),
 		(*Event_StepStarted)(nil),
@@ -7173,14 +7291,14 @@ func file_perdure_proto_init() {
 		(*Event_Released)(nil),
 		(*Event_Asked)(nil),
 	}
-	file_perdure_proto_msgTypes[51].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[52].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Integer)(nil),
 		(*Attribute_Number)(nil),
 		(*Attribute_Truth)(nil),
 		(*Attribute_Time)(nil),
 	}
-	file_perdure_proto_msgTypes[65].OneofWrappers = []any{
+	file_perdure_proto_msgTypes[66].OneofWrappers = []any{
 		(*LoanRequest_Items)(nil),
 		(*LoanRequest_Recall)(nil),
 		(*LoanRequest_Acks)(nil),
@@ -7192,7 +7310,7 @@ func file_perdure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_perdure_proto_rawDesc), len(file_perdure_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   80,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -175,15 +175,23 @@ func flow() map[string]proto.Message {
 		Status: schemas.Status_FAILED, Error: &schemas.Error{Code: "busy", Final: true}, Open: "chat/ann/m-1", SupersededBy: "chat/ann/m-3",
 	}}
 	holder := &schemas.Waiter{Run: "fulfil/a/a", Path: "0.1", Tenant: "acme", Priority: 5, Since: noon, Attach: true}
+	bounds := []*schemas.Bound{
+		{Root: "triage/ann/m-1", Depth: 2, MaxDepth: 3, MaxRuns: 50, Limit: "perdure-limit/triage-tree:5f"},
+		{Root: "billing/ann/m-2", Depth: 1, MaxDepth: 1},
+	}
 	return map[string]proto.Message{
-		"hold":          hold,
-		"hold_rate":     &schemas.Hold{Rule: schemas.Hold_RATE, Limit: "perdure-limit/mail-rate", Interval: 600_000_000, Burst: 10},
-		"hold_debounce": &schemas.Hold{Rule: schemas.Hold_DEBOUNCE, Limit: "perdure-limit/index-debounce:7", Interval: 10_000_000_000, Longest: 60_000_000_000},
-		"hold_attach":   &schemas.Hold{Rule: schemas.Hold_SINGLETON, Limit: "perdure-limit/report-singleton", Attach: true, Error: failure()},
-		"started_holds": &schemas.Started{Input: payload("7"), Holds: []*schemas.Hold{hold}},
-		"ask":           &schemas.Ask{Run: "fulfil/a/a", Path: "0.1", Hold: hold, Chain: []string{"fulfil/a"}},
-		"ask_release":   &schemas.Ask{Run: "report/a/a", Result: payload("7"), Error: failure()},
-		"permit":        &schemas.Permit{At: noon, Instead: "report/a/a", Result: payload("7"), Error: failure()},
+		"bound":           bounds[0],
+		"envelope_bounds": &schemas.Envelope{Type: schemas.Envelope_TASK, Id: "order-22", Bounds: bounds},
+		"started_bounds":  &schemas.Started{Input: payload("7"), Bounds: bounds},
+		"hold_tree":       &schemas.Hold{Rule: schemas.Hold_TREE, Limit: "perdure-limit/triage-tree:5f", Max: 50, Root: "triage/ann/m-1"},
+		"hold":            hold,
+		"hold_rate":       &schemas.Hold{Rule: schemas.Hold_RATE, Limit: "perdure-limit/mail-rate", Interval: 600_000_000, Burst: 10},
+		"hold_debounce":   &schemas.Hold{Rule: schemas.Hold_DEBOUNCE, Limit: "perdure-limit/index-debounce:7", Interval: 10_000_000_000, Longest: 60_000_000_000},
+		"hold_attach":     &schemas.Hold{Rule: schemas.Hold_SINGLETON, Limit: "perdure-limit/report-singleton", Attach: true, Error: failure()},
+		"started_holds":   &schemas.Started{Input: payload("7"), Holds: []*schemas.Hold{hold}},
+		"ask":             &schemas.Ask{Run: "fulfil/a/a", Path: "0.1", Hold: hold, Chain: []string{"fulfil/a"}},
+		"ask_release":     &schemas.Ask{Run: "report/a/a", Result: payload("7"), Error: failure()},
+		"permit":          &schemas.Permit{At: noon, Instead: "report/a/a", Result: payload("7"), Error: failure()},
 		"limit_state": &schemas.LimitState{
 			Hold: hold, Holders: []*schemas.Waiter{holder}, Waiting: []*schemas.Waiter{{Run: "fulfil/b/b", Path: "0.1"}},
 			Next: noon, Count: 7, Served: map[string]uint64{"acme": 7}, Instead: "index/7/7", Since: noon,

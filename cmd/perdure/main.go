@@ -195,7 +195,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), answerCommand(), inboxCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), nodesCommand(), serversCommand(), budgetsCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
+	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), answerCommand(), inboxCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), agentsCommand(), nodesCommand(), serversCommand(), budgetsCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 

@@ -112,7 +112,7 @@ func (w *World) Deploy(kinds ...*runtime.Kind) {
 	defer w.mu.Unlock()
 	for _, k := range kinds {
 		w.kinds[k.Name] = k
-		if limits := runtime.LimitKind(""); len(k.Limits) > 0 && w.kinds[limits] == nil {
+		if limits := runtime.LimitKind(""); k.TakesLimits() && w.kinds[limits] == nil {
 			w.kinds[limits] = runtime.NewLimitKind("")
 		}
 		if budgets := runtime.BudgetsKind(""); len(k.Budgets) > 0 && w.kinds[budgets] == nil {
