@@ -113,7 +113,7 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 		a.errs = append(a.errs, err)
 	}
 	k := &runtime.Kind{
-		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Errs: a.errs,
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Live: true, Errs: a.errs,
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
 				user, err := read(input)

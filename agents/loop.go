@@ -112,7 +112,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 	messages := v.messages
 	var attempts atomic.Int32
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
-	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
+	t, err := durable.Step(v.ctx, modelStep, func(ctx context.Context) (modelCall, error) {
 		last := int(attempts.Add(1)) >= v.call.attempts
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
@@ -165,7 +165,7 @@ func (v *conversation) ask(iteration int) (*Response, error) {
 func (v *conversation) generate(ctx context.Context, req *Request) (*Response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, v.call.timeout)
 	defer cancel()
-	r, err := v.model.Generate(callCtx, req)
+	r, err := callModel(callCtx, v.model, req)
 	if err != nil {
 		if ctx.Err() == nil && callCtx.Err() != nil && !errors.Is(err, ErrModel) {
 			return nil, &durable.Error{Code: durable.ErrTimeout.Code, Message: "the model did not answer within " + v.call.timeout.String()}
