@@ -118,10 +118,14 @@ func (l *live) drop(r *liveRun) {
 func (l *live) Begins(ref schemas.Ref, owner int, path, name string) runtime.Speaker {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &liveStep{live: l, path: path, name: name}
+	s := &liveStep{live: l, path: path, name: name, attempt: 1, fresh: true}
 	if r := l.run(ref, owner); r != nil && !l.closed {
 		s.run = r
 		r.steps = append(r.steps, s)
+		for _, e := range s.said(LiveSaid{}) {
+			r.tell(e)
+		}
+		l.wake(r, true)
 	}
 	return s
 }

@@ -45,11 +45,18 @@ func (l *live) answer(ref schemas.Ref, req LiveRequest) (a LiveAnswer) {
 		if k.n <= req.Recorded {
 			continue
 		}
-		if size += k.size; size > req.Limit && len(a.Recorded) > 0 {
+		events := k.events
+		if k.size > req.Limit { // its text is in the journal, or is missing
+			events = events[len(events)-1:]
+		}
+		for _, e := range events {
+			size += eventSize(e)
+		}
+		if size > req.Limit && len(a.Recorded) > 0 {
 			a.Cut = true
 			return a
 		}
-		a.Recorded[k.n], a.Through = k.events, k.n
+		a.Recorded[k.n], a.Through = events, k.n
 	}
 	for _, s := range r.steps {
 		for _, e := range s.said(req.Open[s.path]) {

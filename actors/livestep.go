@@ -14,6 +14,7 @@ type liveStep struct {
 	path    string
 	name    string
 	attempt uint32    // how often it began
+	fresh   bool      // nothing was begun in it yet
 	air     *speech   // that is told; nil: none
 	others  []*speech // of the same attempt, that may be told in its place
 }
@@ -85,8 +86,12 @@ func (s *liveStep) goOnAir(sp *speech) {
 		}
 		return o == sp || o.by != sp.by
 	})
-	s.attempt++
 	s.air = sp
+	if s.fresh {
+		s.fresh = false
+		return
+	}
+	s.attempt++
 	for _, e := range s.said(LiveSaid{}) {
 		s.run.tell(e)
 	}
@@ -103,12 +108,15 @@ func (s *liveStep) void(why string) {
 
 // said returns what is told of the step beyond what somebody has heard.
 func (s *liveStep) said(heard LiveSaid) (events []LiveEvent) {
-	if s.air == nil || s.run == nil {
+	if s.run == nil || s.air == nil && !s.fresh {
 		return nil
 	}
 	if heard.Owner != s.run.owner || heard.Attempt != s.attempt {
 		heard = LiveSaid{}
 		events = append(events, LiveEvent{Type: LiveBegin, Step: s.path, Name: s.name, Owner: s.run.owner, Attempt: s.attempt})
+	}
+	if s.air == nil {
+		return events
 	}
 	skip, at := map[string]int{LiveText: heard.Text, LiveReasoning: heard.Reasoning}, map[string]int{}
 	for _, p := range s.air.log {
