@@ -212,34 +212,34 @@ func (v *runView) step(m *merger, s *schemas.TimelineStep, i int, said []actors.
 			m.live(e)
 		}
 	}
-	text, whole := "", true
+	var message *agents.Message
+	whole := true
 	if p, ok := v.results[s.GetPath()]; ok {
 		end.SetResult(p)
-		if msg, ok := agents.MessageOf(s.GetName(), p.GetData()); ok {
-			text = msg.Content
-		}
+		message, _ = agents.MessageOf(s.GetName(), p.GetData())
 	} else if msg, ok := agents.MessageOf(s.GetName(), end.Result); ok {
-		text = msg.Content
+		message = msg
 	} else if agents.CalledModel(s.GetName(), s.GetAttributes()) {
-		text, whole = v.answer(i)
+		message = v.answer(i)
+		whole = message != nil
 	} else {
 		whole = end.ResultBytes > 0 || end.Result != nil || end.Error != "" || s.GetKind() != "step" && s.GetKind() != "call"
 	}
 	end.Missing = !whole && end.Error == ""
-	return m.recorded(end, text)
+	return m.recorded(end, message)
 }
 
-// answer returns the text of a model's message whose journal is gone: that of the last
-// one is the result of an agent that answers with text.
-func (v *runView) answer(i int) (text string, ok bool) {
+// answer returns the message of a model whose journal is gone, nil for none: the last
+// one's text is the result of an agent that answers with text.
+func (v *runView) answer(i int) *agents.Message {
 	for _, later := range v.steps[i+1:] {
 		if agents.CalledModel(later.GetName(), later.GetAttributes()) {
-			return "", false
+			return nil
 		}
 	}
-	if v.record.GetStatus() != schemas.Status_COMPLETED || v.record.GetResult().GetCodec() != "" && v.record.GetResult().GetCodec() != "json" {
-		return "", false
+	var text string
+	if result := v.record.GetResult(); v.record.GetStatus() != schemas.Status_COMPLETED || json.Unmarshal(result.GetData(), &text) != nil || text == "" {
+		return nil
 	}
-	err := json.Unmarshal(v.record.GetResult().GetData(), &text)
-	return text, err == nil && text != ""
+	return &agents.Message{Role: agents.RoleAssistant, Content: text}
 }

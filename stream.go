@@ -165,13 +165,9 @@ func (s *streamer) catchUp(ctx context.Context) (unanswered bool, err error) {
 			return false, err
 		}
 		for _, e := range answer.Events {
-			if s.m.at, err = parsePosition(e.Position); err != nil {
+			if err := s.m.merged(e); err != nil {
 				return false, fmt.Errorf("stream %s: the node's answer: %w", s.ref, err)
 			}
-			if e.Type == actors.LiveEnd {
-				s.m.over[e.Step] = true
-			}
-			s.emit(e)
 			if s.over() {
 				return false, nil
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/broker/brokertest"
@@ -192,7 +193,7 @@ func startReading(t testing.TB, opts ...perdure.Option) *reading {
 	t.Helper()
 	r := &reading{typist: newTypist(t), url: brokertest.Server(t).URL()}
 	for i := range 2 {
-		opts := append([]perdure.Option{perdure.Name(fmt.Sprint("node", i+1)), perdure.Partitions(4), perdure.Host(tellerKind(r.model(), readPageTool))}, opts...)
+		opts := append([]perdure.Option{perdure.Name(fmt.Sprint("node", i+1)), perdure.Partitions(4), perdure.Grace(time.Second), perdure.Host(tellerKind(r.model(), readPageTool))}, opts...)
 		r.nodes = append(r.nodes, running(t, r.url, opts...))
 	}
 	var err error
@@ -202,10 +203,12 @@ func startReading(t testing.TB, opts ...perdure.Option) *reading {
 	return r
 }
 
-// client returns a connection of its own.
-func (r *reading) client(t testing.TB, opts ...perdure.Option) *perdure.Client {
+// client returns a client with a connection of its own.
+func (r *reading) client(t testing.TB) *perdure.Client { return dial(t, r.url) }
+
+func dial(t testing.TB, url string, opts ...perdure.Option) *perdure.Client {
 	t.Helper()
-	c, err := perdure.Dial(testContext(t), r.url, opts...)
+	c, err := perdure.Dial(testContext(t), url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,5 +254,196 @@ func TestStream_TellsWhileItIsWritten(t *testing.T) {
 	}
 	if d := s.done.Done; d.Status != "completed" || string(d.Result) != `"It says: page seven."` {
 		t.Errorf("the run ended as %+v", d)
+	}
+}
+
+// TestStream_AWatcherGoesOnFromWhereItWas: one that left in the middle of a message goes on
+// by another connection, with what was written meanwhile and nothing that it had.
+func TestStream_AWatcherGoesOnFromWhereItWas(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	s := newScreen()
+	stop := watch(t, r.client(t), r.run.Ref(), s)
+	first := r.next()
+	first.write("One, ", "two")
+	s.shows(t, "1", "One, two")
+	stop()
+	first.write(", three")
+	stop = watch(t, r.client(t), r.run.Ref(), s)
+	s.shows(t, "1", "One, two, three")
+	stop()
+	first.finish(", four.")
+	if _, err := r.run.Result(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	watch(t, r.client(t), r.run.Ref(), s)
+	s.over(t)
+	s.right(t)
+	if s.text["1"] != "One, two, three, four." || len(s.voids) > 0 {
+		t.Errorf("told was %q, void %q", s.text, s.voids)
+	}
+	for range r.client(t).Stream(testContext(t), r.run.Ref(), s.position) {
+		t.Error("something is told behind the end")
+	}
+}
+
+// TestStream_ALostConnectionIsWaitedFor: what was said while the watcher had no connection
+// comes once it has one.
+func TestStream_ALostConnectionIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	nc, err := nats.Connect(r.url, nats.ReconnectWait(10*time.Millisecond), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	s := newScreen()
+	watch(t, dial(t, "", perdure.NATSConn(nc)), r.run.Ref(), s)
+	first := r.next()
+	first.write("One, ")
+	s.shows(t, "1", "One, ")
+	for _, piece := range []string{"two, ", "three, ", "four, "} {
+		if err := nc.ForceReconnect(); err != nil {
+			t.Fatal(err)
+		}
+		first.write(piece)
+	}
+	s.shows(t, "1", "One, two, three, four, ")
+	first.finish("five.")
+	s.over(t)
+	s.right(t)
+	if s.text["1"] != "One, two, three, four, five." {
+		t.Errorf("told was %q", s.text)
+	}
+}
+
+// TestStream_AnAttemptThatFailsIsVoid: a stream that is cut in the middle of a message is
+// said to be void, with its reason, and the next attempt begins anew.
+func TestStream_AnAttemptThatFailsIsVoid(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	s := newScreen()
+	watch(t, r.client(t), r.run.Ref(), s)
+	first := r.next()
+	first.write("It was a dark ")
+	s.shows(t, "1", "It was a dark ")
+	first.cut()
+	second := r.next()
+	s.until(t, "that it is void", func(s *screen) bool { return len(s.voids) == 1 })
+	second.finish("Call me Ishmael.")
+	s.over(t)
+	s.right(t)
+	if diff := cmp.Diff([]string{"It was a dark "}, s.voids); diff != "" || s.text["1"] != "Call me Ishmael." {
+		t.Errorf("told was %q, void (-want +got):\n%s", s.text, diff)
+	}
+}
+
+// TestStream_WhoComesLateSeesAll: from the journal, what was recorded before anybody
+// looked, of a run that is open; and a minute long of one that has ended.
+func TestStream_WhoComesLateSeesAll(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	first := r.next()
+	first.write("Let me see")
+	first.call("read", `{"name":"seven"}`)
+	second := r.next()
+	late := newScreen()
+	stop := watch(t, r.client(t), r.run.Ref(), late)
+	late.until(t, "the page", func(s *screen) bool { return s.ended["2"].Type != "" })
+	if late.text["1"] != "Let me see" || late.text["2"] != "reading seven" {
+		t.Errorf("told was %q", late.text)
+	}
+	stop()
+	second.finish("Page seven.")
+	if _, err := r.run.Result(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	for from, s := range map[string]*screen{"late": late, "never": newScreen()} {
+		watch(t, r.client(t), r.run.Ref(), s)
+		s.over(t)
+		s.right(t)
+		want := map[string]string{"1": "Let me see", "2": "reading seven", "3": "Page seven."}
+		if diff := cmp.Diff(want, s.text); diff != "" || s.ended["1"].Missing || s.ended["2"].Missing {
+			t.Errorf("%s: told (-want +got):\n%s", from, diff)
+		}
+	}
+}
+
+// TestStream_ASlowWatcherHoldsUpNobody: one that does not take what it is told until all
+// is over holds up neither the run nor another watcher, and is told everything then.
+func TestStream_ASlowWatcherHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	slow, fast := newScreen(), newScreen()
+	waits, held := make(chan struct{}), make(chan struct{})
+	slowOver := make(chan error, 1)
+	ctx := testContext(t)
+	go func() {
+		var last error
+		for e, err := range r.client(t).Stream(ctx, r.run.Ref(), "") {
+			if last = err; err == nil {
+				slow.show(e)
+			}
+			if slow.events == 1 {
+				close(held)
+				<-waits
+			}
+		}
+		slowOver <- last
+	}()
+	watch(t, r.client(t), r.run.Ref(), fast)
+	first := r.next()
+	first.write("Many pages: ")
+	<-held
+	var pages []string
+	for i := range 200 {
+		pages = append(pages, fmt.Sprintf(`{"name":"%d"}`, i))
+	}
+	first.call("read", pages...)
+	r.next().finish("All read.")
+	fast.over(t)
+	close(waits)
+	if err := <-slowOver; err != nil {
+		t.Fatal(err)
+	}
+	slow.right(t)
+	fast.right(t)
+	if len(slow.order) != 202 || slow.done == nil || slow.text["202"] != "All read." || slow.text["1"] != "Many pages: " {
+		t.Errorf("the slow one was told of %d steps, and %q", len(slow.order), slow.text["202"])
+	}
+	if diff := cmp.Diff(fast.text, slow.text); diff != "" {
+		t.Errorf("told (-fast +slow):\n%s", diff)
+	}
+}
+
+// TestStream_Errors: what cannot be streamed says why.
+func TestStream_Errors(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	c := r.client(t)
+	for name, x := range map[string]struct {
+		ref, from string
+		want      error
+	}{
+		"no run":                {"teller/me/never", "", durable.ErrNotFound},
+		"no reference":          {"teller", "", durable.ErrInvalid},
+		"no position":           {r.run.Ref(), "behind the middle", durable.ErrInvalid},
+		"position without sum":  {r.run.Ref(), "0.0.1;1:1:1:5:0", durable.ErrInvalid},
+		"position of other run": {r.run.Ref(), "0.99.1", durable.ErrConflict},
+	} {
+		var got error
+		for _, err := range c.Stream(testContext(t), x.ref, x.from) {
+			got = err
+		}
+		if !errors.Is(got, x.want) {
+			t.Errorf("%s: %v, want %v", name, got, x.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	for _, err := range c.Stream(ctx, r.run.Ref(), "") {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a context that has ended: %v", err)
+		}
 	}
 }

@@ -50,7 +50,8 @@ func (m *merger) live(e actors.LiveEvent) bool {
 		case e.Recorded > m.at.recorded+1, e.ResultBytes > 0:
 			return false
 		}
-		return m.recorded(e, m.textOf(e))
+		msg, _ := agents.MessageOf(e.Name, e.Result)
+		return m.recorded(e, msg)
 	case m.over[e.Step]:
 		return true
 	}
@@ -69,6 +70,19 @@ func (m *merger) live(e actors.LiveEvent) bool {
 		return true
 	}
 	return m.text(e, h)
+}
+
+// merged takes an event that a node has made by a merger of its own from this one's
+// position on.
+func (m *merger) merged(e actors.LiveEvent) (err error) {
+	if m.at, err = parsePosition(e.Position); err != nil {
+		return err
+	}
+	if e.Type == actors.LiveEnd {
+		m.over[e.Step] = true
+	}
+	m.emit(e)
+	return nil
 }
 
 // text takes a part of a text or of what is thought.
@@ -110,20 +124,16 @@ func (m *merger) void(path, name, why string) {
 	m.say(actors.LiveEvent{Type: actors.LiveVoid, Step: path, Name: name, Owner: h.Owner, Attempt: h.Attempt, Reason: why})
 }
 
-// textOf returns the text of the message that a step has recorded; empty for none.
-func (m *merger) textOf(e actors.LiveEvent) string {
-	if msg, ok := agents.MessageOf(e.Name, e.Result); ok {
-		return msg.Content
-	}
-	return ""
-}
-
 // recorded takes the end of the next step: what was recorded counts. What was heard of it
-// is gone on with where it is the beginning of the text, whoever has said it. It returns
-// false where it was not all told.
-func (m *merger) recorded(end actors.LiveEvent, text string) bool {
+// is gone on with where it is the beginning of the text, whoever has said it; of a step
+// that is no message it is left as it is. It returns false where it was not all told.
+func (m *merger) recorded(end actors.LiveEvent, msg *agents.Message) bool {
 	h, known := m.at.open[end.Step]
-	if known && text != "" && (h.Text > len(text) || h.sum != sum(0, text[:h.Text]) && h.Text > 0) && !h.void {
+	text := ""
+	if msg != nil {
+		text = msg.Content
+	}
+	if known && !h.void && msg != nil && !h.begins(text) {
 		m.void(end.Step, end.Name, "what was recorded is another message")
 		h = m.at.open[end.Step]
 	}

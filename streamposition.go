@@ -33,6 +33,11 @@ type heard struct {
 // said reports whether there is something to void.
 func (h heard) said() bool { return !h.void && h.Text+h.Reasoning > 0 }
 
+// begins reports whether the text that was heard is the beginning of another one.
+func (h heard) begins(text string) bool {
+	return h.Text == 0 || h.Text <= len(text) && h.sum == sum(0, text[:h.Text])
+}
+
 // newer reports whether an owner's attempt came after what was heard.
 func (h heard) newer(owner, attempt uint32) bool {
 	return owner > h.Owner || owner == h.Owner && attempt > h.Attempt

@@ -109,11 +109,14 @@ func (p *typing) write(pieces ...string) {
 	})
 }
 
-// call asks for a tool, and ends the message.
-func (p *typing) call(tool, arguments string) {
+// call asks for calls of a tool, and ends the message.
+func (p *typing) call(tool string, arguments ...string) {
 	p.t.Helper()
 	p.act(func(w http.ResponseWriter) bool {
-		chunk(w, map[string]any{"tool_calls": []any{map[string]any{"index": 0, "id": "call_1", "type": "function", "function": map[string]any{"name": tool, "arguments": arguments}}}}, nil)
+		for i, a := range arguments {
+			f := map[string]any{"name": tool, "arguments": a}
+			chunk(w, map[string]any{"tool_calls": []any{map[string]any{"index": i, "id": fmt.Sprint("call_", i), "type": "function", "function": f}}}, nil)
+		}
 		return p.over(w, "tool_calls")
 	})
 }

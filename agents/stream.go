@@ -78,4 +78,3 @@ const modelStep = "model"
 func CalledModel(step string, attributes map[string]string) bool {
 	return step == modelStep && attributes["request_sha256"] != ""
 }
-
