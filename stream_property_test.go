@@ -16,7 +16,7 @@ import (
 type novel struct {
 	view perdure.RunView
 	open []*chapter // steps that run
-	made int     // steps that have begun
+	made int        // steps that have begun
 	live func(actors.LiveEvent)
 	text map[string]string // recorded, by path
 }

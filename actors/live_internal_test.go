@@ -104,9 +104,9 @@ func TestLive_WhatIsAskedGoesOnBehindWhatWasHeard(t *testing.T) {
 		sp.Reason("hm ")
 		sp.Say("twö")
 		for heard, want := range map[LiveSaid][]string{
-			{}: {"begin 1 3.1", "text 1 3.1 0 One ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
-			{Owner: 2, Attempt: 1, Text: 7}:               {"begin 1 3.1", "text 1 3.1 0 One ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
-			{Owner: 3, Attempt: 1, Text: 2}:               {"text 1 3.1 2 e ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
+			{}:                              {"begin 1 3.1", "text 1 3.1 0 One ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
+			{Owner: 2, Attempt: 1, Text: 7}: {"begin 1 3.1", "text 1 3.1 0 One ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
+			{Owner: 3, Attempt: 1, Text: 2}: {"text 1 3.1 2 e ", "reasoning 1 3.1 0 hm ", "text 1 3.1 4 twö"},
 			{Owner: 3, Attempt: 1, Text: 6, Reasoning: 3}: {"text 1 3.1 6 ö"},
 			{Owner: 3, Attempt: 1, Text: 8, Reasoning: 3}: nil,
 			{Owner: 3, Attempt: 1, Text: 99}:              {"reasoning 1 3.1 0 hm "},
