@@ -15,8 +15,9 @@ import (
 // A novel is a run that is told: what its journal has, and what its owner says and knows.
 type novel struct {
 	view perdure.RunView
-	open []*chapter // steps that run
-	made int        // steps that have begun
+	open []*chapter         // steps that run
+	past []actors.LiveEvent // what an owner before could go on saying
+	made int                // steps that have begun
 	live func(actors.LiveEvent)
 	text map[string]string // recorded, by path
 }
@@ -82,6 +83,12 @@ func (f *novel) record(i int, another string) {
 
 // takeOver is what happens when the owner dies: what it knew is gone.
 func (f *novel) takeOver() {
+	for _, s := range f.open {
+		begin, more, void := f.event(s, actors.LiveBegin), f.event(s, actors.LiveText), f.event(s, actors.LiveVoid)
+		begin.Attempt++
+		more.Offset, more.Text, void.Reason = s.said(actors.LiveText), "still there", "it was stopped"
+		f.past = append(f.past, begin, more, void)
+	}
 	f.view.Owner++
 	for _, s := range f.open {
 		s.attempt, s.log = 0, nil
@@ -144,7 +151,7 @@ func TestStream_PropertyWhatIsToldIsWhatIsRecorded(t *testing.T) {
 			}
 		}
 		act = func(inside bool) {
-			switch n := rapid.IntRange(0, 15).Draw(t, "act"); {
+			switch n := rapid.IntRange(0, 16).Draw(t, "act"); {
 			case len(f.open) == 0 || n == 0 && len(f.open) < 3:
 				f.made++
 				f.open = append(f.open, &chapter{path: fmt.Sprint(f.made)})
@@ -168,6 +175,10 @@ func TestStream_PropertyWhatIsToldIsWhatIsRecorded(t *testing.T) {
 					another = "another text"
 				}
 				f.record(rapid.IntRange(0, len(f.open)-1).Draw(t, "of"), another)
+			case n == 16: // a process that was stopped, and continued
+				if len(f.past) > 0 {
+					f.live(rapid.SampledFrom(f.past).Draw(t, "of the past"))
+				}
 			case inside:
 			case n == 12:
 				catchUp(true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/models/anthropic"
+	"github.com/perdure/perdure/agents/models/openai"
+	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/broker/brokertest"
 	"github.com/perdure/perdure/durable"
 )
@@ -445,5 +449,53 @@ func TestStream_Errors(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("a context that has ended: %v", err)
 		}
+	}
+}
+
+// TestStream_EachAdapter: what is told of the message of a provider is what is recorded of
+// it, bit by bit where the model streams, and at once where it is not to.
+func TestStream_EachAdapter(t *testing.T) {
+	t.Parallel()
+	const text = "First line.\n\n  Second line, with ümläuts, 日本 and a \"quote\".\n"
+	for name, x := range map[string]struct {
+		model   func(url string) agents.Model
+		streams bool
+	}{
+		"chat completions": {func(url string) agents.Model { return openai.New("m", openai.BaseURL(url+"/v1"), openai.APIKey("k")) }, true},
+		"responses": {func(url string) agents.Model {
+			return openai.NewResponses("m", openai.BaseURL(url+"/v1"), openai.APIKey("k"))
+		}, true},
+		"messages": {func(url string) agents.Model {
+			return anthropic.New("m", anthropic.BaseURL(url), anthropic.APIKey("k"))
+		}, true},
+		"unstreamed": {func(url string) agents.Model {
+			return agents.Unstreamed(openai.New("m", openai.BaseURL(url+"/v1"), openai.APIKey("k")))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			streamed := make(chan bool, 1)
+			provider, err := scripted.New(scripted.Script{Rules: []scripted.Rule{{Func: func(r *scripted.Request) scripted.Reply {
+				streamed <- r.Stream
+				return scripted.Reply{Text: text}
+			}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := httptest.NewServer(provider)
+			t.Cleanup(srv.Close)
+			node := running(t, "", perdure.Host(tellerKind(x.model(srv.URL), readPageTool)))
+			run, err := perdure.Start(testContext(t), node.Client(), teller.At("me"), "Tell me.")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newScreen()
+			watch(t, node.Client(), run.Ref(), s)
+			s.over(t)
+			s.right(t)
+			if got := <-streamed; got != x.streams || s.text["1"] != text || len(s.voids) > 0 {
+				t.Errorf("streamed %v, told was %q, void %q", got, s.text["1"], s.voids)
+			}
+		})
 	}
 }
