@@ -75,6 +75,7 @@ type runView struct {
 	results    map[string]*schemas.Payload // by path; those that the journal has
 	owner      uint32
 	node       string // that is the owner
+	last       uint64 // sequence of the journal's last entry
 }
 
 // viewOf reads a run, and what its owner says. The journal is read again where it has gone
@@ -95,6 +96,9 @@ func (a *api) viewOf(ctx context.Context, ref schemas.Ref, at *position, limit i
 	if err != nil { // who is cut off says nothing; the journal does
 		a.node.log.Debug("the owner of a run was not asked what it says", "run", ref.String(), "node", v.node, "error", err)
 		return v, actors.LiveAnswer{}, nil
+	}
+	if last, found, err := a.node.b.Journal().Last(ctx, ref); err == nil && found && last.Seq == v.last {
+		return v, said, nil
 	}
 	v, err = a.view(ctx, ref)
 	return v, said, err
@@ -129,6 +133,7 @@ func (a *api) view(ctx context.Context, ref schemas.Ref) (*runView, error) {
 	if actors.IsEnd(status) {
 		v.record = rec
 	}
+	v.last = entries[len(entries)-1].Seq
 	for _, s := range entries {
 		for _, e := range s.Entry.GetEvents() {
 			if c := e.GetClaimed(); c != nil {

@@ -197,7 +197,7 @@ func (l *live) Left(ref schemas.Ref, owner int, rec *schemas.Record) {
 // forget lets go of a run that nothing is known of any more. It is executed elsewhere, or
 // again by a later owner.
 func (l *live) forget(r *liveRun) {
-	if len(r.steps) == 0 && len(r.kept) == 0 && len(r.queue) == 0 && !r.flushing {
+	if l.runs[r.ref] == r && len(r.steps) == 0 && len(r.kept) == 0 && len(r.queue) == 0 && !r.flushing {
 		delete(l.runs, r.ref)
 	}
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/perdure/perdure/schemas"
 )
@@ -63,6 +64,8 @@ type LiveEvent struct {
 const (
 	// LivePiece is how much of a text is in one event at most.
 	LivePiece = 16 << 10
+	// maxLiveReason is how much of a reason is.
+	maxLiveReason = 1 << 10
 	// maxLiveResult is how large a result is that goes along.
 	maxLiveResult = 64 << 10
 )
@@ -79,6 +82,14 @@ func (e *LiveEvent) SetResult(p *schemas.Payload) {
 		return
 	}
 	e.Result = data
+}
+
+// cutText returns at most so many bytes of a text.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + " ..."
 }
 
 // LivePieces cuts a text into what goes into one event each, between characters.

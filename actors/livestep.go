@@ -102,7 +102,7 @@ func (s *liveStep) goOnAir(sp *speech) {
 func (s *liveStep) void(why string) {
 	s.live.bytes -= s.air.text + s.air.thought
 	s.air = nil
-	s.run.tell(LiveEvent{Type: LiveVoid, Step: s.path, Name: s.name, Owner: s.run.owner, Attempt: s.attempt, Reason: why})
+	s.run.tell(LiveEvent{Type: LiveVoid, Step: s.path, Name: s.name, Owner: s.run.owner, Attempt: s.attempt, Reason: cutText(why, maxLiveReason)})
 	s.live.wake(s.run, true)
 }
 
