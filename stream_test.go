@@ -2,6 +2,7 @@ package perdure_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -497,5 +498,77 @@ func TestStream_EachAdapter(t *testing.T) {
 				t.Errorf("streamed %v, told was %q, void %q", got, s.text["1"], s.voids)
 			}
 		})
+	}
+}
+
+// TestStream_AnyNATSClientReadsAlong: by a subscription, and a request that any node
+// answers.
+func TestStream_AnyNATSClientReadsAlong(t *testing.T) {
+	t.Parallel()
+	r := startReading(t)
+	nc, err := nats.Connect(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	sub, err := nc.SubscribeSync("perdure.live.teller.me.q")
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := r.next()
+	first.write("One, ")
+	text, ends := "", 0
+	for text != "One, two." || ends < 1 {
+		msg, err := sub.NextMsg(testWait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e struct {
+			Type, Step, Text string
+			Offset           int
+			Done             struct{ Status string }
+		}
+		if err := json.Unmarshal(msg.Data, &e); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case e.Type == "text" && e.Offset == len(text):
+			if text += e.Text; text == "One, " {
+				first.finish("two.")
+			}
+		case e.Type == "text":
+			t.Errorf("%s: %d bytes are there", msg.Data, len(text))
+		case e.Type == "done":
+			if ends++; e.Done.Status != "completed" {
+				t.Errorf("the run is told to have ended as %s", msg.Data)
+			}
+		}
+	}
+	from := ""
+	var types []string
+	for more := true; more; {
+		request, _ := json.Marshal(map[string]string{"run": r.run.Ref(), "from": from})
+		msg, err := nc.Request("perdure.api.runs.stream", request, testWait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct {
+			Events   []struct{ Type string }
+			Position string
+			More     bool
+		}
+		if err := json.Unmarshal(msg.Data, &answer); err != nil {
+			t.Fatalf("%s: %v", msg.Data, err)
+		}
+		for _, e := range answer.Events {
+			types = append(types, e.Type)
+		}
+		from, more = answer.Position, answer.More
+	}
+	if got := strings.Join(types, " "); !strings.HasPrefix(got, "begin text ") || !strings.HasSuffix(got, " end done") {
+		t.Errorf("the answer has the events %s", got)
 	}
 }
