@@ -572,3 +572,32 @@ func TestStream_AnyNATSClientReadsAlong(t *testing.T) {
 		t.Errorf("the answer has the events %s", got)
 	}
 }
+
+// TestStream_AnAttemptThatIsOverSaysNothing: what a tool's first attempt has said is void
+// once the second one says something, and what it goes on saying is not told.
+func TestStream_AnAttemptThatIsOverSaysNothing(t *testing.T) {
+	t.Parallel()
+	ty := newTypist(t)
+	var first context.Context
+	read := func(ctx context.Context, _ page) (string, error) {
+		if first == nil {
+			first = ctx
+			return "", errors.Join(durable.Say(ctx, "at first"), errors.New("not there"))
+		}
+		return "there", errors.Join(durable.Say(ctx, "here "), durable.Say(first, "not"), durable.Say(ctx, "it is"))
+	}
+	node := running(t, "", perdure.Host(tellerKind(ty.model(), read)))
+	run, err := perdure.Start(testContext(t), node.Client(), teller.At("me"), "Tell me.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScreen()
+	watch(t, node.Client(), run.Ref(), s)
+	ty.next().call("read", `{"name":"seven"}`)
+	ty.next().finish("Read.")
+	s.over(t)
+	s.right(t)
+	if got := strings.Join(s.voids, "|"); s.text["2"] != "here it is" || got != "at first" {
+		t.Errorf("the tool is told to have said %q, void %q", s.text["2"], got)
+	}
+}
