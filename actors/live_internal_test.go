@@ -76,14 +76,14 @@ func TestLive_TextIsPublishedInWindows(t *testing.T) {
 		sp := l.Begins(heardRun, 1, "1", "model").Speech("a")
 		for _, text := range []string{"One", " two", " three"} {
 			sp.Say(text)
-			time.Sleep(liveWindow / 3)
+			<-time.After(liveWindow / 3)
 		}
 		synctest.Wait()
-		time.Sleep(liveWindow)
+		<-time.After(liveWindow)
 		synctest.Wait()
 		sp.Reason("hm")
 		sp.Say(" four")
-		time.Sleep(liveWindow)
+		<-time.After(liveWindow)
 		synctest.Wait()
 		want := []string{"begin 1 1.1", "text 1 1.1 0 One", "text 1 1.1 3  two three", "reasoning 1 1.1 0 hm", "text 1 1.1 13  four"}
 		if diff := cmp.Diff(want, p.lines()); diff != "" {
@@ -140,7 +140,7 @@ func TestLive_OneOfSeveralAnswersIsTold(t *testing.T) {
 				a.Say("first")
 				b.Say("second")
 				x.end(a, b, a.Void)
-				time.Sleep(liveWindow)
+				<-time.After(liveWindow)
 				synctest.Wait()
 				if diff := cmp.Diff(x.want, p.lines()); diff != "" {
 					t.Errorf("published (-want +got):\n%s", diff)
@@ -161,7 +161,7 @@ func TestLive_IsBounded(t *testing.T) {
 		sp := l.Begins(heardRun, 1, "1", "model").Speech("a")
 		for range 2 * maxLiveText / LivePiece {
 			sp.Say(strings.Repeat("x", LivePiece))
-			time.Sleep(liveWindow)
+			<-time.After(liveWindow)
 		}
 		l.mu.Lock()
 		r := l.runs[heardRun]
@@ -171,7 +171,7 @@ func TestLive_IsBounded(t *testing.T) {
 		l.mu.Unlock()
 		close(p.block)
 		synctest.Wait()
-		time.Sleep(liveWindow)
+		<-time.After(liveWindow)
 		synctest.Wait()
 		if last := p.lines(); last[len(last)-1] != LiveMore && !strings.HasPrefix(last[len(last)-1], LiveText) {
 			t.Errorf("published last was %.40q", last[len(last)-1])
@@ -204,12 +204,12 @@ func TestLive_WhatWasRecordedIsKeptForAMinute(t *testing.T) {
 		l.Recorded(heardRun, 1, 0, []*schemas.StepCompleted{{Path: "1", Name: "model", Attempts: 1, Result: &schemas.Payload{Data: []byte(`"One"`)}}})
 		l.Left(heardRun, 1, &schemas.Record{Status: schemas.Status_COMPLETED})
 		sp.Say("late")
-		time.Sleep(liveKept - time.Second)
+		<-time.After(liveKept - time.Second)
 		a := l.answer(heardRun, LiveRequest{Limit: 1 << 20})
 		if diff := cmp.Diff([]string{"begin 1 1.1", "reasoning 1 1.1 0 hm", "text 1 1.1 0 One", "end 1 1.1"}, heardLines(a.Recorded[1])); diff != "" || len(a.Open) > 0 {
 			t.Errorf("kept (-want +got):\n%s", diff)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		if a := l.answer(heardRun, LiveRequest{Limit: 1 << 20}); len(a.Recorded) > 0 || l.bytes != 0 || len(l.runs) != 0 {
 			t.Errorf("after a minute %v is kept, %d bytes of %d runs", a.Recorded, l.bytes, len(l.runs))
@@ -230,7 +230,7 @@ func TestLive_ALaterOwnerCounts(t *testing.T) {
 		old.Say("older")
 		l.Begins(heardRun, 1, "2", "tool").Speech("a").Say("never")
 		l.Left(heardRun, 1, nil)
-		time.Sleep(liveWindow)
+		<-time.After(liveWindow)
 		synctest.Wait()
 		if got := strings.Join(p.lines(), "\n"); strings.Contains(got, "older") || strings.Contains(got, "never") || !strings.Contains(got, "text 1 2.1 0 new") {
 			t.Errorf("published:\n%s", got)

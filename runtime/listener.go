@@ -31,8 +31,9 @@ type Speaker interface {
 // A Speech is something that a step says bit by bit: a message that a model writes, or
 // how far a tool is.
 type Speech interface {
-	// Say adds to what is said, Reason to what is thought.
+	// Say adds to what is said.
 	Say(text string)
+	// Reason adds to what is thought.
 	Reason(text string)
 	// Void says that nothing of it counts, and why.
 	Void(why string)
