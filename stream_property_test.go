@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/perdure/perdure"
@@ -20,6 +21,7 @@ type novel struct {
 	made int                // steps that have begun
 	live func(actors.LiveEvent)
 	text map[string]string // recorded, by path
+	said map[string]string // by path, owner and attempt
 }
 
 type chapter struct {
@@ -51,8 +53,13 @@ func (f *novel) say(s *chapter, kind, text string) {
 	e := f.event(s, kind)
 	e.Offset, e.Text = s.said(kind), text
 	s.log = append(s.log, e)
+	if kind == actors.LiveText {
+		f.said[said(e)] += text
+	}
 	f.live(e)
 }
+
+func said(e actors.LiveEvent) string { return fmt.Sprint(e.Step, " ", e.Owner, " ", e.Attempt) }
 
 func (f *novel) void(s *chapter) {
 	s.log = nil
@@ -111,7 +118,7 @@ func TestStream_PropertyWhatIsToldIsWhatIsRecorded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		queue := []actors.LiveEvent{} // on the way to the watcher
-		f := &novel{view: perdure.RunView{Owner: 1, Results: map[string]*schemas.Payload{}}, text: map[string]string{}}
+		f := &novel{view: perdure.RunView{Owner: 1, Results: map[string]*schemas.Payload{}}, text: map[string]string{}, said: map[string]string{}}
 		f.live = func(e actors.LiveEvent) {
 			switch rapid.IntRange(0, 9).Draw(t, "fate") {
 			case 0, 1: // lost
@@ -122,7 +129,12 @@ func TestStream_PropertyWhatIsToldIsWhatIsRecorded(t *testing.T) {
 			}
 		}
 		s := newScreen()
-		show := func(e perdure.StreamEvent) { s.show(e) }
+		show := func(e perdure.StreamEvent) {
+			s.show(e)
+			if got := s.text[e.Step]; e.Type == perdure.StreamText && !strings.HasPrefix(f.said[said(e.LiveEvent)], got) && !strings.HasPrefix(f.text[e.Step], got) {
+				t.Errorf("step %s is told to say %q, owner %d has said %q in attempt %d", e.Step, got, e.Owner, f.said[said(e.LiveEvent)], e.Attempt)
+			}
+		}
 		w, err := perdure.NewWatcher("", show)
 		if err != nil {
 			t.Fatal(err)

@@ -434,7 +434,7 @@ func TestStream_AnAttemptThatIsOverSaysNothing(t *testing.T) {
 			first = ctx
 			return "", errors.Join(durable.Say(ctx, "at first"), errors.New("not there"))
 		}
-		return "there", errors.Join(durable.Say(ctx, "here "), durable.Say(first, "not"), durable.Say(ctx, "it is"))
+		return "there", errors.Join(durable.Say(first, ", or not"), durable.Say(ctx, "here "), durable.Say(first, "not"), durable.Say(ctx, "it is"))
 	}
 	node := running(t, "", perdure.Host(tellerKind(ty.model(), read)))
 	run, err := perdure.Start(testContext(t), node.Client(), teller.At("me"), "Tell me.")
