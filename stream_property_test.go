@@ -94,6 +94,7 @@ func (f *novel) takeOver() {
 		begin, more, void := f.event(s, actors.LiveBegin), f.event(s, actors.LiveText), f.event(s, actors.LiveVoid)
 		begin.Attempt++
 		more.Offset, more.Text, void.Reason = s.said(actors.LiveText), "still there", "it was stopped"
+		f.said[said(more)] += more.Text
 		f.past = append(f.past, begin, more, void)
 	}
 	f.view.Owner++
@@ -232,4 +233,18 @@ func TestStream_PropertyWhatIsToldIsWhatIsRecorded(t *testing.T) {
 			t.Errorf("%d steps are told, %d recorded", len(s.order), len(f.view.Steps))
 		}
 	})
+}
+
+// TestStream_ALaterOwnerVoidsAtOnce: what an owner has said that is gone is void as soon as
+// the journal has another one, whether or not that says anything yet.
+func TestStream_ALaterOwnerVoidsAtOnce(t *testing.T) {
+	t.Parallel()
+	view := perdure.RunView{Owner: 2}
+	events, position, more, err := view.Tell("0.0.1;1:1:1:5:0:1", actors.LiveAnswer{}, 100)
+	if err != nil || more || len(events) != 1 || events[0].Type != perdure.StreamVoid || events[0].Step != "1" || events[0].Owner != 1 {
+		t.Errorf("told is %+v, more %v, %v; want that step 1 is void", events, more, err)
+	}
+	if events, again, _, err := view.Tell(position, actors.LiveAnswer{}, 100); err != nil || len(events) != 0 || again != position {
+		t.Errorf("told again is %+v, %v, and the position %q became %q", events, err, position, again)
+	}
 }
