@@ -171,7 +171,7 @@ func (v *runView) tell(m *merger, said actors.LiveAnswer, limit int) (more bool,
 			return true, nil
 		}
 		n := v.before + uint64(i) + 1
-		if said.Cut && n > said.Through && v.record != nil {
+		if said.Cut && n > said.Through {
 			return true, nil // what the owner has of it comes with the next answer
 		}
 		if !v.step(m, v.steps[i], i, said.Recorded[n]) {

@@ -202,8 +202,7 @@ func (s *streamer) follow(ctx context.Context, w *broker.LiveWatch, quiet time.D
 			return told, nil
 		}
 		var e actors.LiveEvent
-		lost := w.Lost() || json.Unmarshal(body, &e) != nil
-		if whole := s.m.live(e); whole && !lost {
+		if !w.Lost() && json.Unmarshal(body, &e) == nil && s.m.live(e) { // what was dropped may come before it
 			told = true
 			continue
 		}

@@ -51,6 +51,10 @@ func (m *merger) live(e actors.LiveEvent) bool {
 			return false
 		}
 		msg, _ := agents.MessageOf(e.Name, e.Result)
+		if msg == nil && m.at.open[e.Step].Text < e.Offset { // what it has said is no part of the journal
+			return false
+		}
+		e.Offset = 0
 		return m.recorded(e, msg)
 	case m.over[e.Step]:
 		return true

@@ -147,6 +147,9 @@ func (l *live) Recorded(ref schemas.Ref, owner int, before uint64, steps []*sche
 		k := kept{run: r, until: time.Now().Add(liveKept), n: end.Recorded}
 		if at := slices.IndexFunc(r.steps, func(s *liveStep) bool { return s.path == c.GetPath() }); at >= 0 {
 			k.events = r.steps[at].said(LiveSaid{})
+			if air := r.steps[at].air; air != nil {
+				end.Offset = air.text
+			}
 			r.steps[at].forget()
 			r.steps = slices.Delete(r.steps, at, at+1)
 		}

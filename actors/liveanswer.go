@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/perdure/perdure/broker"
 	"github.com/perdure/perdure/schemas"
@@ -58,6 +59,7 @@ func (l *live) answer(ref schemas.Ref, req LiveRequest) (a LiveAnswer) {
 		}
 		a.Recorded[k.n], a.Through = events, k.n
 	}
+	a.Through = math.MaxUint64
 	for _, s := range r.steps {
 		for _, e := range s.said(req.Open[s.path]) {
 			if size += eventSize(e); size > req.Limit && len(a.Open) > 0 {

@@ -36,7 +36,8 @@ type LiveEvent struct {
 	// attempts of the step.
 	Owner   uint32 `json:"owner,omitempty"`
 	Attempt uint32 `json:"attempt,omitempty"`
-	// Offset is how many bytes of text, or of reasoning, came before Text.
+	// Offset is how many bytes of text, or of reasoning, came before Text; of the end of a
+	// step, on the live subject, how many bytes of text it has said.
 	Offset int    `json:"offset,omitempty"`
 	Text   string `json:"text,omitempty"`
 	Reason string `json:"reason,omitempty"`
