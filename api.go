@@ -78,6 +78,7 @@ func serveAPI(ctx context.Context, n *Node) (*api, error) {
 		"runs.list":      decoded(a.list),
 		"runs.count":     decoded(a.count),
 		"runs.events":    decoded(a.events),
+		"runs.stream":    decoded(a.stream),
 		"runs.cancel":    decoded(a.cancel),
 		"runs.signal":    decoded(a.signal),
 		"runs.pause":     decoded(a.control("pause", schemas.Control_PAUSE)),

@@ -160,6 +160,7 @@ type Host struct {
 	ahead   int // how many tasks of a partition wait for a place in memory
 	alarms  *alarms
 	loans   loans
+	live    *live
 	spawned atomic.Uint64   // how many activations there were: no two share a name
 	work    context.Context // of everything that runs; set by Run
 
@@ -196,11 +197,12 @@ func NewHost(cfg Config) (*Host, error) {
 	h.alarms = newAlarms(cfg.alarms, h.now)
 	b := cfg.Broker
 	h.slots.shares.weights, h.ahead = h.weight, aheadOf(cfg.MaxHeld, b.Partitions())
+	h.live = newLive(b.Live().Publish, cfg.Log)
 	h.engine = &runtime.Config{
 		Namespace: b.Namespace(), Node: cfg.Node, Nonce: nonce,
 		Journal: newHostJournal(b, h.slots, cfg.Log), States: states{b}, Outbox: runOutbox{outbox{b, schemas.LocalDomain}}, Wakes: wakes{b}, Clock: b.Clock, Places: places{h.parties, h.slots}, Crew: runtime.NewCrew(idleGoroutines),
 		Limits: runtime.LimitKind(b.Pool()), Budgets: runtime.BudgetsKind(b.Pool()), Tracer: cfg.Tracer, Log: cfg.Log, Retention: cfg.Retention, SuspendAfter: cfg.SuspendAfter, PayloadCap: b.PayloadCap(), LongJournal: cfg.LongJournal, Crowd: cfg.Crowd, MaxTaken: int(max(cfg.MaxHeld/heldByOne, leastHeldByOne)),
-		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Deployed: others{h}, Commons: newCommons(&h.cfg, nonce),
+		MaxCrashes: max(cfg.MaxCrashes, 0), Answered: h.answered, Listener: h.live, Deployed: others{h}, Commons: newCommons(&h.cfg, nonce),
 	}
 	return h, nil
 }
@@ -319,6 +321,12 @@ func (h *Host) Run(ctx context.Context) error {
 		return errors.Join(err, h.leave(stop))
 	}
 	defer holds()
+	said, err := h.cfg.Broker.Live().Serve(ctx, h.cfg.Node, h.serveLive)
+	if err != nil {
+		return errors.Join(err, h.leave(stop))
+	}
+	defer said()
+	defer h.live.close()
 	spare := h.member.Spare()
 	for {
 		select {

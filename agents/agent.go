@@ -137,7 +137,7 @@ func New[In, Out any](name durable.Name[In, Out], opts ...Option) *runtime.Kind 
 	}
 	budgets := a.checkBudgets(string(name.Kind()))
 	k := &runtime.Kind{
-		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Budgets: budgets, Bounds: a.bounds, Errs: append(a.errs, handOffErrors[Out](a)...),
+		Name: name.Kind(), Type: "agent", Stateful: !a.memory.off, Live: true, Budgets: budgets, Bounds: a.bounds, Errs: append(a.errs, handOffErrors[Out](a)...),
 		Methods: map[string]runtime.Method{name.Method(): {
 			Handler: func(c *runtime.Context, input *schemas.Payload) (*schemas.Payload, error) {
 				if h, err := handedBy(input); err != nil {

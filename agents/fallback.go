@@ -71,7 +71,7 @@ func newMember(m Model, c modelConfig) member { return member{m, c, modelName(m)
 // modelName names a model to those who share a limit or a breaker of it. A model says who
 // its provider is by a method Provider() string.
 func modelName(m Model) string {
-	if p, ok := m.(interface{ Provider() string }); ok {
+	if p, ok := m.(interface{ Provider() string }); ok && p.Provider() != "" {
 		return p.Provider() + "/" + m.Name()
 	}
 	return m.Name()
@@ -333,15 +333,6 @@ func (m *member) generate(ctx context.Context, req *Request) (*Response, error) 
 	}
 	copied := *r
 	return &copied, nil
-}
-
-// callModel makes the innermost call of one model.
-func callModel(ctx context.Context, m Model, req *Request) (*Response, error) {
-	e := entrantOf(ctx)
-	if s, ok := m.(Streamer); ok && e != nil { // a race is won by who begins to answer
-		return s.Stream(ctx, req, func(Delta) { e.heard() })
-	}
-	return m.Generate(ctx, req)
 }
 
 // mends reports whether another attempt, or another model, is made for a failure of a class.

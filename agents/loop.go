@@ -149,7 +149,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 	messages, reader, hooks := v.messages, v.readerSpec(), v.modelHooks(iteration)
 	asking := v.asking()
 	var offer atomic.Pointer[servedTools] // the same for every attempt: they are one request
-	t, err := durable.Step(v.ctx, "model", func(ctx context.Context) (modelCall, error) {
+	t, err := durable.Step(v.ctx, modelStep, func(ctx context.Context) (modelCall, error) {
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {

@@ -28,7 +28,9 @@ type Streamer interface {
 	Model
 	// Stream is [Model.Generate], and calls heard with each part of the message as it
 	// comes, in order, by one goroutine at a time, and not after it has returned. What
-	// it returns has everything that was heard: a watcher that came late misses nothing.
+	// it returns has everything that was heard, and its content is the text of all parts
+	// together: a watcher that came late misses nothing. An agent's model is asked by it
+	// wherever somebody could watch.
 	Stream(ctx context.Context, req *Request, heard func(Delta)) (*Response, error)
 }
 

@@ -105,7 +105,7 @@ func (b *Broker) allowed(ctx context.Context) error {
 		"$JS.ACK." + n.InboxStream() + "." + probeToken + ".1.1.1.1.1",
 		"$JS.API.CONSUMER.MSG.NEXT." + n.InboxStream() + "." + probeToken,
 		"$JS.API.CONSUMER.DELETE." + n.RunsStream() + "." + probeToken,
-		n.Done(id.Run(probeToken)), b.mux.prefix + probeToken,
+		n.Done(id.Run(probeToken)), n.Live(id.Run(probeToken)), b.mux.prefix + probeToken,
 	} {
 		if err := b.link.nc.Publish(subject, nil); err != nil {
 			return fmt.Errorf("try what a node may do: %w", err)

@@ -35,6 +35,7 @@ func TestOpen_NamesThePermissionThatIsMissing(t *testing.T) {
 		{`publish: {deny: ["$JS.ACK.>"]}`, "$JS.ACK."},
 		{`publish: {deny: ["$JS.API.CONSUMER.MSG.NEXT.>"]}`, "$JS.API.CONSUMER.MSG.NEXT."},
 		{`publish: {deny: ["perdure.done.>"]}`, "perdure.done."},
+		{`publish: {deny: ["perdure.live.>"]}`, "perdure.live."},
 		{`publish: {deny: ["_INBOX.>"]}`, "_INBOX."},
 		{`subscribe: {deny: ["_INBOX.>"]}`, "_INBOX."},
 		{`subscribe: {deny: ["perdure.api.>"]}`, "perdure.api."},

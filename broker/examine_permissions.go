@@ -69,7 +69,7 @@ func (e *examiner) permissions(context.Context) {
 	for _, subject := range []string{
 		n.TaskSubject(schemas.LocalDomain, id), n.TimerSubject(id, TimerID(ref.ID, probeToken)), n.RunSubject(ref), n.past(n.RunSubject(ref)),
 		n.archiveSubject(ref), n.deadSubject(probeToken, probeToken), n.ns + ".blob." + probeToken, n.keptSubject(probeToken),
-		n.Done(ref), n.Node(probeToken), n.NodeAsk(probeToken), n.API(probeToken),
+		n.Done(ref), n.Live(ref), n.Node(probeToken), n.NodeAsk(probeToken), n.nodeLive(probeToken), n.API(probeToken),
 	} {
 		try(subject, "", own)
 	}
@@ -99,7 +99,7 @@ func (e *examiner) permissions(context.Context) {
 		try("$JS.API."+ask[0], ask[1], "$JS.API.>")
 	}
 	try("$JS.ACK."+stream+"."+probeToken+".1.1.1.1.1", "", "$JS.ACK.>")
-	for _, subject := range []string{n.Node(probeToken), n.NodeAsk(probeToken), n.API(probeToken), n.doneFilter(probeToken)} {
+	for _, subject := range []string{n.Node(probeToken), n.NodeAsk(probeToken), n.nodeLive(probeToken), n.API(probeToken), n.doneFilter(probeToken), n.Live(ref)} {
 		if e.subscribe(subject) {
 			subs = append(subs, subject)
 		}

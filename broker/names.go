@@ -24,7 +24,7 @@ import (
 //	<ns>.archive.proof                     a message by which a node proves how files are kept
 //	<ns>.dead.<kind>.<key>                 what could not be handled
 //	<ns>.done.<kind>.<key>.<id>            done notices (core NATS)
-//	<ns>.live.<kind>.<key>.<id>            kept for live events (core NATS)
+//	<ns>.live.<kind>.<key>.<id>            what a run says while it does it (core NATS)
 //	<ns>.node.<id>                         probes of a node (core NATS)
 //	<ns>.round                             requests for a fsync, to an embedded server's process (core NATS)
 //	<ns>.api.<name>                        requests (core NATS)
@@ -216,6 +216,9 @@ func (n Names) Done(ref schemas.Ref) string { return n.ref(".done.", ref) }
 // doneFilter matches the done notices of all runs of a kind.
 func (n Names) doneFilter(kind schemas.Kind) string { return n.ns + ".done." + string(kind) + ".*.*" }
 
+// Live is where it is told what a run says while it does it.
+func (n Names) Live(ref schemas.Ref) string { return n.ref(".live.", ref) }
+
 // Node is where a node answers probes.
 func (n Names) Node(id string) string { return n.ns + ".node." + schemas.EncodeToken(id) }
 
@@ -224,6 +227,9 @@ func (n Names) NodeAsk(id string) string { return n.Node(id) + ".ask" }
 
 // nodeHold is where a node is asked to stand still for a backup.
 func (n Names) nodeHold(id string) string { return n.Node(id) + ".hold" }
+
+// nodeLive is where a node is asked what the runs say that it executes.
+func (n Names) nodeLive(id string) string { return n.Node(id) + ".live" }
 
 // API is where requests of this name go, e.g. "runs.get".
 func (n Names) API(name string) string { return n.ns + ".api." + name }

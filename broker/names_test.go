@@ -39,6 +39,7 @@ func TestNames_Golden(t *testing.T) {
 		"ns.timer.61.weather.Den%20Haag%2E1.a%2Eb.1":  n.TimerSubject(id, broker.TimerID("a.b", "1")),
 		"ns.wake.61.weather.Den%20Haag%2E1":           n.WakeSubject(id),
 		"ns.done.weather.Den%20Haag%2E1.order%2F17":   n.Done(ref),
+		"ns.live.weather.Den%20Haag%2E1.order%2F17":   n.Live(ref),
 		"ns.node.host%2E1":                            n.Node("host.1"),
 		"ns.api.runs.get":                             n.API("runs.get"),
 	} {

@@ -54,12 +54,16 @@ const askWait = 2 * time.Second
 // goroutines of their own. stop waits for them; it does not end what handle does.
 // When Serve returns, the server has seen it.
 func (b *Broker) Serve(ctx context.Context, node string, handle func(request []byte) []byte) (stop func(), err error) {
+	return b.serve(ctx, b.names.NodeAsk(node), node, handle)
+}
+
+func (b *Broker) serve(ctx context.Context, subject, node string, handle func(request []byte) []byte) (stop func(), err error) {
 	var (
 		mu      sync.Mutex
 		stopped bool
 		running sync.WaitGroup
 	)
-	sub, err := b.link.nc.Subscribe(b.names.NodeAsk(node), func(m *nats.Msg) {
+	sub, err := b.link.nc.Subscribe(subject, func(m *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !stopped {
@@ -87,14 +91,9 @@ func (b *Broker) Serve(ctx context.Context, node string, handle func(request []b
 // is false, without an error, only when the NATS server says that nobody serves it.
 // An error means that it is not known whether the node was asked.
 func (b *Broker) Ask(ctx context.Context, node string, request []byte) (answer []byte, alive bool, err error) {
-	w := b.mux.register()
-	defer b.mux.forget(w)
-	msg, err := b.pub.try(ctx, w, &nats.Msg{Subject: b.names.NodeAsk(node), Reply: w.reply, Data: request}, askWait)
-	if errors.Is(err, errNoResponders) {
-		return nil, false, nil
-	}
+	answer, alive, err = b.ask(ctx, b.names.NodeAsk(node), request)
 	if err != nil {
-		return nil, false, fmt.Errorf("ask node %s: %w", node, err)
+		err = fmt.Errorf("ask node %s: %w", node, err)
 	}
-	return msg.Data, true, nil
+	return answer, alive, err
 }

@@ -102,6 +102,7 @@ func (l *live) startStep(ctx context.Context, f *Future) *Ending {
 		known: StepContext{Info: l.r.info, Path: f.path, Name: f.name, sender: l.r.author("step", f.path), global: l.r.global(f.path), commons: l.cfg.commons()},
 		said:  said{progress: f.step.progress, mail: l.mail},
 	}
+	l.begins(&s.known)
 	f.step.running = s
 	l.steps++
 	l.work.Add(1)

@@ -62,6 +62,9 @@ type Config struct {
 	// Deployed is what other nodes have; nil: there are none.
 	Deployed Deployed
 
+	// Listener hears what runs of kinds that are Live do while they do it; nil: nobody does.
+	Listener Listener
+
 	// Answered, if not nil, is told the answers to updates, once they are recorded,
 	// and those that are refused. It may be called again with the same.
 	Answered func(ref schemas.Ref, answer *schemas.UpdateCompleted)

@@ -70,6 +70,8 @@ type Kind struct {
 	// KeepHistory keeps the journals of its runs that complete, too, until their
 	// records go.
 	KeepHistory bool
+	// Live has the listener of its node told what its runs do while they do it.
+	Live bool
 	// Build names this code of the kind: its runs are continued by the same build
 	// only. Empty: whatever is deployed continues them.
 	Build string

@@ -48,13 +48,16 @@ func (x *Executor) execute(ctx context.Context, r *run, mail *Mailbox, e *schema
 		case l.steps > 0:
 			end.Left = l.work.Wait // the next run does
 		}
+		l.leaves(end)
 	}()
 	r.loud = true
 	for {
 		if e != nil {
+			before := r.timeline.count
 			if err := applyEntry(r, x.head, e); err != nil {
 				return x.park(ctx, r, err)
 			}
+			l.heard(before, e)
 		}
 		switch {
 		case r.gen.next != nil:

@@ -71,6 +71,15 @@ type StepContext struct {
 	global  string        // its path among those of all generations
 	said    *said         // by all attempts
 	alive   chan struct{} // holds a token after each heartbeat; nil: nobody looks
+
+	speaker Speaker // nil: nobody hears it
+	saying  *saying // of this attempt
+}
+
+// saying is what an attempt says outside of the speeches that it begins.
+type saying struct {
+	once   sync.Once
+	speech Speech
 }
 
 // IdempotencyKey is the same for every attempt of this step, in whichever process:

@@ -125,6 +125,9 @@ func (s *stepping) attempt(number int) *attempt {
 		own.alive = nil
 		a = &attempt{info: &own}
 	}
+	if a.info.speaker != nil {
+		a.info.saying = new(saying)
+	}
 	a.s, a.number = s, number
 	a.root.parent, a.root.step, a.ctx = s.ctx, a.info, &a.root
 	opts := s.f.step.opts

@@ -27,6 +27,8 @@ type timeline struct {
 	bytes  int // of steps
 	// questions are the names of what was asked, by path
 	questions map[string]string
+	// all, if not nil, is told of every step, whatever is kept.
+	all func(*schemas.TimelineStep)
 }
 
 // asks notes a question, so that its answer can be shown with its name.
@@ -67,6 +69,9 @@ func (t *timeline) claim(c *schemas.Claimed, at int64) {
 
 func (t *timeline) add(s *schemas.TimelineStep) {
 	t.count++
+	if t.all != nil {
+		t.all(s)
+	}
 	if t.bytes += stepSize(s); t.bytes <= maxTimelineBytes && len(t.steps) < maxTimeline {
 		s.Claim = uint32(max(len(t.claims)-1, 0))
 		t.steps = append(t.steps, s)
@@ -108,8 +113,30 @@ func (t *timeline) done(f *Future, at int64, err error) {
 // Timeline returns what the entries of a run that has no record yet say of it,
 // in the form of the record that it will have, and its status. It runs no code.
 func Timeline(entries []schemas.Stored) (*schemas.Record, schemas.Status) {
+	return timelineOf(entries, &timeline{})
+}
+
+// Steps returns every step that the entries of a run have, however many there are, and how
+// many it had before it continued as new last. Of a run whose journal is not kept it returns
+// what the record has of them.
+func Steps(entries []schemas.Stored) (steps []*schemas.TimelineStep, before uint64) {
+	open := entries
+	if n := len(entries); n > 1 && entries[n-1].Entry.GetRecord() != nil {
+		open = entries[:n-1]
+	}
+	t := timeline{all: func(s *schemas.TimelineStep) { steps = append(steps, s) }}
+	rec, _ := timelineOf(open, &t)
+	if n := len(rec.GetSteps()); steps == nil && rec.GetGeneration() > 0 && n < maxTimeline {
+		before = rec.GetStepCount() - uint64(n)
+	}
+	if steps == nil {
+		return rec.GetSteps(), before
+	}
+	return steps, rec.GetStepCount() - uint64(len(steps))
+}
+
+func timelineOf(entries []schemas.Stored, t *timeline) (*schemas.Record, schemas.Status) {
 	rec, status := &schemas.Record{}, schemas.Status_QUEUED
-	var t timeline
 	kinds := map[string]*Future{}
 	var began int64
 	var stands Standing

@@ -181,6 +181,7 @@ func rootCommand() *cobra.Command {
 
   perdure dev                                  a node with the examples, NATS inside
   perdure start hello/world '"world"' --wait   start a run and wait for its result
+  perdure watch weather/me/ask-17               what a run's model writes, as it writes it
   perdure runs                                 the latest runs
   perdure show hello/world/world               what a run did, step by step
 
@@ -195,7 +196,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), answerCommand(), inboxCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), kindsCommand(), agentsCommand(), nodesCommand(), serversCommand(), budgetsCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
+	root.AddCommand(devCommand(), nodeCommand(), configCommand(), doctorCommand(), startCommand(), runsCommand(), showCommand(), cancelCommand(), pauseCommand(), resumeCommand(), terminateCommand(), retryCommand(), forkCommand(), bulkCommand(), signalCommand(), askCommand(), updateCommand(), approveCommand(), answerCommand(), inboxCommand(), exportCommand(), deadCommand(), replayCommand(), scheduleCommand(), waitCommand(), watchCommand(), kindsCommand(), agentsCommand(), nodesCommand(), serversCommand(), budgetsCommand(), fsckCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 
