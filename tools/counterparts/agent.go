@@ -27,11 +27,13 @@ type setting struct {
 	Command []string
 	Env     map[string]string
 	URL     string
+
+	http []mcp.HTTPOption // of URL, within this process
 }
 
 // open opens a node with the agent.
 func (s setting) open(ctx context.Context, log io.Writer) (*perdure.Node, error) {
-	tools := mcp.HTTP(s.URL)
+	tools := mcp.HTTP(s.URL, s.http...)
 	if len(s.Command) > 0 {
 		opts := []mcp.StdioOption{mcp.Args(s.Command[1:]...)}
 		for name, value := range s.Env {

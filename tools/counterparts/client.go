@@ -35,7 +35,11 @@ func conform(ctx context.Context, args []string) error {
 		return err
 	}
 	defer model.close()
-	node, err := setting{Dir: dir, Model: model.url, URL: args[len(args)-1]}.open(ctx, os.Stderr)
+	person, err := asPerson()
+	if err != nil {
+		return err
+	}
+	node, err := setting{Dir: dir, Model: model.url, URL: args[len(args)-1], http: person}.open(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}
