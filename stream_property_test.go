@@ -71,17 +71,18 @@ func (f *novel) void(s *chapter) {
 // record ends a step, with another text than it has said if so.
 func (f *novel) record(i int, another string) {
 	s := f.open[i]
-	text := another
+	var text strings.Builder
+	text.WriteString(another)
 	if another == "" {
 		for _, e := range s.log {
 			if e.Type == actors.LiveText {
-				text += e.Text
+				text.WriteString(e.Text)
 			}
 		}
 	}
-	result, _ := json.Marshal(map[string]any{"message": map[string]any{"role": "assistant", "content": text}, "request_sha256": "x"})
+	result, _ := json.Marshal(map[string]any{"message": map[string]any{"role": "assistant", "content": text.String()}, "request_sha256": "x"})
 	f.view.Steps = append(slices.Clip(f.view.Steps), &schemas.TimelineStep{Path: s.path, Name: "model", Kind: "step", Claim: f.view.Owner - 1, Attempts: s.attempt})
-	f.view.Results[s.path], f.text[s.path] = &schemas.Payload{Data: result}, text
+	f.view.Results[s.path], f.text[s.path] = &schemas.Payload{Data: result}, text.String()
 	f.open = slices.Delete(f.open, i, i+1)
 	e := f.event(s, actors.LiveEnd)
 	e.Recorded, e.Result = uint64(len(f.view.Steps)), result
