@@ -30,9 +30,6 @@ type heard struct {
 	void bool
 }
 
-// said reports whether there is something to void.
-func (h heard) said() bool { return !h.void && h.Text+h.Reasoning > 0 }
-
 // begins reports whether the text that was heard is the beginning of another one.
 func (h heard) begins(text string) bool {
 	return h.Text == 0 || h.Text <= len(text) && h.sum == sum(0, text[:h.Text])

@@ -20,7 +20,6 @@ type budgetWorld struct {
 	state   *schemas.Payload
 	now     time.Time
 	limit   int64
-	raised  int64
 	inbox   []Task // in order
 	past    []Task // taken in
 	runs    []*budgetedRun
