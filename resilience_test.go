@@ -61,7 +61,7 @@ func (p *provider) requests() []time.Time {
 }
 
 func (p *provider) model(name string) agents.Model {
-	return openai.New(name, openai.BaseURL(p.URL+"/v1"), openai.APIKey("any"), openai.HTTPClient(p.Client()))
+	return agents.Unstreamed(openai.New(name, openai.BaseURL(p.URL+"/v1"), openai.APIKey("any"), openai.HTTPClient(p.Client())))
 }
 
 func answers(_ int, w http.ResponseWriter) {
@@ -224,7 +224,7 @@ func TestRateLimit_IsThatOfAllNodes(t *testing.T) {
 }
 
 // TestResilience_OfAProviderThatDoesEverythingWrong has one provider throttle, stall in the
-// middle of its stream, break off and go away, and another one by another SDK.
+// middle of its answer, break off and go away, and another one by another SDK.
 func TestResilience_OfAProviderThatDoesEverythingWrong(t *testing.T) {
 	t.Parallel()
 	stalls := make(chan struct{})
@@ -250,7 +250,7 @@ func TestResilience_OfAProviderThatDoesEverythingWrong(t *testing.T) {
 	t.Cleanup(second.Close)
 	name := durable.Declare[string, string]("asks")
 	node := running(t, "", perdure.Host(agents.New(name, agents.UseModel(first.model("big"), agents.Retry(4, time.Millisecond), agents.Timeout(500*time.Millisecond),
-		agents.Fallback(anthropic.New("claude", anthropic.BaseURL(second.URL), anthropic.APIKey("any"), anthropic.HTTPClient(second.Client())))))))
+		agents.Fallback(agents.Unstreamed(anthropic.New("claude", anthropic.BaseURL(second.URL), anthropic.APIKey("any"), anthropic.HTTPClient(second.Client()))))))))
 	ctx, cancel := context.WithTimeout(testContext(t), time.Minute)
 	defer cancel()
 	got, err := perdure.Call(ctx, node.Client(), name.At("a"), "hello")

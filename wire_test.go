@@ -24,7 +24,10 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actors"
+	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/models/openai"
 	"github.com/perdure/perdure/broker"
+	"github.com/perdure/perdure/durable"
 	"github.com/perdure/perdure/schemas"
 )
 
@@ -325,13 +328,21 @@ func TestWire_ThePageIsCurrent(t *testing.T) {
 		slices.Sort(got)
 		return slices.Compact(got)
 	}
-	node := running(t, "", perdure.Host(greetKind()))
+	node := running(t, "", perdure.Name("one"), perdure.Host(greetKind(), agents.New(durable.Declare[string, string]("greeter"), agents.UseModel(openai.New("none", openai.APIKey("none"))))))
 	endpoints := []string{"servers.list", "servers.remove"} // of a node whose server is one of a cluster
+	named := regexp.MustCompile(`^kinds\.(?:greet|greeter)\.(settings\.)?(.*)$`)
 	for _, e := range service(t, plain(t, node)).Endpoints {
 		name := strings.TrimPrefix(e.Subject, "perdure.api.")
-		endpoints = append(endpoints, strings.Replace(name, "kinds.greet", "kinds.<kind>", 1))
+		if m := named.FindStringSubmatch(name); m != nil {
+			if name = "kinds.<kind>." + m[1]; m[1] != "" {
+				m[2] = "<node>"
+			}
+			name += m[2]
+		}
+		endpoints = append(endpoints, name)
 	}
 	slices.Sort(endpoints)
+	endpoints = slices.Compact(endpoints) // of two kinds
 	if diff := cmp.Diff(endpoints, rows("(?m)^\\| ((?:`[a-z]+\\.[a-z<>.]+`(?:, )?)+) \\| [^|]*\\| [^|]*\\|$")); diff != "" {
 		t.Errorf("endpoints (-code +page):\n%s", diff)
 	}

@@ -125,8 +125,9 @@ func agentsRollbackCommand() *cobra.Command {
 	var why perdure.Why
 	cmd := &cobra.Command{
 		Use: "rollback AGENT VERSION", Short: "Put an earlier version of an agent's settings in force again",
-		Long: "Put an earlier version of an agent's settings in force again, as another version;\n'perdure agents show' lists those that there are.",
-		Args: exactly(2, "one agent and one version"),
+		Long:    "Put an earlier version of an agent's settings in force again, as another version;\n'perdure agents show' lists those that there are.",
+		Example: `  perdure agents rollback weather 3`,
+		Args:    exactly(2, "one agent and one version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil || version == 0 {
@@ -149,8 +150,9 @@ func agentsResetCommand() *cobra.Command {
 	var why perdure.Why
 	cmd := &cobra.Command{
 		Use: "reset AGENT", Short: "Put the settings of an agent's code in force again",
-		Long: "Put the settings of an agent's code in force again, as another version of its settings.",
-		Args: exactly(1, "one agent"),
+		Long:    "Put the settings of an agent's code in force again, as another version of its settings.",
+		Example: `  perdure agents reset weather`,
+		Args:    exactly(1, "one agent"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {
 				return c.set(cmd, args[0], func() (*perdure.SettingsVersion, error) {
