@@ -45,9 +45,9 @@ var published = sync.OnceValue(func() PriceTable {
 	return t
 })
 
-// PublishedPrices returns the prices that come with this package: a copy, made by hand at
-// the time that prices.json says, of what some providers published. They change without
-// notice: see [Prices].
+// PublishedPrices returns the prices that come with this package, of some models, written
+// down by hand as of the time that prices.json says. They change without notice: see
+// [Prices].
 func PublishedPrices() PriceTable { return maps.Clone(published()) }
 
 // ReadPrices reads a price table from a JSON file of the form of prices.json, {"models":
