@@ -99,6 +99,9 @@ func (m *Responses) Stream(ctx context.Context, req *agents.Request, heard func(
 	if err := d.Err(); err != nil || ctx.Err() != nil {
 		return nil, failure(ctx, raw, err)
 	}
+	if isJSON(raw) {
+		return nil, unstreamed()
+	}
 	return nil, unavailable("the provider's response ended before the answer was whole")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"mime"
 	"net/http"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/durable"
 )
 
 // Stream makes one HTTP request, whose response comes in pieces. One that is cut
@@ -34,7 +36,24 @@ func (m *Model) Stream(ctx context.Context, req *agents.Request, heard func(agen
 	if err := stream.Err(); err != nil {
 		return nil, broken(ctx, raw, err)
 	}
+	if a.r.FinishReason == "" && isJSON(raw) {
+		return nil, unstreamed()
+	}
 	return a.response(ctx)
+}
+
+// unstreamed is the error of a server that does not stream.
+func unstreamed() error {
+	return durable.Fail(agents.ErrModel.Code, "the server was asked for a stream and answered with JSON as a whole: it does not stream; give the model by agents.Unstreamed")
+}
+
+// isJSON reports whether a response is no stream of events.
+func isJSON(raw *http.Response) bool {
+	if raw == nil {
+		return false
+	}
+	media, _, err := mime.ParseMediaType(raw.Header.Get("Content-Type"))
+	return err == nil && media == "application/json"
 }
 
 // written is what a stream has brought so far.

@@ -116,7 +116,7 @@ func TestBrokenStreamIsNoAnswer(t *testing.T) {
 		"connection breaks":   {cut(true, half), "model_unavailable", false, "cannot be read"},
 		"breaks behind it":    {cut(true, half, piece(`{}`, "stop")), "model_unavailable", false, "cannot be read"},
 		"no JSON":             {events(half, "{"), "model_unavailable", false, "cannot be read"},
-		"is not a stream":     {answer(200, fine), "model_unavailable", false, "ended before the answer was whole"},
+		"is not a stream":     {answer(200, fine), "model_error", true, "give the model by agents.Unstreamed"}, // no attempt mends it
 		"says what is wrong":  {events(half, `{"error":{"message":"overloaded","type":"server_error"}}`), "model_unavailable", false, "the provider broke off: overloaded"},
 		"says it by a number": {events(half, `{"error":{"message":"overloaded","code":503}}`), "model_unavailable", false, "overloaded"},
 		"for good":            {events(half, `{"error":{"message":"too long","type":"invalid_request_error","code":"context_length_exceeded"}}`), "model_error", true, "too long"},
