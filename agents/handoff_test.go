@@ -198,9 +198,12 @@ func TestHandOffIsOneRunWhateverDies(t *testing.T) {
 	for n := 1; n <= len(points); n++ {
 		for _, when := range []runtimetest.When{runtimetest.Before, runtimetest.After} {
 			t.Run(fmt.Sprintf("%d.%d", n, when), func(t *testing.T) {
-				_, d := play(t, when, n)
+				points, d := play(t, when, n)
 				again := d.triage.Counts().Repeated + d.billing.Counts().Repeated
-				if again > 1 || again > 0 && when == runtimetest.After {
+				// The limit that counts the tree works beside the runs: after a write of its
+				// own a call may be in flight.
+				beside := strings.Contains(points[n-1], " perdure-limit/")
+				if again > 1 || again > 0 && when == runtimetest.After && !beside {
 					t.Errorf("%d model calls came again", again)
 				}
 				if got := d.triage.Counts().Calls + d.billing.Counts().Calls; got != 3 {
