@@ -298,6 +298,7 @@ func (m *member) request(ctx context.Context, req *Request, last, filtered bool)
 		return nil, nil, err
 	}
 	permit.settle(ctx, r.Usage)
+	used(ctx, m.name, r.Usage)
 	return r, nil, nil
 }
 

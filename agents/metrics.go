@@ -13,7 +13,7 @@ import (
 // instruments are what is measured of calls of models and tools, by the meter provider of
 // the program (otel.SetMeterProvider): without one it costs next to nothing.
 type instruments struct {
-	failures, retries, fallbacks, hedges, postponed metric.Int64Counter
+	failures, retries, fallbacks, hedges, postponed, tokens metric.Int64Counter
 
 	breaker metric.Int64Gauge
 	waited  metric.Float64Histogram
@@ -34,6 +34,7 @@ var measured = sync.OnceValue(func() *instruments {
 		fallbacks: counter("perdure.model.fallbacks", "Model calls that went on to another model"),
 		hedges:    counter("perdure.model.hedges", "Second requests to models that were slow"),
 		postponed: counter("perdure.model.postponed", "Model calls that were put off, since no model could be asked"),
+		tokens:    counter("perdure.model.tokens", "Tokens of answers, by kind: of all input, cached is what the provider had read before"),
 	}
 	var err error
 	if i.breaker, err = m.Int64Gauge("perdure.breaker.state", metric.WithDescription("0: closed; 1: somebody finds out whether it can be; 2: open")); err != nil {
@@ -51,6 +52,19 @@ func ofClass(c Class) attribute.KeyValue { return attribute.String("class", stri
 
 func modelFailed(ctx context.Context, model string, c Class) {
 	measured().failures.Add(ctx, 1, metric.WithAttributes(ofModel(model), ofClass(c)))
+}
+
+// used counts the tokens of an answer: cached of input is how often the provider had read
+// what a request begins with.
+func used(ctx context.Context, model string, u Usage) {
+	for _, n := range []struct {
+		kind   string
+		tokens int64
+	}{{"input", u.InputTokens}, {"cached", u.CachedTokens}, {"output", u.OutputTokens}, {"reasoning", u.ReasoningTokens}} {
+		if n.tokens > 0 {
+			measured().tokens.Add(ctx, n.tokens, metric.WithAttributes(ofModel(model), attribute.String("kind", n.kind)))
+		}
+	}
 }
 
 func retried(ctx context.Context, model string, c Class) {

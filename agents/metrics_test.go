@@ -29,6 +29,11 @@ func TestMetrics_OfAModelThatIsDown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}, agents.New(weather, agents.UseModel(down, agents.Retry(4, time.Millisecond), agents.Breaker(trip), agents.RateLimit(agents.PerMinute{Requests: 100}), agents.Fallback(next))))
+	counted := &provider{name: "measured"}
+	counted.reset(time.Now())
+	if _, _, err := once(t, agents.UseModel(counted)); err != nil {
+		t.Fatal(err)
+	}
 	var all metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &all); err != nil {
 		t.Fatal(err)
@@ -61,7 +66,7 @@ func TestMetrics_OfAModelThatIsDown(t *testing.T) {
 	}
 	want := map[string]int64{
 		"perdure.model.failures": 3, "perdure.model.retries": 3, "perdure.model.fallbacks": 1,
-		"perdure.breaker.state": 2, "perdure.ratelimit.wait": 3,
+		"perdure.breaker.state": 2, "perdure.ratelimit.wait": 3, "perdure.model.tokens": 2,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("measured (-want +got):\n%s", diff)
