@@ -152,10 +152,10 @@ func (v *conversation) asking() *asking {
 	return k
 }
 
-// lead makes the model that settings name the first one, nil for the one of the code. A
-// cheaper one that a budget has gone on with stays.
+// lead makes the model of a request the first one, which settings may have changed since the
+// last call. A cheaper one that a budget has gone on with stays.
 func (k *asking) lead(m Model) {
-	if m == nil || k.cheap {
+	if k.cheap {
 		return
 	}
 	k.mu.Lock()

@@ -48,7 +48,7 @@ type Request struct {
 	Tools        []ToolSpec
 	Output       *OutputSpec // nil: text
 
-	model Model // that settings name; nil: the agent's own
+	model Model // the first to be asked: the agent's own, or the one that settings name
 }
 
 // A ToolSpec is what a model is told of a tool.
