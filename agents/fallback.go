@@ -71,8 +71,8 @@ func newMember(m Model, c modelConfig) member { return member{m, c, modelName(m)
 // modelName names a model to those who share a limit or a breaker of it. A model says who
 // its provider is by a method Provider() string.
 func modelName(m Model) string {
-	if p, ok := m.(interface{ Provider() string }); ok && p.Provider() != "" {
-		return p.Provider() + "/" + m.Name()
+	if p := providerOf(m); p != "" {
+		return p + "/" + m.Name()
 	}
 	return m.Name()
 }
@@ -96,10 +96,7 @@ func (a *agent) checkModels() (errs []error) {
 		return []error{durable.Fail(durable.ErrInvalid.Code, "it has no model; give it one with UseModel")}
 	}
 	for _, m := range a.chain() {
-		errs = append(errs, m.errs...)
-		if v, ok := m.Model.(interface{ Err() error }); ok {
-			errs = append(errs, v.Err())
-		}
+		errs = append(append(errs, m.errs...), errOf(m.Model))
 	}
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
