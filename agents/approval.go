@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/perdure/perdure/durable"
 )
@@ -136,14 +135,12 @@ type Proposal struct {
 func (p *Proposal) shown() {
 	if n := len(p.Arguments); n > maxShown {
 		p.Bytes = n
-		p.Arguments, _ = json.Marshal(cut(string(p.Arguments), maxShown/2)) // texts always encode
+		p.Arguments, _ = json.Marshal(head(string(p.Arguments), maxShown/2)) // texts always encode
 	}
 	if n := len(p.Text); n > maxShown/2 {
-		p.Bytes, p.Text = n, cut(p.Text, maxShown/2)
+		p.Bytes, p.Text = n, head(p.Text, maxShown/2)
 	}
 }
-
-func cut(s string, n int) string { return strings.ToValidUTF8(s[:min(n, len(s))], "") }
 
 // ErrNotApproved is a tool call that somebody denied, or that nobody decided about in
 // time: the model is told. A run that waited for an approval of its own fails with it.

@@ -119,9 +119,11 @@ func (a *agent) checkBudgets(kind string) (out []runtime.Budget) {
 	for _, b := range a.budgets {
 		out = append(out, b.Budget)
 		name := cmp.Or(b.Name, kind) + " per " + string(b.Per)
-		models := []Model{a.model}
-		for _, m := range a.call.fallbacks {
-			models = append(models, m.Model)
+		var models []Model
+		if a.model != nil { // it is said elsewhere that there is none
+			for _, m := range a.chain() {
+				models = append(models, m.Model)
+			}
 		}
 		if b.AtLimit == schemas.Charge_DOWNGRADE {
 			models = append(models, b.cheaper)
@@ -131,18 +133,18 @@ func (a *agent) checkBudgets(kind string) (out []runtime.Budget) {
 				a.bad("budget %s: DowngradeAtLimit has no model", name)
 			case b.Nanos == 0:
 				a.bad("budget %s: DowngradeAtLimit is of a limit in US dollars, and it has none: a cheaper model reads as many tokens", name)
-			case a.cheaper != b.cheaper:
+			case modelName(a.cheaper) != modelName(b.cheaper):
 				a.bad("budget %s: another one downgrades to another model; give both the same", name)
 			}
-			if m, ok := b.cheaper.(interface{ Err() error }); ok && m.Err() != nil {
-				a.errs = append(a.errs, m.Err())
+			if err := errOf(b.cheaper); err != nil {
+				a.errs = append(a.errs, err)
 			}
 		}
 		for _, m := range models {
 			if m == nil || b.Nanos == 0 {
 				continue
 			}
-			if _, ok := a.prices.of(m.Name()); !ok {
+			if !a.prices.has(m.Name()) {
 				a.bad("budget %s is of money, and there is no price of the model %q; give one by Prices, of zero if it costs nothing", name, m.Name())
 			}
 		}

@@ -525,3 +525,36 @@ func TestBudgetOfARunThatIsEndedInACall(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetReservesTheLongestAnswerOfOpenAI has models of either API whose answers may be
+// longer than what is left: they are not asked.
+func TestBudgetReservesTheLongestAnswerOfOpenAI(t *testing.T) {
+	m := says(t, "done")
+	opts := []openai.Option{openai.BaseURL(m.BaseURL), openai.APIKey("none"), openai.MaxTokens(20_000)}
+	for name, asked := range map[string]agents.Model{"chat": openai.New("gpt", opts...), "responses": openai.NewResponses("gpt", opts...)} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := once(t, agents.UseModel(asked), agents.Budget(agents.PerRun(), agents.Allowance{Tokens: 10_000}))
+			wantErr(t, err, agents.ErrBudget)
+			m.WantCalls(0)
+		})
+	}
+}
+
+// A listed model cannot be compared with another one.
+type listed struct {
+	agents.Model
+	_ []string
+}
+
+func TestBudgetTakesAModelThatCannotBeCompared(t *testing.T) {
+	cheaper := listed{Model: mirror(t)}
+	k := asks(mirror(t), agents.Prices(agents.PriceTable{"scripted": {Input: 1}}),
+		agents.Budget(agents.PerRun(), agents.Allowance{USD: 1}, agents.DowngradeAtLimit(cheaper)),
+		agents.Budget(agents.PerAgent(), agents.Allowance{USD: 9}, agents.DowngradeAtLimit(cheaper)))
+	if err := k.Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := agents.New(weather, agents.Budget(agents.PerRun(), agents.Allowance{USD: 1})).Validate(); err == nil || !strings.Contains(err.Error(), "it has no model") {
+		t.Errorf("%v, want that there is no model", err)
+	}
+}

@@ -71,8 +71,8 @@ func newMember(m Model, c modelConfig) member { return member{m, c, modelName(m)
 // modelName names a model to those who share a limit or a breaker of it. A model says who
 // its provider is by a method Provider() string.
 func modelName(m Model) string {
-	if p, ok := m.(interface{ Provider() string }); ok && p.Provider() != "" {
-		return p.Provider() + "/" + m.Name()
+	if p := providerOf(m); p != "" {
+		return p + "/" + m.Name()
 	}
 	return m.Name()
 }
@@ -96,10 +96,7 @@ func (a *agent) checkModels() (errs []error) {
 		return []error{durable.Fail(durable.ErrInvalid.Code, "it has no model; give it one with UseModel")}
 	}
 	for _, m := range a.chain() {
-		errs = append(errs, m.errs...)
-		if v, ok := m.Model.(interface{ Err() error }); ok {
-			errs = append(errs, v.Err())
-		}
+		errs = append(append(errs, m.errs...), errOf(m.Model))
 	}
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
@@ -152,10 +149,10 @@ func (v *conversation) asking() *asking {
 	return k
 }
 
-// lead makes the model that settings name the first one, nil for the one of the code. A
-// cheaper one that a budget has gone on with stays.
+// lead makes the model of a request the first one, which settings may have changed since the
+// last call. A cheaper one that a budget has gone on with stays.
 func (k *asking) lead(m Model) {
-	if m == nil || k.cheap {
+	if k.cheap {
 		return
 	}
 	k.mu.Lock()

@@ -23,6 +23,22 @@ type Model interface {
 	Name() string
 }
 
+// errOf returns what is wrong with the settings of a model or a server, as far as it says it.
+func errOf(v any) error {
+	if e, ok := v.(interface{ Err() error }); ok {
+		return e.Err()
+	}
+	return nil
+}
+
+// providerOf names whose model it is, "" where the model does not say.
+func providerOf(m Model) string {
+	if p, ok := m.(interface{ Provider() string }); ok {
+		return p.Provider()
+	}
+	return ""
+}
+
 // A Streamer is a model that says what it writes while it writes it.
 type Streamer interface {
 	Model
@@ -48,7 +64,7 @@ type Request struct {
 	Tools        []ToolSpec
 	Output       *OutputSpec // nil: text
 
-	model Model // that settings name; nil: the agent's own
+	model Model // the first to be asked: the agent's own, or the one that settings name
 }
 
 // A ToolSpec is what a model is told of a tool.

@@ -42,13 +42,10 @@ type ToolServer interface {
 // the model is told.
 func Served(s ToolServer) Tool {
 	t := Tool{server: s}
-	switch s := s.(type) {
-	case nil:
+	if s == nil {
 		t.errs = append(t.errs, durable.Fail(durable.ErrInvalid.Code, "Served: the server is nil"))
-	case interface{ Err() error }:
-		if err := s.Err(); err != nil {
-			t.errs = append(t.errs, err)
-		}
+	} else if err := errOf(s); err != nil {
+		t.errs = append(t.errs, err)
 	}
 	return t
 }

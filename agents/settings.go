@@ -37,8 +37,8 @@ func Models(models map[string]Model) Option {
 				a.bad("Models: %q is %v; give each model a name", name, m)
 				continue
 			}
-			if bad, ok := m.(interface{ Err() error }); ok && bad.Err() != nil {
-				a.errs = append(a.errs, fmt.Errorf("model %q: %w", name, bad.Err()))
+			if err := errOf(m); err != nil {
+				a.errs = append(a.errs, fmt.Errorf("model %q: %w", name, err))
 			}
 			a.models[name] = m
 		}

@@ -146,3 +146,28 @@ func TestSettingsSayWhatIsWrongWithThem(t *testing.T) {
 	err := agents.New(weather, agents.UseModel(mirror(t)), agents.Models(map[string]agents.Model{"": mirror(t), "none": nil})).Validate()
 	wantErr(t, err, durable.ErrInvalid, "give each model a name", `"none"`)
 }
+
+// TestSettingsThatAreGoneLeaveTheModelOfTheCode at once: the call behind the change is not
+// one of the model that they named.
+func TestSettingsThatAreGoneLeaveTheModelOfTheCode(t *testing.T) {
+	var k *runtime.Kind
+	m := agentstest.Model(t, script(func(r *scripted.Request) scripted.Reply {
+		if r.Rounds() == 0 {
+			return calls(call("get_weather", `{"city":"Oslo"}`))
+		}
+		return scripted.Reply{Text: r.Model}
+	}))
+	other := openai.New("other", openai.BaseURL(m.BaseURL), openai.APIKey("none"))
+	k = agents.New(weather, agents.UseModel(m), agents.Models(map[string]agents.Model{"another": other}), agents.Tools(agents.Func("get_weather", "",
+		func(_ context.Context, in place) (report, error) {
+			configure(t, k, 2, "")
+			return getWeather(t.Context(), in)
+		})))
+	configure(t, k, 1, `{"model":"another"}`)
+	b := setup(t, k)
+	b.Start()
+	got, err := do[string](b, ref("weather", "ann", "1"), "go")
+	if err != nil || got != "scripted" {
+		t.Errorf("model %q answered (%v), want that of the code", got, err)
+	}
+}

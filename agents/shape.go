@@ -111,7 +111,9 @@ func (v *conversation) apply(s shaping, req *Request) {
 	if s.Instructions != nil {
 		req.Instructions = *s.Instructions
 	}
-	req.model = v.models[s.Model] // nil: the agent's own; whoever set the name has checked it
+	if req.model = v.models[s.Model]; req.model == nil { // none is set; whoever sets one has checked it
+		req.model = v.model
+	}
 }
 
 // annotateShape says in the timeline what a request was made of.

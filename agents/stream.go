@@ -20,20 +20,10 @@ func Unstreamed(m Model) Model {
 type unstreamed struct{ Model }
 
 // Err is that of the model.
-func (u unstreamed) Err() error {
-	if m, ok := u.Model.(interface{ Err() error }); ok {
-		return m.Err()
-	}
-	return nil
-}
+func (u unstreamed) Err() error { return errOf(u.Model) }
 
 // Provider is that of the model, "" for one that does not say.
-func (u unstreamed) Provider() string {
-	if m, ok := u.Model.(interface{ Provider() string }); ok {
-		return m.Provider()
-	}
-	return ""
-}
+func (u unstreamed) Provider() string { return providerOf(u.Model) }
 
 // MaxOutputTokens is that of the model, 0 for one that does not say.
 func (u unstreamed) MaxOutputTokens() int64 {

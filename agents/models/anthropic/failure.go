@@ -2,18 +2,16 @@ package anthropic
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/shared"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -26,17 +24,17 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case raw == nil:
-		return unavailable("the provider cannot be reached: %v", err)
+		return adapter.Unavailable("the provider cannot be reached: %v", err)
 	case raw.StatusCode < 400 && told:
 		return streamFailure(e)
 	case raw.StatusCode < 400:
-		return unavailable("the provider's response cannot be read: %v", err)
+		return adapter.Unavailable("the provider's response cannot be read: %v", err)
 	}
 	message := ""
 	if told {
 		message = e.Message
 	} else {
-		message = bodyOf(raw, err)
+		message = adapter.Told(raw.Body, err)
 	}
 	text := fmt.Sprintf("the provider answered %s: %s", strings.TrimSpace(fmt.Sprint(raw.StatusCode, " ", http.StatusText(raw.StatusCode))), message)
 	class := agents.ClassOfStatus(raw.StatusCode)
@@ -45,14 +43,7 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	} else if class == agents.Refused && told && tooLong(e) {
 		class = agents.TooLong
 	}
-	if class != agents.Throttled && class != agents.Unavailable {
-		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
-	}
-	err = agents.Unanswered(agents.Classify(unavailable("%s", text), class), raw.StatusCode)
-	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
-		err = agents.RetryAfter(err, wait)
-	}
-	return err
+	return adapter.Failure(raw.StatusCode, raw.Header, class, text)
 }
 
 // spent reports whether an error is a limit that no waiting mends.
@@ -81,41 +72,7 @@ func streamFailure(e *anthropic.Error) error {
 		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
 	}
 	if e.Type() == shared.ErrorTypeRateLimitError {
-		return agents.Classify(unavailable("%s", text), agents.Throttled)
+		return agents.Classify(adapter.Unavailable("%s", text), agents.Throttled)
 	}
-	return unavailable("%s", text)
-}
-
-// bodyOf returns what is wrong according to a body that is not in the provider's
-// form, as those of proxies are.
-func bodyOf(raw *http.Response, err error) string {
-	body, readErr := io.ReadAll(io.LimitReader(raw.Body, 4096))
-	if readErr != nil {
-		return err.Error()
-	}
-	var other struct {
-		Error   json.RawMessage `json:"error"`
-		Message string          `json:"message"`
-	}
-	if json.Unmarshal(body, &other) == nil {
-		var s string
-		if json.Unmarshal(other.Error, &s) == nil && s != "" {
-			return s
-		}
-		if other.Message != "" {
-			return other.Message
-		}
-	}
-	text := strings.ToValidUTF8(strings.TrimSpace(string(body)), "?")
-	if text == "" {
-		return "without a reason"
-	}
-	if len(text) > 300 {
-		text = strings.ToValidUTF8(text[:300], "")
-	}
-	return strconv.Quote(text)
-}
-
-func unavailable(format string, args ...any) error {
-	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
+	return adapter.Unavailable("%s", text)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/option"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -125,11 +126,11 @@ func (m *Model) check() error {
 		return durable.Fail(durable.ErrInvalid.Code, format, args...)
 	}
 	c := m.cfg
-	u, err := url.Parse(c.baseURL)
+	u, _ := url.Parse(c.baseURL) // adapter.BadURL says what is wrong with it
 	switch {
 	case m.name == "":
 		return bad("the model has no name; give the provider's, e.g. anthropic.New(\"claude-sonnet-5\")")
-	case err != nil || c.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
+	case adapter.BadURL(c.baseURL):
 		return bad("the model's base URL is %q; give one such as http://localhost:8099", c.baseURL)
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
 		return bad("the model's base URL is %q; leave out the /v1 at its end, which the SDK adds", c.baseURL)
@@ -158,14 +159,11 @@ func (m *Model) Name() string { return m.name }
 
 // Provider names whose model it is: "anthropic", or the host of another server.
 func (m *Model) Provider() string {
-	if u, err := url.Parse(m.cfg.baseURL); err == nil && u.Host != "" && u.Host != "api.anthropic.com" {
-		return u.Host
-	}
-	return "anthropic"
+	return adapter.Provider(m.cfg.baseURL, "api.anthropic.com", provider)
 }
 
-// MaxOutputTokens is what [MaxTokens] has set, or the default; 0: no bound.
-func (m *Model) MaxOutputTokens() int64 { return int64(m.cfg.maxTokens) }
+// MaxOutputTokens is what [MaxTokens] has set, or the default.
+func (m *Model) MaxOutputTokens() int64 { return m.cfg.maxTokens }
 
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
@@ -209,7 +207,7 @@ func (m *Model) Stream(ctx context.Context, req *agents.Request, heard func(agen
 	for whole := false; stream.Next(); {
 		event := stream.Current()
 		if err := msg.Accumulate(event); err != nil {
-			return nil, unavailable("the provider's stream cannot be read: %v", err)
+			return nil, adapter.Unavailable("the provider's stream cannot be read: %v", err)
 		}
 		d := agents.Delta{
 			Text:      cmp.Or(event.Delta.Text, event.ContentBlock.Text),
@@ -228,7 +226,7 @@ func (m *Model) Stream(ctx context.Context, req *agents.Request, heard func(agen
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, unavailable("the provider's stream ended before its message did")
+	return nil, adapter.Unavailable("the provider's stream ended before its message did")
 }
 
 // requestOptions returns the options of one request, whose HTTP response is

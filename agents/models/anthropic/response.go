@@ -6,12 +6,13 @@ import (
 
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // response returns what a model answered to a request of this prefix.
 func response(msg *anthropic.Message, prefix string) (*agents.Response, error) {
 	if msg == nil || msg.StopReason == "" {
-		return nil, unavailable("the provider's response is not a whole message: %.200q", rawOf(msg))
+		return nil, adapter.Unavailable("the provider's response is not a whole message: %.200q", rawOf(msg))
 	}
 	u := msg.Usage
 	r := &agents.Response{
@@ -46,7 +47,7 @@ func response(msg *anthropic.Message, prefix string) (*agents.Response, error) {
 	r.Message.Content = text.String()
 	var err error
 	if r.Message.Reasoning, err = remember(content, prefix); err != nil {
-		return nil, unavailable("the provider's message cannot be kept: %v", err)
+		return nil, adapter.Unavailable("the provider's message cannot be kept: %v", err)
 	}
 	return r, nil
 }

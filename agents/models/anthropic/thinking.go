@@ -11,6 +11,7 @@ import (
 	"github.com/anthropics/anthropic-sdk-go/v2"
 	"github.com/anthropics/anthropic-sdk-go/v2/packages/param"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // A digest is the hash of what a model was sent so far: tools, instructions and
@@ -66,11 +67,7 @@ func remember(content []anthropic.ContentBlockUnion, prefix string) (*agents.Rea
 		return nil, nil
 	}
 	t.Blocks = t.Blocks[:last]
-	data, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
-	}
-	return &agents.Reasoning{Provider: provider, Data: data}, nil
+	return adapter.Keep(provider, t)
 }
 
 func mustMarshal(p placeholder) json.RawMessage {
@@ -86,11 +83,8 @@ func mustMarshal(p placeholder) json.RawMessage {
 // refuse it because something in front of it has changed, or if it does not fit
 // the message any more.
 func (c *conversation) recall(m agents.Message) (blocks []anthropic.ContentBlockParamUnion, ok bool) {
-	if m.Reasoning == nil || m.Reasoning.Provider != provider {
-		return nil, false
-	}
 	var t thoughts
-	if json.Unmarshal(m.Reasoning.Data, &t) != nil || !c.keepAll && t.Prefix != c.sum() {
+	if !adapter.Recall(m, provider, &t) || !c.keepAll && t.Prefix != c.sum() {
 		return nil, false
 	}
 	content, wanted := m.Content, m.ToolCalls

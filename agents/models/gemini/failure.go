@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/perdure/perdure/agents"
-	"github.com/perdure/perdure/durable"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"google.golang.org/genai"
 )
 
@@ -24,11 +23,11 @@ func failure(ctx context.Context, s *seen, err error) error {
 	case errors.As(err, &api):
 		// Also in a stream that began with 200.
 	case s.broken != nil: // what the SDK says follows from it
-		return unavailable("the provider's response is cut short: %v", s.broken)
+		return adapter.Unavailable("the provider's response is cut short: %v", s.broken)
 	case s.status != 0:
-		return unavailable("the provider's response cannot be read: %s", short(err.Error()))
+		return adapter.Unavailable("the provider's response cannot be read: %s", adapter.Short(err.Error()))
 	default:
-		return unavailable("the provider cannot be reached: %s", short(err.Error()))
+		return adapter.Unavailable("the provider cannot be reached: %s", adapter.Short(err.Error()))
 	}
 	status := s.status
 	if status < 400 {
@@ -42,14 +41,8 @@ func failure(ctx context.Context, s *seen, err error) error {
 	case status == http.StatusBadRequest && strings.Contains(api.Message, "exceeds the maximum number of tokens"):
 		class = agents.TooLong
 	}
-	if class != agents.Throttled && class != agents.Unavailable {
-		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
-	}
-	err = agents.Unanswered(agents.Classify(unavailable("%s", text), class), status)
-	if wait, ok := retryDelay(api.Details); ok {
-		return agents.RetryAfter(err, wait)
-	}
-	if wait, ok := agents.RetryAfterHeader(s.header); ok {
+	err = adapter.Failure(status, s.header, class, text)
+	if wait, ok := retryDelay(api.Details); ok && (class == agents.Throttled || class == agents.Unavailable) {
 		return agents.RetryAfter(err, wait)
 	}
 	return err
@@ -59,21 +52,10 @@ func failure(ctx context.Context, s *seen, err error) error {
 // the API, of which the SDK makes a message as it is.
 func told(s *seen, e genai.APIError) string {
 	switch {
-	case strings.TrimSpace(e.Message) == "":
-		return "without a reason"
-	case e.Status == s.line:
-		return strconv.Quote(short(e.Message))
+	case strings.TrimSpace(e.Message) == "", e.Status == s.line:
+		return adapter.Quoted(e.Message)
 	}
-	return short(e.Message)
-}
-
-// short returns so much of a text as belongs in an error.
-func short(text string) string {
-	text = strings.TrimSpace(text)
-	if len(text) > 300 {
-		text = text[:300]
-	}
-	return strings.ToValidUTF8(text, "?")
+	return adapter.Short(e.Message)
 }
 
 // retryDelay reads how long to wait from the details of an error.
@@ -88,8 +70,4 @@ func retryDelay(details []map[string]any) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-func unavailable(format string, args ...any) error {
-	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
 }

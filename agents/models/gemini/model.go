@@ -4,12 +4,12 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 	"google.golang.org/genai"
 )
@@ -102,7 +102,6 @@ func (m *Model) check() error {
 		return durable.Fail(durable.ErrInvalid.Code, format, args...)
 	}
 	c := m.cfg
-	u, err := url.Parse(c.baseURL)
 	switch {
 	case m.name == "":
 		return bad("the model has no name; give Google's, e.g. gemini.New(\"gemini-3-flash\")")
@@ -110,7 +109,7 @@ func (m *Model) check() error {
 		return bad("the model's name is %q; give Google's, e.g. gemini.New(\"gemini-3-flash\")", m.name)
 	case c.key == "":
 		return bad("model %q has no key; set GEMINI_API_KEY, or give gemini.APIKey", m.name)
-	case err != nil || c.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
+	case adapter.BadURL(c.baseURL):
 		return bad("the model's base URL is %q; give one such as https://generativelanguage.googleapis.com", c.baseURL)
 	case c.temperature != nil && !(*c.temperature >= 0 && *c.temperature <= 2): // NaN is wrong, too
 		return bad("gemini.Temperature(%v): give 0 to 2", *c.temperature)
@@ -131,13 +130,10 @@ func (m *Model) Name() string { return m.name }
 
 // Provider names whose model it is: "gemini", or the host of another server.
 func (m *Model) Provider() string {
-	if u, err := url.Parse(m.cfg.baseURL); err == nil && u.Host != "" && u.Host != "generativelanguage.googleapis.com" {
-		return u.Host
-	}
-	return "gemini"
+	return adapter.Provider(m.cfg.baseURL, "generativelanguage.googleapis.com", provider)
 }
 
-// MaxOutputTokens is what [MaxTokens] has set, or the default; 0: no bound.
+// MaxOutputTokens is what [MaxTokens] has set; 0: no bound.
 func (m *Model) MaxOutputTokens() int64 { return int64(m.cfg.maxTokens) }
 
 // Err returns what is wrong with the settings, nil if nothing is.

@@ -1,9 +1,8 @@
 package gemini
 
 import (
-	"encoding/json"
-
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // provider is whose reasoning a model of this package sends back.
@@ -52,21 +51,14 @@ func reasoned(parts []part) (*agents.Reasoning, error) {
 	if !needed {
 		return nil, nil
 	}
-	data, err := json.Marshal(reasoning{parts})
-	if err != nil {
-		return nil, err
-	}
-	return &agents.Reasoning{Provider: provider, Data: data}, nil
+	return adapter.Keep(provider, reasoning{parts})
 }
 
 // partsOf returns the parts that a message came in, ok false if it is not of this
 // provider, or is not any more what it was.
 func partsOf(m agents.Message) (parts []part, ok bool) {
-	if m.Reasoning == nil || m.Reasoning.Provider != provider {
-		return nil, false
-	}
 	var r reasoning
-	if err := json.Unmarshal(m.Reasoning.Data, &r); err != nil {
+	if !adapter.Recall(m, provider, &r) {
 		return nil, false
 	}
 	text, calls := 0, 0
@@ -80,5 +72,5 @@ func partsOf(m agents.Message) (parts []part, ok bool) {
 			text += p.Bytes
 		}
 	}
-	return r.Parts, text == len(m.Content) && calls == len(m.ToolCalls)
+	return r.Parts, adapter.Placed(m, text, calls)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 	"google.golang.org/genai"
 )
@@ -65,7 +66,7 @@ func (a *answer) part(p *genai.Part, heard func(agents.Delta)) error {
 	case p.FunctionCall != nil:
 		arguments, err := compact(p.FunctionCall.Args)
 		if err != nil {
-			return unavailable("the arguments of the model's call of %q cannot be read: %v", p.FunctionCall.Name, err)
+			return adapter.Unavailable("the arguments of the model's call of %q cannot be read: %v", p.FunctionCall.Name, err)
 		}
 		a.calls = append(a.calls, agents.ToolCall{ID: p.FunctionCall.ID, Name: p.FunctionCall.Name, Arguments: arguments})
 		a.parts = append(a.parts, part{Kind: kindCall, ID: p.FunctionCall.ID, Signature: p.ThoughtSignature})
@@ -105,7 +106,7 @@ func (a *answer) response(name string) (*agents.Response, error) {
 	r.Message = agents.Message{Role: agents.RoleAssistant, Content: a.content.String(), ToolCalls: a.calls}
 	var err error
 	if r.Message.Reasoning, err = reasoned(a.parts); err != nil {
-		return nil, unavailable("the model's reasoning cannot be kept: %v", err)
+		return nil, adapter.Unavailable("the model's reasoning cannot be kept: %v", err)
 	}
 	withheld := func(what string, reason, message string, ratings []*genai.SafetyRating) {
 		r.FinishReason = "content_filter"
@@ -128,11 +129,11 @@ func (a *answer) response(name string) (*agents.Response, error) {
 		return nil, durable.Fail(agents.ErrModel.Code, "the provider misses a thought signature in the conversation: %s", because(string(a.finish), a.message, nil))
 	case "":
 		if a.blocked == nil {
-			return nil, unavailable("the provider's response ended before the answer was whole: it has no finish reason")
+			return nil, adapter.Unavailable("the provider's response ended before the answer was whole: it has no finish reason")
 		}
 		withheld("blocked the conversation", string(a.blocked.BlockReason), a.blocked.BlockReasonMessage, a.blocked.SafetyRatings)
 	default: // e.g. MALFORMED_FUNCTION_CALL: the next attempt is written anew
-		return nil, unavailable("the model broke off: %s", because(string(a.finish), a.message, nil))
+		return nil, adapter.Unavailable("the model broke off: %s", because(string(a.finish), a.message, nil))
 	}
 	return r, nil
 }
@@ -140,7 +141,7 @@ func (a *answer) response(name string) (*agents.Response, error) {
 // because returns a reason of the provider's with what it says about it.
 func because(reason, message string, ratings []*genai.SafetyRating) string {
 	if message != "" {
-		reason += ", " + short(message)
+		reason += ", " + adapter.Short(message)
 	}
 	for _, r := range ratings {
 		if r != nil && r.Blocked {

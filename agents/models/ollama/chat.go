@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -75,11 +76,11 @@ func (m *Model) read(ctx context.Context, body io.Reader, heard func(agents.Delt
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.Is(err, io.EOF):
-			return nil, unavailable("the server's response ended before the answer was whole")
+			return nil, adapter.Unavailable("the server's response ended before the answer was whole")
 		case err != nil:
-			return nil, unavailable("the server's response cannot be read, or is cut short: %v", err)
+			return nil, adapter.Unavailable("the server's response cannot be read, or is cut short: %v", err)
 		case p.Error != "":
-			return nil, unavailable("the server failed: %s", short(p.Error))
+			return nil, adapter.Unavailable("the server failed: %s", adapter.Short(p.Error))
 		}
 		content.WriteString(p.Message.Content)
 		thought.WriteString(p.Message.Thinking)
@@ -98,7 +99,7 @@ func (m *Model) read(ctx context.Context, body io.Reader, heard func(agents.Delt
 		r.Usage = agents.Usage{InputTokens: p.PromptEvalCount, OutputTokens: p.EvalCount}
 		switch {
 		case p.DoneReason != "stop" && p.DoneReason != "length":
-			return nil, unavailable("the model broke off: the server gives the reason %q", p.DoneReason)
+			return nil, adapter.Unavailable("the model broke off: the server gives the reason %q", p.DoneReason)
 		case p.DoneReason == "stop" && len(r.Message.ToolCalls) > 0:
 			r.FinishReason = "tool_calls"
 		default:
@@ -106,11 +107,11 @@ func (m *Model) read(ctx context.Context, body io.Reader, heard func(agents.Delt
 		}
 		r.Message.Content = content.String()
 		if thought.Len() > 0 {
-			data, err := json.Marshal(reasoning{thought.String()})
+			kept, err := adapter.Keep(provider, reasoning{thought.String()})
 			if err != nil {
 				return nil, fmt.Errorf("keep what the model thought: %w", err)
 			}
-			r.Message.Reasoning = &agents.Reasoning{Provider: provider, Data: data}
+			r.Message.Reasoning = kept
 		}
 		return r, nil
 	}

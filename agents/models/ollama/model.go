@@ -163,7 +163,7 @@ func (m *Model) Provider() string {
 	return u.Host
 }
 
-// MaxOutputTokens is what [MaxTokens] has set, or the default; 0: no bound.
+// MaxOutputTokens is what [MaxTokens] has set; 0: no bound.
 func (m *Model) MaxOutputTokens() int64 { return int64(m.cfg.maxTokens) }
 
 // Err returns what is wrong with the settings, nil if nothing is.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -131,11 +132,9 @@ func said(msg agents.Message, names map[string]string) (message, error) {
 			out.Images = append(out.Images, f.Data)
 		}
 	case agents.RoleAssistant:
-		if r := msg.Reasoning; r != nil && r.Provider == provider {
-			var own reasoning
-			if json.Unmarshal(r.Data, &own) == nil {
-				out.Thinking = own.Thinking
-			}
+		var own reasoning
+		if adapter.Recall(msg, provider, &own) {
+			out.Thinking = own.Thinking
 		}
 		for i, c := range msg.ToolCalls {
 			names[c.ID] = c.Name

@@ -2,17 +2,15 @@ package openai
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -23,9 +21,9 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case raw == nil:
-		return unavailable("the provider cannot be reached: %v", err)
+		return adapter.Unavailable("the provider cannot be reached: %v", err)
 	case raw.StatusCode < 400:
-		return unavailable("the provider's response cannot be read: %v", err)
+		return adapter.Unavailable("the provider's response cannot be read: %v", err)
 	}
 	message, code := told(raw, err)
 	text := fmt.Sprintf("the provider answered %d %s: %s", raw.StatusCode, http.StatusText(raw.StatusCode), message)
@@ -33,14 +31,7 @@ func failure(ctx context.Context, raw *http.Response, err error) error {
 	if own, ok := classes[code]; ok { // such as a 429 that no waiting mends
 		class = own
 	}
-	if class != agents.Throttled && class != agents.Unavailable {
-		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
-	}
-	err = agents.Unanswered(agents.Classify(unavailable("%s", text), class), raw.StatusCode)
-	if wait, ok := agents.RetryAfterHeader(raw.Header); ok {
-		err = agents.RetryAfter(err, wait)
-	}
-	return err
+	return adapter.Failure(raw.StatusCode, raw.Header, class, text)
 }
 
 // told returns what the provider says is wrong, and its code for it. Not every
@@ -50,36 +41,7 @@ func told(raw *http.Response, err error) (message, code string) {
 	if errors.As(err, &e) && e.Message != "" {
 		return e.Message, e.Code
 	}
-	body, readErr := io.ReadAll(io.LimitReader(raw.Body, 4096))
-	if readErr != nil {
-		return err.Error(), ""
-	}
-	var other struct {
-		Error   json.RawMessage `json:"error"`
-		Message string          `json:"message"`
-	}
-	if json.Unmarshal(body, &other) == nil {
-		var s string
-		if json.Unmarshal(other.Error, &s) == nil && s != "" {
-			return s, ""
-		}
-		if other.Message != "" {
-			return other.Message, ""
-		}
-	}
-	text := strings.ToValidUTF8(strings.TrimSpace(string(body)), "?")
-	if text == "" {
-		return "without a reason", ""
-	}
-	return strconv.Quote(short(text)), ""
-}
-
-// short returns a text that an error can have in it.
-func short(text string) string {
-	if len(text) > 300 {
-		text = strings.ToValidUTF8(text[:300], "")
-	}
-	return text
+	return adapter.Told(raw.Body, err), ""
 }
 
 // A failed response is one whose error came behind a status of 200.
@@ -91,7 +53,7 @@ type failed struct {
 
 // err returns what the error means: final, or worth another attempt.
 func (f failed) err() error {
-	text := "the provider broke off: " + short(f.Message)
+	text := "the provider broke off: " + adapter.Short(f.Message)
 	code, _ := f.Code.(string)
 	if f.Type == "invalid_request_error" || slices.Contains(final, code) || strings.HasPrefix(code, "invalid_") || strings.HasPrefix(code, "image_") {
 		class, ok := classes[code]
@@ -101,9 +63,9 @@ func (f failed) err() error {
 		return agents.Classify(durable.Fail(agents.ErrModel.Code, "%s", text), class)
 	}
 	if code == "rate_limit_exceeded" {
-		return agents.Classify(unavailable("%s", text), agents.Throttled)
+		return agents.Classify(adapter.Unavailable("%s", text), agents.Throttled)
 	}
-	return unavailable("%s", text)
+	return adapter.Unavailable("%s", text)
 }
 
 // classes are those of codes that say more than the status.

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -92,7 +92,7 @@ func configure(model, constructor string, opts []Option) (config, error) {
 	for _, o := range opts {
 		o(&c)
 	}
-	if u, err := url.Parse(c.baseURL); err != nil || c.baseURL != "" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if adapter.BadURL(c.baseURL) {
 		return c, durable.Fail(durable.ErrInvalid.Code, "the model's base URL is %q; give one such as http://localhost:11434/v1", c.baseURL)
 	}
 	if model == "" {
@@ -121,12 +121,10 @@ func (m *Model) Name() string { return m.name }
 // Provider names whose model it is: "openai", or the host of another server.
 func (m *Model) Provider() string { return m.cfg.provider() }
 
-func (c config) provider() string {
-	if u, err := url.Parse(c.baseURL); err == nil && u.Host != "" && u.Host != "api.openai.com" {
-		return u.Host
-	}
-	return "openai"
-}
+func (c config) provider() string { return adapter.Provider(c.baseURL, "api.openai.com", "openai") }
+
+// MaxOutputTokens is what [MaxTokens] has set; 0: no bound.
+func (m *Model) MaxOutputTokens() int64 { return m.cfg.maxTokens }
 
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Model) Err() error { return m.err }
@@ -170,7 +168,7 @@ func (m *Model) ofOpenAI() bool {
 
 func response(c *openai.ChatCompletion) (*agents.Response, error) {
 	if len(c.Choices) == 0 {
-		return nil, unavailable("the provider's response has no choices: %.200q", c.RawJSON())
+		return nil, adapter.Unavailable("the provider's response has no choices: %.200q", c.RawJSON())
 	}
 	choice := c.Choices[0]
 	r := &agents.Response{
@@ -189,8 +187,4 @@ func usage(u openai.CompletionUsage) agents.Usage {
 		InputTokens: u.PromptTokens, CachedTokens: u.PromptTokensDetails.CachedTokens,
 		OutputTokens: u.CompletionTokens, ReasoningTokens: u.CompletionTokensDetails.ReasoningTokens,
 	}
-}
-
-func unavailable(format string, args ...any) error {
-	return &durable.Error{Code: agents.ErrModelUnavailable.Code, Message: fmt.Sprintf(format, args...)}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/openai/openai-go/v3/responses"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // A Responses calls one model of one provider by the Responses API. It is safe for
@@ -43,6 +44,9 @@ func (m *Responses) Name() string { return m.name }
 
 // Provider names whose model it is: "openai", or the host of another server.
 func (m *Responses) Provider() string { return m.cfg.provider() }
+
+// MaxOutputTokens is what [MaxTokens] has set; 0: no bound.
+func (m *Responses) MaxOutputTokens() int64 { return m.cfg.maxTokens }
 
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Responses) Err() error { return m.err }
@@ -102,7 +106,7 @@ func (m *Responses) Stream(ctx context.Context, req *agents.Request, heard func(
 	if isJSON(raw) {
 		return nil, unstreamed()
 	}
-	return nil, unavailable("the provider's response ended before the answer was whole")
+	return nil, adapter.Unavailable("the provider's response ended before the answer was whole")
 }
 
 // send makes a request and returns its response, whose body is not read yet.

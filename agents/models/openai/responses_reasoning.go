@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // provider is whose reasoning a [Responses] sends back.
@@ -44,21 +45,14 @@ func reasoned(items []item) (*agents.Reasoning, error) {
 	if !needed {
 		return nil, nil
 	}
-	data, err := json.Marshal(reasoning{items})
-	if err != nil {
-		return nil, err
-	}
-	return &agents.Reasoning{Provider: provider, Data: data}, nil
+	return adapter.Keep(provider, reasoning{items})
 }
 
 // itemsOf returns the items that a message came in, ok false if it is not of this
 // API, or is not any more what it was.
 func itemsOf(m agents.Message) (items []item, ok bool) {
-	if m.Reasoning == nil || m.Reasoning.Provider != provider {
-		return nil, false
-	}
 	var r reasoning
-	if err := json.Unmarshal(m.Reasoning.Data, &r); err != nil {
+	if !adapter.Recall(m, provider, &r) {
 		return nil, false
 	}
 	text, calls := 0, 0
@@ -72,7 +66,7 @@ func itemsOf(m agents.Message) (items []item, ok bool) {
 			text += it.Bytes
 		}
 	}
-	return r.Items, text == len(m.Content) && calls == len(m.ToolCalls)
+	return r.Items, adapter.Placed(m, text, calls)
 }
 
 // foreign returns the items of a message that another API's model wrote.

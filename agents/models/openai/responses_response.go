@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 )
 
 // An answer is a response of the Responses API.
@@ -83,7 +84,7 @@ func (a *answer) response() (*agents.Response, error) {
 	case a.Status == "incomplete" && reason == "content_filter":
 		r.FinishReason = reason
 	default:
-		return nil, unavailable("the provider's response has the status %q, reason %q, and is no answer", a.Status, reason)
+		return nil, adapter.Unavailable("the provider's response has the status %q, reason %q, and is no answer", a.Status, reason)
 	}
 	var items []item
 	for _, o := range a.Output {

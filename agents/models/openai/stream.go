@@ -12,6 +12,7 @@ import (
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/perdure/perdure/agents"
+	"github.com/perdure/perdure/agents/internal/adapter"
 	"github.com/perdure/perdure/durable"
 )
 
@@ -104,7 +105,7 @@ func (a *written) response(ctx context.Context) (*agents.Response, error) {
 		return nil, ctx.Err()
 	}
 	if a.r.FinishReason == "" {
-		return nil, unavailable("the provider's response ended before the answer was whole")
+		return nil, adapter.Unavailable("the provider's response ended before the answer was whole")
 	}
 	a.r.Message.Role, a.r.Message.Content, a.r.Refusal = agents.RoleAssistant, a.text.String(), a.refusal.String()
 	return &a.r, nil
