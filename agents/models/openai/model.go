@@ -121,6 +121,9 @@ func (m *Model) Name() string { return m.name }
 // Provider names whose model it is: "openai", or the host of another server.
 func (m *Model) Provider() string { return m.cfg.provider() }
 
+// MaxOutputTokens returns the bound of an answer that [MaxTokens] sets, 0 without one.
+func (m *Model) MaxOutputTokens() int64 { return m.cfg.maxTokens }
+
 func (c config) provider() string {
 	if u, err := url.Parse(c.baseURL); err == nil && u.Host != "" && u.Host != "api.openai.com" {
 		return u.Host

@@ -44,6 +44,9 @@ func (m *Responses) Name() string { return m.name }
 // Provider names whose model it is: "openai", or the host of another server.
 func (m *Responses) Provider() string { return m.cfg.provider() }
 
+// MaxOutputTokens returns the bound of an answer that [MaxTokens] sets, 0 without one.
+func (m *Responses) MaxOutputTokens() int64 { return m.cfg.maxTokens }
+
 // Err returns what is wrong with the settings, nil if nothing is.
 func (m *Responses) Err() error { return m.err }
 
