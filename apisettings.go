@@ -84,6 +84,9 @@ func (a *api) agent(ctx context.Context, in agentRequest) (any, error) {
 	if err := kind.Validate(); err != nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "the agent %q: %v", in.Agent, err)
 	}
+	if k := a.node.host.Kinds()[kind]; k != nil && k.Configure == nil {
+		return nil, noSettings(in.Agent, k)
+	}
 	h, _, err := settingsOf(ctx, a.node.b, kind)
 	if err != nil {
 		return nil, err

@@ -62,16 +62,22 @@ func (a *api) budgets(ctx context.Context, in ListBudgets) (any, error) {
 func (a *api) raiseBudget(ctx context.Context, in raiseRequest) (any, error) {
 	id, err := schemas.ParseIdentity(in.Budget)
 	if err != nil {
-		return nil, err
+		return nil, durable.Fail(durable.ErrInvalid.Code, "%q is no budget; name it as 'perdure budgets' does, e.g. perdure-budget/support:tenant:acme, with %%2F for a '/' behind the first", in.Budget)
 	}
 	by := &schemas.Amount{Tokens: in.Amount.Tokens, Nanos: int64(math.Round(in.Amount.USD * 1e9))}
 	if by.Tokens < 0 || !(in.Amount.USD >= 0 && in.Amount.USD < 1e9) || by.Tokens == 0 && by.Nanos == 0 {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "raise the budget %s by %d tokens and %g US dollars: give how many it is to have more", id, in.Amount.Tokens, in.Amount.USD)
 	}
-	if _, ok, err := actors.Budget(ctx, a.node.b, id); err != nil {
+	c, ok, err := actors.Budget(ctx, a.node.b, id)
+	switch {
+	case err != nil:
 		return nil, err
-	} else if !ok {
+	case !ok:
 		return nil, durable.Fail(durable.ErrNotFound.Code, "there is no budget %s, or nothing was ever charged to it; 'perdure budgets' lists those that there are", id)
+	case by.Tokens > 0 && c.Limit.Tokens == 0:
+		return nil, durable.Fail(durable.ErrInvalid.Code, "the budget %s has no limit of tokens, but one of US dollars: raise that", id)
+	case by.Nanos > 0 && c.Limit.USD == 0:
+		return nil, durable.Fail(durable.ErrInvalid.Code, "the budget %s has no limit of US dollars, but one of tokens: raise that", id)
 	}
 	raise := cmp.Or(in.ID, NewMessageID())
 	env := &schemas.Envelope{

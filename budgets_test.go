@@ -128,6 +128,12 @@ func TestBudget_IsRaisedWhileARunWaitsForPeople(t *testing.T) {
 	if err := c.RaiseBudget(ctx, counter, perdure.Amount{}); !errors.Is(err, durable.ErrInvalid) {
 		t.Errorf("raised by nothing: %v", err)
 	}
+	if err := c.RaiseBudget(ctx, counter, perdure.Amount{USD: 1}); !errors.Is(err, durable.ErrInvalid) || !strings.Contains(err.Error(), "no limit of US dollars") {
+		t.Errorf("a budget of tokens is raised by dollars: %v", err)
+	}
+	if err := c.RaiseBudget(ctx, "perdure-budget/budgeted:run:a/b/c", perdure.Amount{Tokens: 1}); !errors.Is(err, durable.ErrInvalid) || !strings.Contains(err.Error(), "perdure budgets") {
+		t.Errorf("a name that is none: %v", err)
+	}
 	for range 2 {
 		if err := c.RaiseBudget(ctx, counter, perdure.Amount{Tokens: 1000}, perdure.MessageID("once")); err != nil {
 			t.Fatal(err)

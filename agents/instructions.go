@@ -110,7 +110,7 @@ func (p *prompt) render(run durable.Info, values any) (string, error) {
 	run.Attempt = 0 // it is another one in each process
 	var b strings.Builder
 	if err := p.text.Execute(&b, promptData{run, values}); err != nil {
-		return "", durable.Fail(durable.ErrInvalid.Code, "the instructions, version %s, cannot be made: %v", p.version, err)
+		return "", durable.Fail(durable.ErrInvalid.Code, "of the version %s nothing can be made: %v; there is {{.Run}}, with the fields of durable.Info, and {{.Values}}, which is what the function of agents.Values returns", p.version, err)
 	}
 	return b.String(), nil
 }

@@ -138,7 +138,7 @@ func TestInstructionsSayWhatIsWrongWithThem(t *testing.T) {
 		"no template":        {"Hello {{.Run", nil, "text/template"},
 		"no such field":      {"Hello {{.Run.Keys}}", nil, "can't evaluate field Keys"},
 		"no values":          {"Hello {{.Values.Plan}}", nil, "can't evaluate field Plan"},
-		"no such value":      {"Hello {{.Values.Plans}}", []agents.Option{plan}, "can't evaluate field Plans"},
+		"no such value":      {"Hello {{.Values.Plans}}", []agents.Option{plan}, "there is {{.Run}}, with the fields of durable.Info"},
 		"given in two ways":  {"Hello", []agents.Option{agents.Instructions("Hi")}, "twice"},
 		"a value that is it": {"Hello {{.Values.Plan}}", []agents.Option{plan}, ""},
 	} {

@@ -31,8 +31,8 @@ func agentsCommand() *cobra.Command {
 // whyFlags are the flags by which a change says who makes it, and why.
 func whyFlags(cmd *cobra.Command, why *perdure.Why) {
 	cmd.Flags().StringVar(&why.Reason, "reason", "", "why, for people")
-	cmd.Flags().StringVar(&why.By, "by", os.Getenv("USER"), "who asks, for people")
-	cmd.Flag("by").DefValue = "$USER"
+	cmd.Flags().StringVar(&why.By, "by", os.Getenv("USER"), "who asks, for people (default $USER)")
+	cmd.Flag("by").DefValue = "" // the same in every environment
 }
 
 func agentsSetCommand() *cobra.Command {

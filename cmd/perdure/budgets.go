@@ -71,7 +71,7 @@ func budgetsRaiseCommand() *cobra.Command {
 		Long: `Give a budget more than its limit, until it begins anew. Runs that wait for it go on.
 To raise it for good, deploy the agent with another limit.`,
 		Example: `  perdure budgets raise perdure-budget/support:tenant:acme --usd 10
-  perdure budgets raise perdure-budget/support:run:support/c-17/c-17 --tokens 100000`,
+  perdure budgets raise perdure-budget/support:run:support%2Fc-17%2Fc-17 --tokens 100000`,
 		Args: exactly(1, "one budget, as 'perdure budgets' shows it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd, func(ctx context.Context, client *perdure.Client) error {

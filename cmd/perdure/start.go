@@ -31,9 +31,9 @@ func startCommand() *cobra.Command {
 		Short: "Start a run; INPUT is JSON",
 		Long: `Start a run; INPUT is JSON, @FILE for what a file has, or - for standard input.
 With --wait its result is printed, however long that takes; if it is paused, waits
-for a permit of a limit, or no code that is deployed can continue it, standard error
-says so, and why, and it is waited on. The wait may be interrupted: that stops no
-run.`,
+for a permit of a limit or for people, or no code that is deployed can continue it,
+standard error says so, and why, and it is waited on. The wait may be interrupted:
+that stops no run.`,
 		Example: `  perdure start hello/world '"world"' --wait
   perdure start stock/sku-1 '{"count":5}' --method receive --id delivery-1 --wait
   perdure start stock/sku-1 '{"count":2}' --method reserve --id order-17 --attr customer=c-17
@@ -169,9 +169,11 @@ const (
 )
 
 // warnOfStandstill says once that a run cannot go on for now, why, and what lets
-// it; and once before what it waits for, as a permit of a limit, where it only waits.
+// it; and once before what it waits for, as a permit of a limit, where it only waits, and
+// each question to people.
 // It looks first after a pause, and returns when ctx ends at the latest.
 func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Client, ref string, pause time.Duration) {
+	asked := map[string]bool{} // by the number of the question
 	for said := false; ; pause = standstillAgain {
 		select {
 		case <-ctx.Done():
@@ -186,11 +188,28 @@ func warnOfStandstill(ctx context.Context, stderr io.Writer, client *perdure.Cli
 			}
 			return
 		}
-		if err == nil && info.Reason != "" && !said {
+		if err != nil {
+			continue
+		}
+		if info.Reason != "" && !said {
 			said = true
 			fmt.Fprintf(stderr, "perdure: %s is %s: %s\n", ref, info.Status, info.Reason)
 		}
+		for _, q := range info.Asks {
+			if !asked[q.Path] {
+				asked[q.Path] = true
+				fmt.Fprintf(stderr, "perdure: %s asks people %q, and waits: %s\n", ref, q.Name, answeredBy(ref, q))
+			}
+		}
 	}
+}
+
+// answeredBy is the command that answers a question.
+func answeredBy(ref string, q perdure.Question) string {
+	if q.Ask == perdure.AskQuestion {
+		return fmt.Sprintf("perdure answer %s ANSWER --question %s", ref, q.Path)
+	}
+	return fmt.Sprintf("perdure approve %s %s", ref, q.Path)
 }
 
 // standsStill reports whether no code that is deployed can continue a run.

@@ -21,7 +21,8 @@ func watchCommand() *cobra.Command {
 		Long: `Watch a run until it has ended: the messages of its model as they are written, what
 its tools say, and what each step came to. It begins with what the run has done so
 far. A message that is void, since its node died or its provider failed in the middle,
-is marked so, and begins anew. The exit code is that of 'perdure wait'. Any number may
+is marked so, and begins anew. Standard error says what the run asks people, and that it
+stands still. The exit code is that of 'perdure wait'. Any number may
 watch, for as long as they like; none holds the run up.
 
 With -o json each event is a line, as of runs.stream in the API. --from goes on behind
@@ -35,6 +36,13 @@ the event that had this position.`,
 				if _, err := client.Get(ctx, args[0]); err != nil { // else it would wait for a node that may never answer
 					return err
 				}
+				watch, stop := context.WithCancel(ctx)
+				watched := make(chan struct{})
+				go func() {
+					defer close(watched)
+					warnOfStandstill(watch, cmd.ErrOrStderr(), client, args[0], standstillFirst)
+				}()
+				defer func() { stop(); <-watched }()
 				return watchRun(ctx, cmd.OutOrStdout(), client, args[0], from, c.output == "json")
 			})
 		},
@@ -160,6 +168,8 @@ func (s *screen) end(e perdure.StreamEvent) {
 		for _, call := range e.Message.ToolCalls {
 			s.whole(e, "calls "+call.Name+" "+call.Arguments)
 		}
+		s.line()
+	case e.Codec != "": // it is no text for people
 		s.line()
 	case e.ResultBytes > 0:
 		s.whole(e, fmt.Sprintf("= %d bytes", e.ResultBytes))

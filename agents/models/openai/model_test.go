@@ -114,6 +114,21 @@ func TestRequestIsTheConversationInTheProvidersForm(t *testing.T) {
 	}
 }
 
+// TestABudgetReservesWhatMaxTokensAllows, by either API, and its own guess without.
+func TestABudgetReservesWhatMaxTokensAllows(t *testing.T) {
+	for name, m := range map[string]agents.Model{
+		"completions": openai.New("m", openai.APIKey("k"), openai.MaxTokens(50)),
+		"responses":   openai.NewResponses("m", openai.APIKey("k"), openai.MaxTokens(50)),
+	} {
+		if b, ok := m.(agents.Bounded); !ok || b.MaxOutputTokens() != 50 {
+			t.Errorf("%s: a budget does not know of the bound of 50 tokens", name)
+		}
+	}
+	if n := openai.New("m", openai.APIKey("k")).MaxOutputTokens(); n != 0 {
+		t.Errorf("without a setting the bound is %d", n)
+	}
+}
+
 func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	p := provide(t, answer(200, fine))
 	t.Setenv("OPENAI_BASE_URL", p.url)
