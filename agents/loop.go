@@ -254,6 +254,7 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 		}
 		tools[i] = order.take(tool)
 		futures[i] = v.begin(tools[i], call)
+		order.follow(tool, futures[i])
 	}
 	if err := v.unlessEnded(futures); err != nil {
 		return nil, err
