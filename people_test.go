@@ -145,7 +145,7 @@ func TestPeople_ADayLaterOnAnotherNode(t *testing.T) {
 	}
 	answered[struct{}](t, nc, "runs.answer", `{"run":"helpdesk/anna/h-1","question":"ask_user","answer":"blue","by":"anna"}`)
 	inbox(t, c, perdure.InboxQuery{}, 2)
-	answered[struct{}](t, nc, "runs.approve", fmt.Sprintf(`{"run":%q,"question":"3.1","approved":true,"hash":%q,"by":"bob"}`, ref, asked["3.1"].Hash))
+	answered[struct{}](t, nc, "runs.approve", fmt.Sprintf(`{"run":%q,"question":"refund","approved":true,"hash":%q,"by":"bob"}`, ref, asked["3.1"].Hash))
 	inbox(t, c, perdure.InboxQuery{}, 1)
 	if err := c.Approve(testContext(t), ref, "", durable.Decision{By: "carl", Reason: "it was delivered", Hash: asked["2.1"].Hash}); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -25,7 +26,8 @@ const (
 
 // Approve decides what a run asks by durable.AskApproval. question is its name, or its
 // number, and may be empty where the run asks one thing. The first decision counts. A
-// decision that names a hash is bound to it ([Question.Hash]). The error matches
+// decision that names a hash is bound to it ([Question.Hash]), which also says which one it
+// is of several questions of one name. The error matches
 // durable.ErrNotFound if the run does not exist or asks no such thing,
 // durable.ErrConflict if the hash is that of something else, and durable.ErrInvalid if
 // the run asks more than one thing and question does not say which, or if it is to be
@@ -79,7 +81,7 @@ func (a *api) approve(ctx context.Context, in approveRequest) (any, error) {
 	if in.Approved == nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "approve %s: the request does not say \"approved\": true or false", ref)
 	}
-	q, err := a.asked(ctx, "approve", ref, in.Question)
+	q, err := a.asked(ctx, "approve", ref, in.Question, in.Hash)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func (a *api) answerQuestion(ctx context.Context, in answerRequest) (any, error)
 	if err != nil {
 		return nil, durable.Fail(durable.ErrInvalid.Code, "answer %s: %v", ref, err)
 	}
-	q, err := a.asked(ctx, "answer", ref, in.Question)
+	q, err := a.asked(ctx, "answer", ref, in.Question, "")
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +119,9 @@ func (a *api) answerQuestion(ctx context.Context, in answerRequest) (any, error)
 	return a.decided(ctx, ref, q, durable.Answer[json.RawMessage]{Value: value, By: in.By})
 }
 
-// asked returns the question of a run that is meant.
-func (a *api) asked(ctx context.Context, verb string, ref schemas.Ref, question string) (*schemas.Asked, error) {
+// asked returns the question of a run that is meant: of several of one name the one that a
+// hash is of.
+func (a *api) asked(ctx context.Context, verb string, ref schemas.Ref, question, hash string) (*schemas.Asked, error) {
 	rec, status, _, err := actors.Look(ctx, a.node.b, ref)
 	if err != nil {
 		return nil, err
@@ -133,6 +136,12 @@ func (a *api) asked(ctx context.Context, verb string, ref schemas.Ref, question 
 		which = append(which, fmt.Sprintf("%q (%s)", q.GetName(), q.GetPath()))
 		if question == "" || question == q.GetName() || question == q.GetPath() {
 			asked = append(asked, q)
+		}
+	}
+	if hash != "" && len(asked) > 1 {
+		other := func(q *schemas.Asked) bool { return q.GetHash() != hash }
+		if of := slices.DeleteFunc(slices.Clone(asked), other); len(of) == 1 {
+			asked = of
 		}
 	}
 	switch {

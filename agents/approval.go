@@ -114,15 +114,20 @@ func argumentsHash(tool string, arguments json.RawMessage) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// maxShown is how many bytes of arguments people are shown.
-const maxShown = 32 << 10
+// How many bytes people are shown, as JSON: all of it fits into one question.
+const (
+	maxShown  = 32 << 10 // of arguments
+	maxText   = 16 << 10 // of other texts
+	maxReason = 4 << 10
+)
 
 // A Proposal is what people are asked to decide about, in JSON.
 type Proposal struct {
 	Agent string `json:"agent"` // the kind
 	Run   string `json:"run"`
-	// Tool and Arguments are of a call. Arguments of more than 32 KiB are a JSON string
-	// of their beginning, and Bytes their size; the hash is of all of them.
+	// Tool and Arguments are of a call. Arguments of more than 32 KiB, with what JSON
+	// escapes in HTML, are a string of their beginning, and Bytes their size; the hash is
+	// of all of them.
 	Tool      string          `json:"tool,omitempty"`
 	Arguments json.RawMessage `json:"arguments,omitempty"`
 	Bytes     int             `json:"bytes,omitempty"`
@@ -133,13 +138,30 @@ type Proposal struct {
 
 // shown cuts what people are shown.
 func (p *Proposal) shown() {
-	if n := len(p.Arguments); n > maxShown {
-		p.Bytes = n
-		p.Arguments, _ = json.Marshal(head(string(p.Arguments), maxShown/2)) // texts always encode
+	if encodedLen(p.Arguments) > maxShown {
+		p.Bytes = len(p.Arguments)
+		p.Arguments, _ = json.Marshal(beginning(string(p.Arguments), maxShown)) // texts always encode
 	}
-	if n := len(p.Text); n > maxShown/2 {
-		p.Bytes, p.Text = n, head(p.Text, maxShown/2)
+	if text := beginning(p.Text, maxText); text != p.Text {
+		p.Bytes, p.Text = len(p.Text), text
 	}
+	p.Reason = beginning(p.Reason, maxReason)
+}
+
+// beginning returns as much of the beginning of a text as has at most about limit bytes
+// as JSON.
+func beginning(s string, limit int) string {
+	for n := min(len(s), limit); ; n -= n/8 + 1 {
+		if cut := head(s, n); cut == "" || encodedLen(cut) <= limit {
+			return cut
+		}
+	}
+}
+
+// encodedLen is how many bytes a value has as JSON.
+func encodedLen(v any) int {
+	data, _ := json.Marshal(v) // texts, and what is JSON, always encode
+	return len(data)
 }
 
 // ErrNotApproved is a tool call that somebody denied, or that nobody decided about in

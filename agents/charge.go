@@ -48,6 +48,15 @@ func Unanswered(err error, status int) error {
 // charged for.
 const lostDetails = "the provider may have charged for the call: it counts as estimated"
 
+// unused is the failure of what comes behind a call that was answered.
+type unused struct{ err error }
+
+func (e *unused) Error() string { return e.err.Error() }
+func (e *unused) Unwrap() error { return e.err }
+
+// unusedDetails marks such a failure: the call is paid for, and not made again.
+const unusedDetails = "; it was answered, and hooks behind it failed"
+
 // marked returns the failure of a call as it is recorded under a budget. One that may
 // have been charged for is not tried again by the step's policy: another attempt needs a
 // reservation of its own.
@@ -56,6 +65,9 @@ func marked(err error) error {
 	e := runtime.AsError(err)
 	if errors.As(err, &free) || e.Code == ErrModel.Code {
 		return err
+	}
+	if behind := (*unused)(nil); errors.As(err, &behind) {
+		return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails + unusedDetails, Final: e.Final}
 	}
 	return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails, Final: true}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/perdure/perdure/durable"
@@ -20,6 +21,8 @@ type gate struct {
 	Asks   *asks `json:"asks,omitempty"`   // people are asked first, or are what is called
 	// Bad says what is wrong with arguments that people would be asked about.
 	Bad *durable.Error `json:"bad,omitempty"`
+
+	made bool // the call was, and succeeded, and no hook has put anything in its place
 }
 
 // gates returns the gates of a message's calls, by the ID of the call.
@@ -105,8 +108,33 @@ func (v *conversation) begin(t Tool, call ToolCall) *durable.Future[json.RawMess
 		if end := (*runEnd)(nil); !g.After || ctx.Err() != nil || errors.As(err, &end) {
 			return out, err
 		}
-		return v.afterTool(ctx, t, call, out, err)
+		return v.afterTool(ctx, t, call, g, out, err)
 	})
+}
+
+// unlessEnded waits for the calls of a message that has gates, in whichever order they are
+// done: one that ends the run does not wait for what people decide about another. The
+// error is what the run ends with.
+func (v *conversation) unlessEnded(calls []*durable.Future[json.RawMessage]) error {
+	if len(v.gated) == 0 {
+		return nil
+	}
+	left := make([]durable.Waitable, len(calls))
+	for i, f := range calls {
+		left[i] = f
+	}
+	for len(left) > 0 {
+		i, err := durable.Select(v.ctx, left...)
+		if err != nil {
+			return err
+		}
+		_, err = left[i].(*durable.Future[json.RawMessage]).Result(v.ctx)
+		if end := (*runEnd)(nil); errors.As(err, &end) {
+			return end.err
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return nil
 }
 
 // pass makes a call of a tool, if it may be made, with the arguments that hooks leave it.
@@ -143,7 +171,9 @@ func (v *conversation) pass(ctx durable.Context, t Tool, call *ToolCall, g *gate
 			return nil, err
 		}
 	}
-	return t.begin(ctx, call.Arguments).Result(ctx)
+	out, err := t.begin(ctx, call.Arguments).Result(ctx)
+	g.made = err == nil
+	return out, err
 }
 
 // approveCall asks people about a call.
@@ -185,12 +215,13 @@ func (v *conversation) beforeTool(ctx durable.Context, t Tool, call ToolCall) (p
 		}
 		p := passed{ruling: r}
 		if string(use.Arguments) != call.Arguments {
-			p.Arguments = string(use.Arguments)
+			p.Arguments = string(given(string(use.Arguments)))
 		}
+		p.Skip, err = t.cfg.cut(r.Skip)
 		if r.Skip == nil && r.Denied == "" {
 			p.Tool, p.Bad = v.people(t, string(use.Arguments))
 		}
-		return p, nil
+		return p, err
 	})
 	return b, failed(ctx, err, "the hooks before the call of "+call.Name)
 }
@@ -203,7 +234,7 @@ type outcome struct {
 	Err     *durable.Error  `json:"error,omitempty"`
 }
 
-func (v *conversation) afterTool(ctx durable.Context, t Tool, call ToolCall, out json.RawMessage, callErr error) (json.RawMessage, error) {
+func (v *conversation) afterTool(ctx durable.Context, t Tool, call ToolCall, g *gate, out json.RawMessage, callErr error) (json.RawMessage, error) {
 	whole, _ := uncut(out)
 	use := ToolUse{Run: ctx.Info().Ref().String(), ID: call.ID, Tool: call.Name, Arguments: json.RawMessage(call.Arguments)}
 	o, err := durable.Step(ctx, "after "+stepName(call.Name), func(ctx context.Context) (outcome, error) {
@@ -218,6 +249,9 @@ func (v *conversation) afterTool(ctx durable.Context, t Tool, call ToolCall, out
 			return outcome{}, err
 		}
 		o := outcome{ruling: r}
+		if o.Skip, err = t.cfg.cut(r.Skip); err != nil {
+			return outcome{}, err
+		}
 		if result.Err != callErr || !bytes.Equal(result.Result, whole) {
 			o.Changed, o.Err = true, asError(result.Err)
 			o.Result, err = t.cfg.cut(result.Result)
@@ -228,6 +262,7 @@ func (v *conversation) afterTool(ctx durable.Context, t Tool, call ToolCall, out
 		return nil, err
 	}
 	if err := o.denied("the result of " + call.Name); err != nil || o.Skip != nil {
+		g.made = false
 		return o.Skip, err
 	}
 	if o.Changed {

@@ -139,11 +139,8 @@ func (v *conversation) handedOff(m Message, results []Message) (*schemas.Payload
 	none := func(err error) (*schemas.Payload, Message, error) { return nil, Message{}, err }
 	for i, call := range m.ToolCalls {
 		h := v.tools[call.Name].handOff
-		var why struct {
-			handOffReason
-			Error json.RawMessage `json:"error"`
-		}
-		if h == nil || json.Unmarshal([]byte(results[i].Content), &why) != nil || why.Error != nil {
+		var why handOffReason
+		if reason, ok := v.reasons[i]; h == nil || !ok || json.Unmarshal(reason, &why) != nil {
 			continue
 		}
 		in, err := json.Marshal(handedInput{&handed{From: v.ctx.Info().Kind, Reason: why.Reason, Messages: v.untilHandOff(m, results)}})

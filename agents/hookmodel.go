@@ -74,6 +74,7 @@ func (h *modelHooks) generate(ctx context.Context, req *Request, call func(conte
 		h.response.Store(r)
 	}
 	copied := *h.response.Load()
+	copied.Message.ToolCalls = slices.Clone(copied.Message.ToolCalls) // the hook's own, too
 	answer := ModelAnswer{Run: run, Iteration: h.iteration, Response: &copied}
 	r, err := rule(v.hooks, v.onQuestion != nil, func(k Hooks) (Verdict, error) {
 		if k.AfterModel == nil {
@@ -83,7 +84,7 @@ func (h *modelHooks) generate(ctx context.Context, req *Request, call func(conte
 	})
 	switch {
 	case err != nil:
-		return nil, nil, nil, err
+		return nil, nil, nil, &unused{err}
 	case r.Skip != nil:
 		usage := answer.Response.Usage
 		answer.Response = said(r.Skip)

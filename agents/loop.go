@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 	"log/slog"
@@ -35,6 +34,8 @@ type conversation struct {
 	// approvedCall is set once people have approved the next model call.
 	gated        map[string]*gate
 	approvedCall bool
+	// reasons are of the last message's calls that hand the conversation off, by their place.
+	reasons map[int]json.RawMessage
 }
 
 // run is the loop: ask the model, call the tools that it wants called, ask
@@ -225,10 +226,17 @@ func (v *conversation) compare(recorded, sum string) {
 
 // nameCalls gives an ID to the calls that have none of their own.
 func nameCalls(calls []ToolCall, iteration int) {
-	seen := map[string]bool{}
+	taken, seen := map[string]bool{}, map[string]bool{}
+	for _, call := range calls {
+		taken[call.ID] = true
+	}
 	for i := range calls {
 		if id := calls[i].ID; id == "" || seen[id] {
-			calls[i].ID = fmt.Sprintf("call_%d_%d", iteration, i+1)
+			id = fmt.Sprintf("call_%d_%d", iteration, i+1)
+			for taken[id] {
+				id += "_"
+			}
+			calls[i].ID, taken[id] = id, true
 		}
 		seen[calls[i].ID] = true
 	}
@@ -237,6 +245,7 @@ func nameCalls(calls []ToolCall, iteration int) {
 // callTools makes the calls of one message at once and returns their results in
 // order. What fails is a result too; only the end of the run is an error.
 func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
+	v.reasons = map[int]json.RawMessage{}
 	futures, tools, order := make([]*durable.Future[json.RawMessage], len(calls)), make([]Tool, len(calls)), turns{}
 	for i, call := range calls {
 		tool, ok := v.tool(call.Name)
@@ -245,6 +254,10 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 		}
 		tools[i] = order.take(tool)
 		futures[i] = v.begin(tools[i], call)
+		order.follow(tool, futures[i])
+	}
+	if err := v.unlessEnded(futures); err != nil {
+		return nil, err
 	}
 	results := make([]Message, len(calls))
 	for i, f := range futures {
@@ -252,8 +265,8 @@ func (v *conversation) callTools(calls []ToolCall) ([]Message, error) {
 		if ctxErr := v.ctx.Err(); ctxErr != nil {
 			return nil, ctxErr
 		}
-		if end := (*runEnd)(nil); errors.As(err, &end) {
-			return nil, end.err
+		if g := v.gated[calls[i].ID]; err == nil && tools[i].handOff != nil && (g == nil || g.made) {
+			v.reasons[i] = out
 		}
 		told, err := v.told(tools[i], out, err)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -127,8 +128,9 @@ func (v *conversation) reader() (Tool, bool) {
 	if len(v.kept) == 0 || v.owns(readResult) {
 		return Tool{}, false
 	}
+	kept := maps.Clone(v.kept) // it is read while others are added
 	return Func(readResult, "Read more of a tool result that was cut: a part of it by its offset, or the places where a text occurs in it", func(_ context.Context, in reading) (readPart, error) {
-		text, ok := v.kept[in.Result]
+		text, ok := kept[in.Result]
 		if !ok {
 			return readPart{}, durable.Fail(durable.ErrNotFound.Code, "there is no result %.100q in this run; what an earlier one was told is gone: call the tool again", in.Result)
 		}

@@ -17,26 +17,29 @@ func Sequential() ToolOption {
 // turns are the last calls of sequential tools in one message, by name.
 type turns map[string]*durable.Future[json.RawMessage]
 
-// take returns the tool of a call as one that waits until it is its turn.
+// take returns the tool of a call as one that waits until it is its turn: behind the call
+// before it, with its hooks and what people decide about it.
 func (t turns) take(tool Tool) Tool {
-	if !tool.cfg.sequential {
+	name, begin := tool.spec.Name, tool.begin
+	before := t[name]
+	if !tool.cfg.sequential || before == nil {
 		return tool
 	}
-	name, begin := tool.spec.Name, tool.begin
 	tool.begin = func(ctx durable.Context, arguments string) *durable.Future[json.RawMessage] {
-		before := t[name]
-		if before == nil {
-			t[name] = begin(ctx, arguments)
-			return t[name]
-		}
-		t[name] = durable.Go(ctx, stepName(name), func(ctx durable.Context) (json.RawMessage, error) {
+		return durable.Go(ctx, stepName(name), func(ctx durable.Context) (json.RawMessage, error) {
 			_, _ = before.Result(ctx) // told to the model with its own call
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 			return begin(ctx, arguments).Result(ctx)
 		})
-		return t[name]
 	}
 	return tool
+}
+
+// follow has the next call of a tool wait for this one.
+func (t turns) follow(tool Tool, call *durable.Future[json.RawMessage]) {
+	if tool.cfg.sequential {
+		t[tool.spec.Name] = call
+	}
 }
