@@ -206,7 +206,7 @@ type unknownCall struct {
 // askAbout asks people for the outcome of a call.
 func askAbout(ctx durable.Context, name, arguments string, why error) (json.RawMessage, error) {
 	d, err := durable.AskApproval(ctx, stepName(name), unknownCall{
-		Question: "Was this call carried out?", Tool: name, Arguments: beginning(arguments, maxAsked), Why: beginning(why.Error(), maxAsked),
+		Question: "Was this call carried out?", Tool: name, Arguments: beginning(arguments, maxText), Why: beginning(why.Error(), maxText),
 		Approve: "it was; the reason is given to the model as its result",
 		Deny:    "it was not; the model is told, with the reason, and may call again",
 	})
