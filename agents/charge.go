@@ -2,6 +2,7 @@ package agents
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -48,16 +49,39 @@ func Unanswered(err error, status int) error {
 // charged for.
 const lostDetails = "the provider may have charged for the call: it counts as estimated"
 
-// marked returns the failure of a call as it is recorded under a budget. One that may
-// have been charged for is not tried again by the step's policy: another attempt needs a
-// reservation of its own.
-func marked(err error) error {
+// nextDetails says behind them which model is asked next, by its place in the chain.
+const nextDetails = "; the next to be asked is model %d"
+
+// marked returns the failure of a call as it is recorded under a budget; next is the
+// place in the chain of the model that is asked in place of the one that failed, 0 for
+// none. One that may have been charged for is not tried again by the step's policy:
+// another attempt needs a reservation of its own.
+func marked(err error, next int) error {
 	var free *uncharged
 	e := runtime.AsError(err)
-	if errors.As(err, &free) || e.Code == ErrModel.Code {
+	switch {
+	case errors.As(err, &free) && e.Code == durable.ErrTimeout.Code: // not the model's
+		return &uncharged{&durable.Error{Code: ErrModelUnavailable.Code, Message: e.Error(), Details: e.Details, Final: e.Final}}
+	case free != nil, e.Code == ErrModel.Code:
 		return err
 	}
-	return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails, Final: true}
+	details := lostDetails
+	if next > 0 {
+		details += fmt.Sprintf(nextDetails, next+1)
+	}
+	return &durable.Error{Code: e.Code, Message: e.Error(), Details: details, Final: true}
+}
+
+// nextAfter returns the place in the chain of the model that is asked after a recorded
+// failure, 0 for the first one again.
+func nextAfter(err error) int {
+	var n int
+	if _, rest, ok := strings.Cut(runtime.AsError(err).Details, lostDetails); ok {
+		if _, err := fmt.Sscanf(rest, nextDetails, &n); err == nil && n > 1 {
+			return n - 1
+		}
+	}
+	return 0
 }
 
 // mayBeCharged reports whether the recorded failure of a call is one that the provider may

@@ -111,6 +111,7 @@ type asking struct {
 	longest time.Duration // that the run waits until a model can be asked
 	waited  time.Duration // of that
 	cheap   bool          // a budget has gone on with a cheaper model
+	paid    bool          // there is a budget: what may have been charged for ends the step
 
 	mu       sync.Mutex
 	attempts int // so many have begun or ended: one that the engine has left behind says nothing more
@@ -145,7 +146,7 @@ type postponement struct {
 
 // asking returns what a model call begins with.
 func (v *conversation) asking() *asking {
-	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}, cheap: v.purse != nil && v.purse.cheap}
+	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}, paid: v.purse != nil, cheap: v.purse != nil && v.purse.cheap}
 	if v.behind < len(k.chain) {
 		k.at = v.behind
 	}
@@ -390,7 +391,7 @@ func (k *asking) soonest(h *hold) *hold {
 func (k *asking) again(_ int, err error) (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.attempts++; k.ended {
+	if k.attempts++; k.ended || k.paid && mayBeCharged(err) {
 		return 0, false
 	}
 	ctx := context.Background() // of metrics alone

@@ -153,7 +153,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {
-				return modelCall{}, v.failed(&uncharged{err})
+				return modelCall{}, v.failed(asking, &uncharged{err})
 			}
 			offer.CompareAndSwap(nil, &now)
 		}
@@ -164,7 +164,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		asking.lead(req.model)
 		r, held, later, err := hooks.generate(ctx, req, asking.attempt)
 		if err != nil || later != nil {
-			return modelCall{Postponed: later}, v.failed(err)
+			return modelCall{Postponed: later}, v.failed(asking, err)
 		}
 		r.Message.Role = RoleAssistant
 		nameCalls(r.Message.ToolCalls, iteration)
@@ -190,7 +190,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		return nil, ctxErr
 	}
 	if err != nil {
-		v.behind = asking.passed()
+		v.behind = nextAfter(err)
 		return nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
 	}
 	if t.Postponed != nil {

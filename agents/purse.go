@@ -128,11 +128,11 @@ func (v *conversation) asked() Model {
 }
 
 // failed is the failure of a call as it is recorded.
-func (v *conversation) failed(err error) error {
-	if v.purse == nil {
+func (v *conversation) failed(k *asking, err error) error {
+	if v.purse == nil || err == nil {
 		return err
 	}
-	return marked(err)
+	return marked(err, k.passed())
 }
 
 // annotate says in the timeline what a call cost, where the agent has prices.
