@@ -2,14 +2,18 @@ package agents_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/perdure/perdure/agents"
 	"github.com/perdure/perdure/agents/agentstest"
+	"github.com/perdure/perdure/agents/models/scripted"
 	"github.com/perdure/perdure/runtime/runtimetest"
+	"github.com/perdure/perdure/schemas"
 )
 
 // A stalled model is charged for each request, and never answers.
@@ -86,5 +90,115 @@ func TestBudgetOfAChainIsChargedWhatEachProviderCounted(t *testing.T) {
 		for _, when := range []runtimetest.When{runtimetest.Before, runtimetest.After} {
 			t.Run(fmt.Sprintf("%d.%d", n, when), func(t *testing.T) { play(t, when, n) })
 		}
+	}
+}
+
+// A clerk is a model that answers, and counts and calls itself as it likes.
+type clerk struct {
+	name, says string
+	usage      agents.Usage
+}
+
+func (c clerk) Name() string           { return c.name }
+func (c clerk) MaxOutputTokens() int64 { return 70 }
+
+func (c clerk) Generate(context.Context, *agents.Request) (*agents.Response, error) {
+	return &agents.Response{Message: agents.Message{Content: "done"}, Usage: c.usage, FinishReason: "stop", Model: c.says}, nil
+}
+
+// spentBy returns what a budget of one run counts once an agent has answered.
+func spentBy(t *testing.T, opts ...agents.Option) *schemas.BudgetCounter {
+	t.Helper()
+	b := setup(t, agents.New(weather, opts...))
+	b.Start()
+	if _, err := do[string](b, ref("weather", "w", "1"), "go on"); err != nil {
+		t.Fatal(err)
+	}
+	c := budgetState(b, "weather:run:weather/w/1").GetCounter()
+	if c.GetReserved().GetTokens() != 0 || c.GetReserved().GetNanos() != 0 {
+		t.Errorf("the run is over, and has reserved %v", c)
+	}
+	return c
+}
+
+// TestBudgetOfAProviderThatDoesNotCount: what is not counted, or with numbers that cannot
+// be, is no reason to go on for ever.
+func TestBudgetOfAProviderThatDoesNotCount(t *testing.T) {
+	for name, u := range map[string]agents.Usage{
+		"nothing":     {},
+		"less":        {InputTokens: -1_000_000, OutputTokens: 5},
+		"cached less": {InputTokens: 10, OutputTokens: 5, CachedTokens: -1_000_000},
+		"too much":    {InputTokens: math.MaxInt64, OutputTokens: math.MaxInt64},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := spentBy(t, agents.UseModel(clerk{"clerk", "", u}), agents.Budget(agents.PerRun(), agents.Allowance{Tokens: 1000}))
+			if spent := c.GetSpent().GetTokens(); spent < 70 || spent > 200 || c.GetEstimated().GetTokens() != spent {
+				t.Errorf("the budget counts %v, want what was reserved, as estimated", c)
+			}
+		})
+	}
+}
+
+// TestBudgetOfMoneyIsByTheModelThatAnswered has a fallback that is dearer than the model that
+// fails, and whose server calls it by another name.
+func TestBudgetOfMoneyIsByTheModelThatAnswered(t *testing.T) {
+	first := named(fails(t, scripted.Reply{Status: 503}), "cheap")
+	c := spentBy(t,
+		agents.UseModel(first, agents.Retry(1, 0), agents.Fallback(clerk{"dear", "deployment-7", agents.Usage{InputTokens: 10, OutputTokens: 10}})),
+		agents.Prices(agents.PriceTable{"cheap": {Input: 1, Output: 1}, "dear": {Input: 100, Output: 100}}),
+		agents.Budget(agents.PerRun(), agents.Allowance{USD: 10}))
+	if got := c.GetSpent().GetNanos(); got != 20*100*1000 {
+		t.Errorf("%d billionths of a dollar are spent, want those of 20 tokens of the dear model", got)
+	}
+}
+
+// TestBudgetOfAHedgeCountsBothRequests: one that is cancelled, or breaks off, may have been
+// charged for.
+func TestBudgetOfAHedgeCountsBothRequests(t *testing.T) {
+	second := make(chan struct{})
+	for name, c := range map[string]struct {
+		does  func(ctx context.Context, n int) (*agents.Response, error)
+		spent func(int64) bool
+	}{
+		"the first is cancelled": {func(ctx context.Context, n int) (*agents.Response, error) {
+			if n == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return said("fine", 100), nil
+		}, func(n int64) bool { return n == 101+100+4096 }}, // the bound of a model that has none
+		"the first tells it": {func(ctx context.Context, n int) (*agents.Response, error) {
+			if n == 1 {
+				<-ctx.Done()
+				return said("late", 40), nil
+			}
+			return said("fine", 100), nil
+		}, func(n int64) bool { return n == 101+41 }},
+		"the first breaks off, the second is refused": {func(ctx context.Context, n int) (*agents.Response, error) {
+			switch n {
+			case 1:
+				<-second
+				return nil, errors.New("cut off")
+			case 2:
+				close(second)
+				select { // behind the first one
+				case <-time.After(200 * time.Millisecond):
+				case <-ctx.Done():
+				}
+				return nil, agents.Unanswered(errors.New("later"), 503)
+			}
+			return said("fine", 100), nil
+		}, func(n int64) bool { return n > 101+2*4096 }}, // both requests, as reserved
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &runner{does: func(ctx context.Context, n int, _ func(agents.Delta)) (*agents.Response, error) {
+				return c.does(ctx, n)
+			}}
+			counter := spentBy(t, agents.UseModel(m, agents.Hedge(time.Millisecond), agents.Retry(1, 0)),
+				agents.Budget(agents.PerRun(), agents.Allowance{Tokens: 100_000}))
+			if got := counter.GetSpent().GetTokens(); !c.spent(got) {
+				t.Errorf("the budget counts %v", counter)
+			}
+		})
 	}
 }
