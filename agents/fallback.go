@@ -308,6 +308,7 @@ func (m *member) request(ctx context.Context, req *Request, last, filtered bool,
 	r, err := m.generate(ctx, req, bl)
 	if err == nil && r.FinishReason == "content_filter" && filtered {
 		err = Classify(durable.Fail(ErrRefused.Code, "the provider's filter withheld the answer; change the message or the instructions"), Filtered)
+		unsay(ctx, err)
 	}
 	p.end(ctx, err)
 	if err != nil {

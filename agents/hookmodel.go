@@ -83,6 +83,7 @@ func (h *modelHooks) generate(ctx context.Context, req *Request, call func(conte
 	})
 	switch {
 	case err != nil:
+		unsay(ctx, err)
 		return nil, nil, nil, err
 	case r.Skip != nil:
 		usage := answer.Response.Usage
