@@ -1,7 +1,9 @@
 package agents
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -57,19 +59,42 @@ func (e *unused) Unwrap() error { return e.err }
 // unusedDetails marks such a failure: the call is paid for, and not made again.
 const unusedDetails = "; it was answered, and hooks behind it failed"
 
-// marked returns the failure of a call as it is recorded under a budget. One that may
-// have been charged for is not tried again by the step's policy: another attempt needs a
-// reservation of its own.
-func marked(err error) error {
+// nextDetails says behind them which model is asked next, by its place in the chain.
+const nextDetails = "; the next to be asked is model %d"
+
+// marked returns the failure of a call as it is recorded under a budget; next is the
+// place in the chain of the model that is asked in place of the one that failed, 0 for
+// none. One that may have been charged for is not tried again by the step's policy:
+// another attempt needs a reservation of its own.
+func marked(err error, next int) error {
 	var free *uncharged
 	e := runtime.AsError(err)
-	if errors.As(err, &free) || e.Code == ErrModel.Code {
+	switch {
+	case errors.As(err, &free) && e.Code == durable.ErrTimeout.Code: // not the model's
+		return &uncharged{&durable.Error{Code: ErrModelUnavailable.Code, Message: e.Error(), Details: e.Details, Final: e.Final}}
+	case free != nil, e.Code == ErrModel.Code:
 		return err
 	}
 	if behind := (*unused)(nil); errors.As(err, &behind) {
 		return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails + unusedDetails, Final: e.Final}
 	}
-	return &durable.Error{Code: e.Code, Message: e.Error(), Details: lostDetails, Final: true}
+	details := lostDetails
+	if next > 0 {
+		details += fmt.Sprintf(nextDetails, next+1)
+	}
+	return &durable.Error{Code: e.Code, Message: e.Error(), Details: details, Final: true}
+}
+
+// nextAfter returns the place in the chain of the model that is asked after a recorded
+// failure, 0 for the first one again.
+func nextAfter(err error) int {
+	var n int
+	if _, rest, ok := strings.Cut(runtime.AsError(err).Details, lostDetails); ok {
+		if _, err := fmt.Sscanf(rest, nextDetails, &n); err == nil && n > 1 {
+			return n - 1
+		}
+	}
+	return 0
 }
 
 // mayBeCharged reports whether the recorded failure of a call is one that the provider may
@@ -81,6 +106,44 @@ func mayBeCharged(err error) bool {
 		return true
 	}
 	return strings.Contains(e.Details, lostDetails)
+}
+
+// free reports whether the provider charges nothing for a call that failed so.
+func free(err error) bool {
+	var f *uncharged
+	return errors.As(err, &f) || runtime.AsError(err).Code == ErrModel.Code
+}
+
+// A bill is what a model call came to beside the usage that was counted.
+type bill struct {
+	asked  string // the name of the model that answered
+	none   bool   // the provider has not counted the answer, or not with numbers that can be
+	unsaid int    // other requests that may have been charged for, and do not say for what
+}
+
+// lost takes in a request that was made beside the one that answered, and returns what it
+// says that it has cost.
+func (b *bill) lost(f finish) Usage {
+	switch {
+	case f.r != nil && f.err == nil && f.r.Usage.counts():
+		return f.r.Usage
+	case f.err == nil || !free(f.err):
+		b.unsaid++
+	}
+	return Usage{}
+}
+
+// maxTokens is more than a provider counts for one answer.
+const maxTokens = 1 << 40
+
+// counts reports whether a provider has counted anything, and numbers that can be.
+func (u Usage) counts() bool {
+	for _, n := range []int64{u.InputTokens, u.OutputTokens, u.CachedTokens, u.ReasoningTokens} {
+		if n < 0 || n > maxTokens {
+			return false
+		}
+	}
+	return u.InputTokens+u.OutputTokens > 0
 }
 
 // estimate returns how many tokens the next call reads, and writes, at most. What the
@@ -131,17 +194,40 @@ func (p Price) nanos(input, cached, output int64) int64 {
 	return int64(math.Ceil(cost - 1e-6)) // what floating point adds is no billionth
 }
 
-// costOf returns what a call of m came to, by the price of the model that answered, as far
-// as that has one.
-func (a *agent) costOf(m Model, r *Response) *schemas.Amount {
+// costOf returns what a call came to, by the price of the model that answered, as far as
+// that has one: as the provider names it, or as asked, the name of the agent's model.
+func (a *agent) costOf(asked string, r *Response) *schemas.Amount {
 	u := r.Usage
 	amount := &schemas.Amount{Tokens: u.InputTokens + u.OutputTokens}
 	price, ok := a.prices.of(r.Model)
 	if !ok {
-		price, ok = a.prices.of(m.Name())
+		price, ok = a.prices.of(asked)
 	}
 	if ok {
-		amount.Nanos = price.nanos(u.InputTokens, u.CachedTokens, u.OutputTokens)
+		amount.Nanos = price.nanos(u.InputTokens, min(u.CachedTokens, u.InputTokens), u.OutputTokens)
 	}
+	return amount
+}
+
+// cost returns what a recorded call came to. Of a request beside it that does not say what it
+// has cost, it was no more than the same input, and the longest answer.
+func (v *conversation) cost(t *modelCall) *schemas.Amount {
+	asked := cmp.Or(t.Asked, v.asked().Name())
+	amount := v.costOf(asked, &t.Response)
+	if t.Unsaid == 0 {
+		return amount
+	}
+	other := Response{Model: t.Model, Usage: Usage{InputTokens: t.Usage.InputTokens}}
+	for _, m := range v.candidates() {
+		if m.Name() == asked {
+			_, other.Usage.OutputTokens = v.estimate(m.Model)
+		}
+	}
+	if other.Usage.OutputTokens == 0 { // a deploy has taken the model away
+		other.Usage.OutputTokens = unboundedOutput
+	}
+	more := v.costOf(asked, &other)
+	amount.Tokens += int64(t.Unsaid) * more.GetTokens()
+	amount.Nanos += int64(t.Unsaid) * more.GetNanos()
 	return amount
 }

@@ -108,6 +108,7 @@ type asking struct {
 	longest time.Duration // that the run waits until a model can be asked
 	waited  time.Duration // of that
 	cheap   bool          // a budget has gone on with a cheaper model
+	paid    bool          // there is a budget: what may have been charged for ends the step
 
 	mu       sync.Mutex
 	attempts int // so many have begun or ended: one that the engine has left behind says nothing more
@@ -116,6 +117,7 @@ type asking struct {
 	over     []passedOver
 	hold     *hold // nobody can be asked before
 	ended    bool  // for good
+	bill     bill  // of the answer
 	failure  Class // of the last request
 	breakers *breakers
 }
@@ -142,7 +144,7 @@ type postponement struct {
 
 // asking returns what a model call begins with.
 func (v *conversation) asking() *asking {
-	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}, cheap: v.purse != nil && v.purse.cheap}
+	k := &asking{chain: v.candidates(), longest: v.call.longestWait(), waited: v.waited, tally: tally{}, paid: v.purse != nil, cheap: v.purse != nil && v.purse.cheap}
 	if v.behind < len(k.chain) {
 		k.at = v.behind
 	}
@@ -197,7 +199,8 @@ func (k *asking) attempt(ctx context.Context, req *Request) (*Response, *postpon
 			return k.postpone(ctx)
 		}
 		m := turn.member
-		r, h, err := m.request(turn.ctx, req, turn.last, turn.filtered)
+		b := bill{asked: m.Name()}
+		r, h, err := m.request(turn.ctx, req, turn.last, turn.filtered, &b)
 		if err != nil {
 			k.failed(ClassOf(err))
 		}
@@ -210,10 +213,24 @@ func (k *asking) attempt(ctx context.Context, req *Request) (*Response, *postpon
 			return nil, nil, err
 		case h == nil:
 			k.annotate(ctx)
+			k.bills(b)
 			return r, nil, nil
 		}
 		k.held(ctx, h)
 	}
+}
+
+// bills notes what an answer came to beside its usage.
+func (k *asking) bills(b bill) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.bill = b
+}
+
+func (k *asking) billed() bill {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.bill
 }
 
 func (k *asking) failed(c Class) {
@@ -257,7 +274,7 @@ func (k *asking) listens(attempt int) bool {
 
 // request makes one request to a model, or says why it may not. filtered means that an
 // answer which is withheld is a failure.
-func (m *member) request(ctx context.Context, req *Request, last, filtered bool) (*Response, *hold, error) {
+func (m *member) request(ctx context.Context, req *Request, last, filtered bool, bl *bill) (*Response, *hold, error) {
 	patience := m.patient(last)
 	commons := commonsOf(ctx)
 	var p *pass
@@ -285,9 +302,10 @@ func (m *member) request(ctx context.Context, req *Request, last, filtered bool)
 		}
 		permit = taken
 	}
-	r, err := m.generate(ctx, req)
+	r, err := m.generate(ctx, req, bl)
 	if err == nil && r.FinishReason == "content_filter" && filtered {
 		err = Classify(durable.Fail(ErrRefused.Code, "the provider's filter withheld the answer; change the message or the instructions"), Filtered)
+		unsay(ctx, err)
 	}
 	p.end(ctx, err)
 	if err != nil {
@@ -316,10 +334,10 @@ func (m *member) spare(ctx context.Context, req *Request) bool {
 }
 
 // generate makes one request to a model, within its timeout.
-func (m *member) generate(ctx context.Context, req *Request) (*Response, error) {
+func (m *member) generate(ctx context.Context, req *Request, b *bill) (*Response, error) {
 	callCtx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
-	r, err := hedged(callCtx, m, req, func() bool { return m.spare(callCtx, req) })
+	r, err := hedged(callCtx, m, req, func() bool { return m.spare(callCtx, req) }, b)
 	if err != nil {
 		if ctx.Err() == nil && callCtx.Err() != nil && !errors.Is(err, ErrModel) {
 			return nil, &durable.Error{Code: durable.ErrTimeout.Code, Message: "the model did not answer within " + m.timeout.String()}
@@ -330,6 +348,9 @@ func (m *member) generate(ctx context.Context, req *Request) (*Response, error) 
 		return nil, errors.New("the model returned neither a response nor an error")
 	}
 	copied := *r
+	if !r.Usage.counts() {
+		b.none, copied.Usage = true, Usage{}
+	}
 	return &copied, nil
 }
 
@@ -387,7 +408,7 @@ func (k *asking) soonest(h *hold) *hold {
 func (k *asking) again(_ int, err error) (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.attempts++; k.ended {
+	if k.attempts++; k.ended || k.paid && mayBeCharged(err) {
 		return 0, false
 	}
 	ctx := context.Background() // of metrics alone

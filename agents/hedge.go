@@ -75,8 +75,9 @@ type finish struct {
 const loserGrace = time.Second
 
 // hedged makes a call, and a second one where the first takes longer than after; spare
-// lets a second one through.
-func hedged(ctx context.Context, m *member, req *Request, spare func() bool) (*Response, error) {
+// lets a second one through. What a request may have cost that does not say it is noted
+// in b.
+func hedged(ctx context.Context, m *member, req *Request, spare func() bool, b *bill) (*Response, error) {
 	if m.hedge == 0 {
 		return recovered(func() (*Response, error) { return callModel(ctx, m.Model, req) })
 	}
@@ -101,6 +102,7 @@ func hedged(ctx context.Context, m *member, req *Request, spare func() bool) (*R
 	defer timer.Stop()
 	leading := ra.leading
 	var extra Usage
+	var broke error // of a request that may have been charged for
 	for running := 1; ; {
 		select {
 		case <-timer.C:
@@ -126,10 +128,14 @@ func hedged(ctx context.Context, m *member, req *Request, spare func() bool) (*R
 			ra.mu.Unlock()
 			switch {
 			case lead != nil && lead != f.by:
-				if f.r != nil {
-					extra = extra.plus(f.r.Usage)
-				}
+				extra = extra.plus(b.lost(f))
 			case f.err != nil && lead == nil && running > 0: // the other goes on
+				b.lost(f)
+				if !free(f.err) {
+					broke = f.err
+				}
+			case f.err != nil && broke != nil && free(f.err):
+				return nil, broke
 			case f.err != nil || f.r == nil:
 				return f.r, f.err
 			default:
@@ -138,7 +144,7 @@ func hedged(ctx context.Context, m *member, req *Request, spare func() bool) (*R
 				}
 				end()
 				won := *f.r
-				won.Usage = won.Usage.plus(extra).plus(lost(ends, running))
+				won.Usage = won.Usage.plus(extra).plus(b.losers(ends, running))
 				return &won, nil
 			}
 		case <-ctx.Done():
@@ -147,17 +153,16 @@ func hedged(ctx context.Context, m *member, req *Request, spare func() bool) (*R
 	}
 }
 
-// lost returns what the requests that lost have cost, as far as they say it.
-func lost(ends <-chan finish, running int) (u Usage) {
+// losers returns what the requests that lost have cost, as far as they say it.
+func (b *bill) losers(ends <-chan finish, running int) (u Usage) {
 	t := time.NewTimer(loserGrace)
 	defer t.Stop()
-	for range running {
+	for ; running > 0; running-- {
 		select {
 		case f := <-ends:
-			if f.r != nil {
-				u = u.plus(f.r.Usage)
-			}
+			u = u.plus(b.lost(f))
 		case <-t.C:
+			b.unsaid += running
 			return u
 		}
 	}

@@ -84,6 +84,7 @@ func (h *modelHooks) generate(ctx context.Context, req *Request, call func(conte
 	})
 	switch {
 	case err != nil:
+		unsay(ctx, err)
 		return nil, nil, nil, &unused{err}
 	case r.Skip != nil:
 		usage := answer.Response.Usage

@@ -137,6 +137,12 @@ type modelCall struct {
 	Tools json.RawMessage `json:"tools,omitempty"`
 	// Postponed is in place of an answer: the call is made later.
 	Postponed *postponement `json:"postponed,omitempty"`
+	// Of a run that is charged to a budget: the name of the model that answered; whether the
+	// provider has not counted the answer; how many requests beside it have not said what
+	// they cost.
+	Asked     string `json:"asked,omitempty"`
+	Uncounted bool   `json:"uncounted,omitempty"`
+	Unsaid    int    `json:"unsaid,omitempty"`
 	// Gates are of the message's tool calls, by their IDs; Held keeps the answer back.
 	Gates map[string]*gate `json:"gates,omitempty"`
 	Held  *held            `json:"held,omitempty"`
@@ -154,7 +160,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		if offer.Load() == nil {
 			now, err := v.serve(ctx)
 			if err != nil {
-				return modelCall{}, v.failed(&uncharged{err})
+				return modelCall{}, v.failed(asking, &uncharged{err})
 			}
 			offer.CompareAndSwap(nil, &now)
 		}
@@ -165,7 +171,7 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		asking.lead(req.model)
 		r, held, later, err := hooks.generate(ctx, req, asking.attempt)
 		if err != nil || later != nil {
-			return modelCall{Postponed: later}, v.failed(err)
+			return modelCall{Postponed: later}, v.failed(asking, err)
 		}
 		r.Message.Role = RoleAssistant
 		nameCalls(r.Message.ToolCalls, iteration)
@@ -178,20 +184,25 @@ func (v *conversation) ask(iteration int) (*modelCall, error) {
 		if n := r.Usage.ReasoningTokens; n != 0 {
 			durable.Annotate(ctx, "reasoning_tokens", strconv.FormatInt(n, 10))
 		}
-		v.annotate(ctx, r)
+		b := asking.billed()
+		v.annotate(ctx, b, r)
 		durable.Annotate(ctx, "request_sha256", sum)
 		v.annotateShape(ctx, served.shape)
-		return modelCall{
+		t := modelCall{
 			Response: *r, RequestSHA256: sum, Tools: served.since(before), Settings: served.shape.since(before.shape),
 			Gates: v.gates(r.Message.ToolCalls), Held: held,
-		}, nil
+		}
+		if v.purse != nil {
+			t.Asked, t.Uncounted, t.Unsaid = b.asked, b.none, b.unsaid
+		}
+		return t, nil
 	}, v.stepOptions(asking)...)
 	v.done(&t, err)
 	if ctxErr := v.ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
 	}
 	if err != nil {
-		v.behind = asking.passed()
+		v.behind = nextAfter(err)
 		return nil, fmt.Errorf("ask model %s: %w", v.asked().Name(), err)
 	}
 	if t.Postponed != nil {

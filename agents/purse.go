@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type purse struct {
 	measured int64
 	covered  int
 
-	response *Response // of the last call; nil: it failed, or was postponed
+	answered *modelCall // the last call; nil: it failed, or was postponed
 	failure  error
 }
 
@@ -128,17 +129,17 @@ func (v *conversation) asked() Model {
 }
 
 // failed is the failure of a call as it is recorded.
-func (v *conversation) failed(err error) error {
-	if v.purse == nil {
+func (v *conversation) failed(k *asking, err error) error {
+	if v.purse == nil || err == nil {
 		return err
 	}
-	return marked(err)
+	return marked(err, k.passed())
 }
 
 // annotate says in the timeline what a call cost, where the agent has prices.
-func (v *conversation) annotate(ctx context.Context, r *Response) {
+func (v *conversation) annotate(ctx context.Context, b bill, r *Response) {
 	if v.prices != nil {
-		if n := v.costOf(v.asked(), r).GetNanos(); n > 0 {
+		if n := v.costOf(cmp.Or(b.asked, v.asked().Name()), r).GetNanos(); n > 0 {
 			durable.Annotate(ctx, "cost_usd", usd(n))
 		}
 	}
@@ -150,11 +151,11 @@ func (v *conversation) done(t *modelCall, err error) {
 	if p == nil {
 		return
 	}
-	p.failure, p.response = err, nil
+	p.failure, p.answered = err, nil
 	if err != nil || t.Postponed != nil || t.Held != nil && t.Held.Before {
 		return
 	}
-	if p.response = &t.Response; t.Usage.InputTokens > 0 {
+	if p.answered = t; t.Usage.InputTokens > 0 {
 		p.measured, p.covered = t.Usage.InputTokens, len(v.messages)
 	}
 }
@@ -246,8 +247,10 @@ func (v *conversation) settle(held []reservation) {
 	switch {
 	case p == nil:
 		return
-	case p.response != nil:
-		ask.Amount = v.costOf(v.asked(), p.response)
+	case p.answered != nil && p.answered.Uncounted:
+		ask.Unknown, ask.Amount = true, v.worst()
+	case p.answered != nil:
+		ask.Amount = v.cost(p.answered)
 	case p.failure != nil && mayBeCharged(p.failure):
 		ask.Unknown, ask.Amount = true, v.worst()
 	}

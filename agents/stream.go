@@ -69,6 +69,15 @@ func callModel(ctx context.Context, m Model, req *Request) (*Response, error) {
 	return r, err
 }
 
+// unsay tells whoever watches that an answer which was told to its end does not count.
+func unsay(ctx context.Context, why error) {
+	if step, ok := runtime.StepFrom(ctx); ok {
+		if speech, heard := step.Speak(); heard {
+			speech.Void(why.Error())
+		}
+	}
+}
+
 // MessageOf returns the message of the model that a step of this name has recorded, by
 // the step's result; ok is false for a step that is no call of an agent's model.
 func MessageOf(step string, result json.RawMessage) (m *Message, ok bool) {

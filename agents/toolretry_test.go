@@ -28,7 +28,7 @@ func TestFailingToolsAreTriedAgain(t *testing.T) {
 		"by its policy":            {errors.New("down"), []agents.ToolOption{retried}, 3, "down", 0},
 		"final":                    {durable.Fail("sold_out", "none left"), []agents.ToolOption{retried}, 1, "sold_out", 0},
 		"later":                    {agents.RetryAfter(errors.New("down"), wait), []agents.ToolOption{retried}, 3, "down", 2 * wait},
-		"once, not made, in time":  {agents.RetryAfter(agents.NotMade(errors.New("down")), time.Hour), []agents.ToolOption{agents.Once(), retried, agents.Timeout(wait)}, 3, "down", wait / 2},
+		"once, not made, in time":  {agents.RetryAfter(agents.NotMade(errors.New("down")), time.Hour), []agents.ToolOption{agents.Once(), retried, agents.Timeout(20 * wait)}, 3, "down", wait / 2},
 		"once":                     {errors.New("down"), []agents.ToolOption{agents.Once(), retried}, 1, "down", 0},
 		"once, and not made":       {agents.NotMade(errors.New("down")), []agents.ToolOption{agents.Once(), retried}, 3, "down", 0},
 		"once, not made, later":    {agents.RetryAfter(agents.NotMade(errors.New("down")), wait), []agents.ToolOption{agents.Once(), retried}, 3, "down", 2 * wait},
