@@ -59,6 +59,9 @@ func (e *unused) Unwrap() error { return e.err }
 // unusedDetails marks such a failure: the call is paid for, and not made again.
 const unusedDetails = "; it was answered, and hooks behind it failed"
 
+// isUnused reports whether a failure is one of what comes behind a call that was answered.
+func isUnused(err error) bool { return strings.HasSuffix(runtime.AsError(err).Details, unusedDetails) }
+
 // nextDetails says behind them which model is asked next, by its place in the chain.
 const nextDetails = "; the next to be asked is model %d"
 

@@ -408,7 +408,7 @@ func (k *asking) soonest(h *hold) *hold {
 func (k *asking) again(_ int, err error) (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.attempts++; k.ended || k.paid && mayBeCharged(err) {
+	if k.attempts++; k.ended || k.paid && mayBeCharged(err) && !isUnused(err) {
 		return 0, false
 	}
 	ctx := context.Background() // of metrics alone

@@ -77,7 +77,7 @@ func (v *conversation) paid(iteration int) (*Response, error) {
 				continue
 			}
 			return &t.Response, ended(err)
-		case v.purse == nil || v.ctx.Err() != nil || !mayBeCharged(err) || strings.HasSuffix(runtime.AsError(err).Details, unusedDetails):
+		case v.purse == nil || v.ctx.Err() != nil || !mayBeCharged(err) || isUnused(err):
 			return nil, err
 		case errors.Is(err, durable.ErrUnknownOutcome): // its process died
 			continue
