@@ -24,6 +24,9 @@ func moved(t *testing.T, when runtimetest.When, n int) (b *bundle, said []string
 	open, most := 0, 0
 	begun, once := make(chan struct{}), sync.Once{}
 	move := func(ctx context.Context, in place) (string, error) {
+		if err := ctx.Err(); err != nil { // its process has died, and it comes late
+			return "", err
+		}
 		mu.Lock()
 		open++
 		most = max(most, open)
